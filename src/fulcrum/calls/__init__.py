@@ -1,0 +1,1 @@
+"""Every call to a frozen model: stored, counted, budgeted."""

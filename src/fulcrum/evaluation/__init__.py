@@ -1,0 +1,1 @@
+"""Solvers over a split, paired statistics, comparison, diagnosis."""

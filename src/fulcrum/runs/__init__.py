@@ -1,0 +1,1 @@
+"""Run folders: what a recipe writes, and how a killed run continues."""

@@ -1,0 +1,25 @@
+"""Tasks: examples, splits, prompts, scorers."""
+
+from fulcrum.task.example import SPLITS, Example, Question, Split
+from fulcrum.task.prompt import PromptTemplate
+from fulcrum.task.score import Score, Scorer, Verdict, failed, graded, right, unparsable, wrong
+from fulcrum.task.task import Episode, SingleAnswer, Task
+
+__all__ = [
+    "SPLITS",
+    "Episode",
+    "Example",
+    "PromptTemplate",
+    "Question",
+    "Score",
+    "Scorer",
+    "SingleAnswer",
+    "Split",
+    "Task",
+    "Verdict",
+    "failed",
+    "graded",
+    "right",
+    "unparsable",
+    "wrong",
+]

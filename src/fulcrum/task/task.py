@@ -1,0 +1,171 @@
+"""A task: examples in three splits, how an example becomes messages, and how an answer is scored."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Protocol
+
+from fulcrum.chat import Completion, Message, Tool
+from fulcrum.errors import TaskError
+from fulcrum.hashing import content_hash
+from fulcrum.task.example import SPLITS, Example, Question, Split
+from fulcrum.task.prompt import PromptTemplate
+from fulcrum.task.score import Score, Scorer, failed
+
+
+class Episode(Protocol):
+    """One attempt at one example: a single answer, or a dialogue with an environment.
+
+    The messages are all that an agent sees. Targets and an environment's hidden state stay inside.
+    """
+
+    @property
+    def question(self) -> Question:
+        """The public side of the example."""
+        ...
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """The conversation so far; the agent speaks next."""
+        ...
+
+    @property
+    def done(self) -> bool:
+        """True once the episode takes no further answer."""
+        ...
+
+    def step(self, completion: Completion) -> None:
+        """Take the agent's answer, and let the environment reply."""
+        ...
+
+    def score(self) -> Score:
+        """Return the worth of the finished episode."""
+        ...
+
+
+@dataclass(frozen=True)
+class Task:
+    """Examples, splits, prompt and scorer, or an environment in place of the fixed prompt.
+
+    Attributes:
+        name: as a recipe writes it, such as `lab:sql?seed=7` or a path.
+        splits: examples by split; disjoint by content hash (checked).
+        template: makes messages of an example's fields.
+        scorer: judges an answer; None only for a dialogue task, whose environment scores.
+        tools: tools offered to the model.
+        environment: opens a dialogue on an example; None for a task of single answers.
+        answer_key: what makes two answers the same answer, for votes: the final answer in a text, or None if
+            there is none in it. Needs no target.
+        max_tokens: a good limit for one answer.
+    """
+
+    name: str
+    splits: Mapping[Split, Sequence[Example]]
+    template: PromptTemplate
+    scorer: Scorer
+    tools: tuple[Tool, ...] = ()
+    environment: Callable[[Example, Question], Episode] | None = None
+    answer_key: Callable[[str], str | None] = field(default=lambda text: text.strip() or None)
+    max_tokens: int = 256
+
+    def __post_init__(self) -> None:
+        seen: dict[str, tuple[str, Example]] = {}
+        for split in SPLITS:
+            for example in self.splits.get(split, ()):
+                if example.id in seen:
+                    other_split, other = seen[example.id]
+                    raise TaskError(
+                        f"{self.name}: the same input stands twice, in {other_split} ({other.source or other.id}) "
+                        f"and in {split} ({example.source or example.id}); remove one of them"
+                    )
+                seen[example.id] = (split, example)
+
+    @cached_property
+    def _by_id(self) -> dict[str, Example]:
+        return {example.id: example for examples in self.splits.values() for example in examples}
+
+    def examples(self, split: Split) -> Sequence[Example]:
+        """Return the examples of a split, targets included: for scorers and trainers, never for a solver.
+
+        Raises:
+            TaskError: the split is empty.
+        """
+        examples = self.splits.get(split, ())
+        if not examples:
+            sizes = ", ".join(f"{name} {len(self.splits.get(name, ()))}" for name in SPLITS)
+            raise TaskError(f"{self.name}: split {split!r} is empty ({sizes}); give it a file, or a share above 0")
+        return examples
+
+    def question(self, example: Example) -> Question:
+        """Return the public side of an example."""
+        return Question(example.id, self.template.messages(example.fields), self.tools, dict(example.fields))
+
+    def questions(self, split: Split) -> list[Question]:
+        """Return the public side of every example of a split."""
+        return [self.question(example) for example in self.examples(split)]
+
+    def open(self, question_id: str) -> Episode:
+        """Start an attempt at an example."""
+        example = self._by_id[question_id]
+        question = self.question(example)
+        if self.environment is not None:
+            return self.environment(example, question)
+        return SingleAnswer(example, question, self.scorer)
+
+    def score(self, question_id: str, completion: Completion) -> Score:
+        """Return the worth of one answer to a task of single answers; a failed call stays a failure."""
+        episode = self.open(question_id)
+        episode.step(completion)
+        return episode.score()
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Content hash of data, prompt and scorer: it changes if a score could."""
+        return content_hash(
+            {
+                "template": self.template.to_json(),
+                "scorer": self.scorer.fingerprint(),
+                "tools": [tool.to_json() for tool in self.tools],
+                "splits": {
+                    split: content_hash([[example.id, repr(example.target)] for example in examples])
+                    for split, examples in sorted(self.splits.items())
+                },
+            }
+        )
+
+
+class SingleAnswer:
+    """The episode of a task in which the model answers once."""
+
+    def __init__(self, example: Example, question: Question, scorer: Scorer) -> None:
+        self._example = example
+        self._scorer = scorer
+        self._completion: Completion | None = None
+        self.question = question
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """The prompt."""
+        return self.question.messages
+
+    @property
+    def done(self) -> bool:
+        """True once the answer is in."""
+        return self._completion is not None
+
+    def step(self, completion: Completion) -> None:
+        """Take the one answer."""
+        self._completion = completion
+
+    def score(self) -> Score:
+        """Return the scorer's judgement, or the failure that stood in the answer's place."""
+        if self._completion is None:
+            raise RuntimeError("score() before the answer was given")
+        if self._completion.failure is not None:
+            return failed(self._completion.failure)
+        return self._scorer.score(self._example, self._completion.text)
+
+
+def metadata_of(task: Task, question_id: str) -> Mapping[str, Any]:
+    """Return the facts kept with an example, for slicing results."""
+    return task._by_id[question_id].metadata  # pyright: ignore[reportPrivateUsage]

@@ -1,0 +1,1 @@
+"""Supervised, preference and policy training, thin over TRL and PEFT."""
