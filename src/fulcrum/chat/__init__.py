@@ -1,12 +1,11 @@
 """Models: one protocol for the lab, Hugging Face in process, any OpenAI-compatible server, recordings, functions."""
 
-from fulcrum.chat.completion import PAID_FAILURES, Completion, Failure, FailureKind, FinishReason, Usage
+from fulcrum.chat.completion import Completion, Failure, FailureKind, FinishReason, Usage
 from fulcrum.chat.message import Message, Role, Tool, ToolCall, assistant, system, user
 from fulcrum.chat.model import ChatModel, Finished, Request, Sampling, complete
 from fulcrum.chat.resolve import resolve
 
 __all__ = [
-    "PAID_FAILURES",
     "ChatModel",
     "Completion",
     "Failure",

@@ -9,8 +9,7 @@ from fulcrum.chat.message import Message, ToolCall
 FailureKind = Literal["timeout", "rate_limit", "server", "refused", "truncated", "empty", "budget"]
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "error"]
 
-PAID_FAILURES: frozenset[str] = frozenset({"refused", "truncated", "empty"})
-"""Failures that are the model's own, paid-for answer: asking again would pay again for the same."""
+_PAID: frozenset[str] = frozenset({"refused", "truncated", "empty"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +28,11 @@ class Failure:
     def __post_init__(self) -> None:
         if self.kind not in get_args(FailureKind):
             raise ValueError(f"unknown failure kind {self.kind!r}")
+
+    @property
+    def paid(self) -> bool:
+        """True if the failure is the model's own answer: to ask again would be to pay again for the same."""
+        return self.kind in _PAID
 
 
 @dataclass(frozen=True, slots=True)
