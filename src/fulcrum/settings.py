@@ -67,9 +67,9 @@ class Document:
             *tables, last = dotted.split(".")
             place = self.data
             for part in tables:
-                place = place.setdefault(part, {})
-                if not isinstance(place, dict):
+                if not isinstance(place.setdefault(part, {}), dict):
                     raise SettingsError(f"--{dotted}: {part!r} is a value, not a table")
+                place = place[part]
             place[last] = _toml_value(text)
             self.origins[(*tables, last)] = f"--{dotted}"
 

@@ -1,1 +1,20 @@
 """Every call to a frozen model: stored, counted, budgeted."""
+
+from fulcrum.calls.budget import Budget, BudgetSettings
+from fulcrum.calls.ledger import Ledger, Price, Prices, Spend, read_prices
+from fulcrum.calls.recorded import RecordedModel
+from fulcrum.calls.store import Call, CallStore, call_key
+
+__all__ = [
+    "Budget",
+    "BudgetSettings",
+    "Call",
+    "CallStore",
+    "Ledger",
+    "Price",
+    "Prices",
+    "RecordedModel",
+    "Spend",
+    "call_key",
+    "read_prices",
+]

@@ -1,0 +1,113 @@
+"""The budget: a hard stop before the next call, never in the middle of one."""
+
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import Field
+
+from fulcrum.calls.ledger import Spend
+from fulcrum.errors import BudgetSpent, TooManyFailures
+from fulcrum.settings import Settings
+
+_ENOUGH_CALLS_TO_JUDGE = 20
+
+
+class BudgetSettings(Settings):
+    """The `[budget]` table of a recipe; None means no limit.
+
+    Attributes:
+        calls: calls made, over all roles and all continuations of the run.
+        tokens: tokens read and written.
+        money: in the currency of the price table.
+        minutes: wall time over all continuations.
+        failure_share: the run stops when more than this share of calls fail.
+        prices: a price table, see `fulcrum.calls.ledger.Prices`.
+    """
+
+    calls: int | None = Field(default=None, ge=1)
+    tokens: int | None = Field(default=None, ge=1)
+    money: float | None = Field(default=None, gt=0)
+    minutes: float | None = Field(default=None, gt=0)
+    failure_share: float = Field(default=0.2, ge=0, le=1)
+    prices: Path | None = None
+
+
+@dataclass
+class Budget:
+    """What may still be spent.
+
+    Attributes:
+        settings: the limits.
+        spent: what has been paid for so far, earlier sittings of the same run included.
+        minutes_before: wall time of earlier sittings.
+    """
+
+    settings: BudgetSettings = field(default_factory=BudgetSettings)
+    spent: Spend = field(default_factory=Spend)
+    minutes_before: float = 0.0
+    _started: float = field(default_factory=time.monotonic)
+    _in_flight: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    @property
+    def minutes(self) -> float:
+        """Wall time so far, all sittings together."""
+        return self.minutes_before + (time.monotonic() - self._started) / 60
+
+    def take(self) -> bool:
+        """Reserve one call; False if there is nothing left to pay for it."""
+        with self._lock:
+            if self._exhausted(self._in_flight) is not None:
+                return False
+            self._in_flight += 1
+            return True
+
+    def settle(self, spend: Spend) -> None:
+        """Replace one reserved call by what it really took."""
+        with self._lock:
+            self._in_flight = max(0, self._in_flight - 1)
+            self.spent += spend
+
+    def release(self, calls: int) -> None:
+        """Give back reservations of calls that were never made."""
+        with self._lock:
+            self._in_flight = max(0, self._in_flight - calls)
+
+    def exhausted(self) -> str | None:
+        """Return which limit has been reached, as a phrase, or None."""
+        with self._lock:
+            return self._exhausted(0)
+
+    def _exhausted(self, in_flight: int) -> str | None:
+        limits, spent = self.settings, self.spent
+        if limits.calls is not None and spent.calls + in_flight >= limits.calls:
+            return f"calls {spent.calls} of {limits.calls}"
+        if limits.tokens is not None and spent.tokens >= limits.tokens:
+            return f"tokens {spent.tokens} of {limits.tokens}"
+        if limits.money is not None and spent.paid_cost is not None and spent.paid_cost >= limits.money:
+            return f"money {spent.paid_cost:.2f} of {limits.money:.2f}"
+        if limits.minutes is not None and self.minutes >= limits.minutes:
+            return f"minutes {self.minutes:.1f} of {limits.minutes:g}"
+        return None
+
+    def check(self) -> None:
+        """Stop the run if it must stop.
+
+        Raises:
+            BudgetSpent: a limit has been reached.
+            TooManyFailures: more than the allowed share of calls failed.
+        """
+        if reached := self.exhausted():
+            raise BudgetSpent(
+                f"budget spent: {reached}. Every answer is stored; raise the limit under [budget] and run the same "
+                "command to continue"
+            )
+        calls, failures, allowed = self.spent.calls, self.spent.failures, self.settings.failure_share
+        if calls >= _ENOUGH_CALLS_TO_JUDGE and failures > allowed * calls:
+            raise TooManyFailures(
+                f"{failures} of {calls} calls failed, more than budget.failure_share = {allowed:g} allows; "
+                "`fulcrum calls stats RUN` shows which, `fulcrum doctor RECIPE` why. Mend the endpoint and run the "
+                "same command to continue, or raise budget.failure_share"
+            )

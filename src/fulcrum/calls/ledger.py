@@ -1,0 +1,148 @@
+"""The ledger: calls, tokens, seconds and money, by role."""
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import Field
+
+from fulcrum.chat import Completion
+from fulcrum.settings import Settings, read_document, read_settings
+
+LOCAL_SCHEMES = frozenset({"hf", "lab", "python", "replay"})
+"""Models that run on the user's own machine: their price per token is zero, their seconds are counted."""
+
+
+class Price(Settings):
+    """Money for one million tokens, in whatever currency the whole table uses."""
+
+    prompt: float = Field(ge=0)
+    completion: float = Field(ge=0)
+
+
+class Prices(Settings):
+    """A price table: `[models."http://host/v1#name"]` with `prompt` and `completion` per million tokens."""
+
+    models: dict[str, Price] = {}
+
+    def of(self, model: str) -> Price | None:
+        """Return the price of a model; zero if it is local, None if nobody said."""
+        if model in self.models:
+            return self.models[model]
+        if model.partition(":")[0] in LOCAL_SCHEMES:
+            return Price(prompt=0, completion=0)
+        return None
+
+
+def read_prices(path: Path) -> Prices:
+    """Read a price table from TOML.
+
+    Raises:
+        SettingsError: the file is missing or malformed.
+    """
+    return read_settings(Prices, read_document(path))
+
+
+@dataclass(frozen=True, slots=True)
+class Spend:
+    """What some calls took.
+
+    Attributes:
+        calls: calls made, failed ones included.
+        stored: answers that the store gave without a call.
+        failures: calls that gave no usable answer, stored ones included.
+        prompt_tokens: tokens read; like all that follows, stored answers count with what they took when made.
+        completion_tokens: tokens written.
+        seconds: model time, summed over calls that ran side by side.
+        cost: money; None if a price is unknown.
+        paid_cost: money for the calls made now, without stored answers; None if a price is unknown.
+    """
+
+    calls: int = 0
+    stored: int = 0
+    failures: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    seconds: float = 0.0
+    cost: float | None = 0.0
+    paid_cost: float | None = 0.0
+
+    @property
+    def tokens(self) -> int:
+        """Tokens read and written."""
+        return self.prompt_tokens + self.completion_tokens
+
+    @property
+    def answers(self) -> int:
+        """Calls made and answers from the store: what this would cost without a store."""
+        return self.calls + self.stored
+
+    def __add__(self, other: "Spend") -> "Spend":
+        return self._combine(other, 1)
+
+    def __sub__(self, other: "Spend") -> "Spend":
+        return self._combine(other, -1)
+
+    def _combine(self, other: "Spend", sign: int) -> "Spend":
+        return Spend(
+            self.calls + sign * other.calls,
+            self.stored + sign * other.stored,
+            self.failures + sign * other.failures,
+            self.prompt_tokens + sign * other.prompt_tokens,
+            self.completion_tokens + sign * other.completion_tokens,
+            self.seconds + sign * other.seconds,
+            None if self.cost is None or other.cost is None else self.cost + sign * other.cost,
+            None if self.paid_cost is None or other.paid_cost is None else self.paid_cost + sign * other.paid_cost,
+        )
+
+
+def spend_of(completion: Completion, price: Price | None) -> Spend:
+    """Return what one completion took."""
+    usage = completion.usage
+    cost: float | None = None
+    if price is not None:
+        cost = (usage.prompt_tokens * price.prompt + usage.completion_tokens * price.completion) / 1e6
+    elif usage.total == 0:
+        cost = 0.0
+    return Spend(
+        calls=int(not completion.from_store),
+        stored=int(completion.from_store),
+        failures=int(not completion.ok),
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+        seconds=completion.seconds,
+        cost=cost,
+        paid_cost=0.0 if completion.from_store else cost,
+    )
+
+
+@dataclass
+class Ledger:
+    """Adds up what every call took; `snapshot` before and after some work, and subtract.
+
+    Attributes:
+        prices: money for a million tokens, by model name.
+        by_role: spend of each role so far.
+    """
+
+    prices: Prices = field(default_factory=Prices)
+    by_role: dict[str, Spend] = field(default_factory=dict[str, Spend])
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def record(self, role: str, model: str, completion: Completion) -> None:
+        """Add one completion. A call that the budget did not allow took nothing and is not counted."""
+        if completion.failure is not None and completion.failure.kind == "budget":
+            return
+        spend = spend_of(completion, self.prices.of(model))
+        with self._lock:
+            self.by_role[role] = self.by_role.get(role, Spend()) + spend
+
+    def snapshot(self) -> Mapping[str, Spend]:
+        """Return the spend of each role so far."""
+        with self._lock:
+            return dict(self.by_role)
+
+    def total(self) -> Spend:
+        """Return the spend of all roles so far."""
+        return sum(self.snapshot().values(), Spend())

@@ -1,0 +1,93 @@
+"""A chat model whose every call is looked up, budgeted, stored and counted."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from fulcrum.calls.budget import Budget
+from fulcrum.calls.ledger import Ledger, spend_of
+from fulcrum.calls.store import CallStore, call_key
+from fulcrum.chat import ChatModel, Completion, Finished, Request
+
+
+class RecordedModel:
+    """Wraps a model for one role; it is a `ChatModel` itself.
+
+    A call whose answer is stored is not made. Equal requests of one batch are one call. When the budget is used
+    up, what is in flight is still waited for and stored, and the rest comes back as `budget` failures.
+
+    Args:
+        model: who answers.
+        role: for what, such as `actor`.
+        store: where answers are kept.
+        ledger: where they are counted.
+        budget: what may be spent.
+    """
+
+    def __init__(self, model: ChatModel, role: str, store: CallStore, ledger: Ledger, budget: Budget) -> None:
+        self.model = model
+        self.role = role
+        self._store = store
+        self._ledger = ledger
+        self._budget = budget
+
+    @property
+    def name(self) -> str:
+        """Name of the wrapped model."""
+        return self.model.name
+
+    def identity(self, request: Request) -> dict[str, str]:
+        """Identity of the wrapped model."""
+        return self.model.identity(request)
+
+    def close(self) -> None:
+        """Close the wrapped model."""
+        self.model.close()
+
+    def generate(self, requests: Iterable[Request]) -> Iterator[Finished]:
+        """Answer every request, from the store where it can."""
+        wanted = list(requests)
+        keys = [call_key(self.model.identity(request), request) for request in wanted]
+        places: dict[str, list[int]] = {}
+        for index, key in enumerate(keys):
+            places.setdefault(key, []).append(index)
+        stored = self._store.get_many(list(places))
+        if stored:
+            yield self._hand_out(stored, places)
+        missing = [key for key in places if key not in stored]
+        for answers in self._make([wanted[places[key][0]] for key in missing], missing):
+            yield self._hand_out(answers, places)
+
+    def _hand_out(self, answers: dict[str, Completion], places: dict[str, list[int]]) -> Finished:
+        finished = [(index, completion) for key, completion in answers.items() for index in places[key]]
+        for _, completion in finished:
+            self._ledger.record(self.role, self.model.name, completion)
+        return finished
+
+    def _make(self, requests: Sequence[Request], keys: Sequence[str]) -> Iterator[dict[str, Completion]]:
+        """Make the calls that no store can answer, and keep each group before handing it out."""
+        price = self._ledger.prices.of(self.model.name)
+        open_calls = dict.fromkeys(range(len(requests)))
+        taken = 0
+
+        def affordable() -> Iterator[Request]:
+            nonlocal taken
+            for request in requests:
+                if not self._budget.take():
+                    return
+                taken += 1
+                yield request
+
+        for group in self.model.generate(affordable()):
+            answers = self._store.put(
+                self.model, self.role, [(keys[index], requests[index], completion) for index, completion in group]
+            )
+            for index, completion in group:
+                del open_calls[index]
+                self._budget.settle(spend_of(completion, price))
+            yield answers
+            if self._budget.exhausted():
+                break
+        self._budget.release(taken - (len(requests) - len(open_calls)))
+        if open_calls:
+            reached = self._budget.exhausted() or "all reserved"
+            spent = Completion.failed("budget", reached)
+            yield {keys[index]: spent for index in open_calls}

@@ -1,0 +1,59 @@
+"""`replay:CALLS.sqlite`: answers from a call store, and from nowhere else."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from fulcrum.calls.store import CallStore
+from fulcrum.chat import Completion, Finished, Request
+from fulcrum.errors import ModelError, StoreError
+from fulcrum.hashing import canonical_json
+
+
+class ReplayModel:
+    """Gives the recorded answer to a recorded request; to any other, a `server` failure that says so.
+
+    A recording answers by the request alone, so that it can stand in for the endpoint that made it. If several
+    models of the store answered the same request, the name must pick one: `replay:calls.sqlite#MODEL`.
+
+    Args:
+        path: the call store, opened read-only.
+        model: which model's answers to use; needed only if the store holds several.
+
+    Raises:
+        ModelError: no such store, no such model in it, or several and none picked.
+    """
+
+    def __init__(self, path: Path, model: str = "") -> None:
+        try:
+            with CallStore(path, read_only=True) as store:
+                calls = list(store.calls())
+        except StoreError as error:
+            raise ModelError(f"replay:{path}: {error}") from error
+        names = sorted({call.model for call in calls})
+        if (model and model not in names) or (not model and len(names) > 1):
+            raise ModelError(f"replay:{path}#{model}: pick one of the recorded models: {', '.join(names)}")
+        self.name = f"replay:{path}" + (f"#{model}" if model else "")
+        self._identity = {"replay": model or "".join(names)}
+        self._answers = {
+            canonical_json(call.request["request"]): call.completion for call in calls if model in ("", call.model)
+        }
+
+    def identity(self, request: Request) -> dict[str, str]:
+        """Return the recorded model's name."""
+        del request
+        return self._identity
+
+    def generate(self, requests: Iterable[Request]) -> Iterator[Finished]:
+        """Look every request up."""
+        unknown = Completion.failed("server", "not in the recording: this request was never made")
+        for index, request in enumerate(requests):
+            yield [(index, self._answers.get(canonical_json(request.to_json()), unknown))]
+
+    def close(self) -> None:
+        """Nothing to free: the recording was read at once."""
+
+
+def open_model(name: str) -> ReplayModel:
+    """Return the recording that `replay:PATH` or `replay:PATH#MODEL` names."""
+    path, _, model = name.removeprefix("replay:").partition("#")
+    return ReplayModel(Path(path), model)
