@@ -42,11 +42,13 @@ class Budget:
         settings: the limits.
         spent: what has been paid for so far, earlier sittings of the same run included.
         minutes_before: wall time of earlier sittings.
+        refused: which limit kept a wanted call from being made; None if none did.
     """
 
     settings: BudgetSettings = field(default_factory=BudgetSettings)
     spent: Spend = field(default_factory=Spend)
     minutes_before: float = 0.0
+    refused: str | None = None
     _started: float = field(default_factory=time.monotonic)
     _in_flight: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
@@ -59,10 +61,9 @@ class Budget:
     def take(self) -> bool:
         """Reserve one call; False if there is nothing left to pay for it."""
         with self._lock:
-            if self._exhausted(self._in_flight) is not None:
-                return False
-            self._in_flight += 1
-            return True
+            self.refused = self._exhausted(self._in_flight)
+            self._in_flight += self.refused is None
+            return self.refused is None
 
     def settle(self, spend: Spend) -> None:
         """Replace one reserved call by what it really took."""
@@ -75,10 +76,16 @@ class Budget:
         with self._lock:
             self._in_flight = max(0, self._in_flight - calls)
 
-    def exhausted(self) -> str | None:
-        """Return which limit has been reached, as a phrase, or None."""
+    def exhausted(self) -> bool:
+        """Return true once a limit has been reached, whether or not there is more to do."""
         with self._lock:
-            return self._exhausted(0)
+            return self._exhausted(0) is not None
+
+    def refuse(self) -> str:
+        """Note that work is left which the budget does not allow, and return the limit as a phrase."""
+        with self._lock:
+            self.refused = self.refused or self._exhausted(self._in_flight) or "nothing left"
+            return self.refused
 
     def _exhausted(self, in_flight: int) -> str | None:
         limits, spent = self.settings, self.spent
@@ -96,12 +103,12 @@ class Budget:
         """Stop the run if it must stop.
 
         Raises:
-            BudgetSpent: a limit has been reached.
+            BudgetSpent: a limit kept a wanted call from being made.
             TooManyFailures: more than the allowed share of calls failed.
         """
-        if reached := self.exhausted():
+        if self.refused:
             raise BudgetSpent(
-                f"budget spent: {reached}. Every answer is stored; raise the limit under [budget] and run the same "
+                f"budget spent: {self.refused}. Every answer is stored; raise the limit under [budget] and run the same "
                 "command to continue"
             )
         calls, failures, allowed = self.spent.calls, self.spent.failures, self.settings.failure_share

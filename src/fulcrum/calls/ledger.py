@@ -10,8 +10,12 @@ from pydantic import Field
 from fulcrum.chat import Completion
 from fulcrum.settings import Settings, read_document, read_settings
 
-LOCAL_SCHEMES = frozenset({"hf", "lab", "python", "replay"})
-"""Models that run on the user's own machine: their price per token is zero, their seconds are counted."""
+_LOCAL_SCHEMES = frozenset({"hf", "lab", "python", "replay"})
+
+
+def is_local(model: str) -> bool:
+    """Return true for a model on the user's own machine: its price per token is zero, its seconds count."""
+    return model.partition(":")[0] in _LOCAL_SCHEMES
 
 
 class Price(Settings):
@@ -24,13 +28,13 @@ class Price(Settings):
 class Prices(Settings):
     """A price table: `[models."http://host/v1#name"]` with `prompt` and `completion` per million tokens."""
 
-    models: dict[str, Price] = {}
+    models: dict[str, Price] = Field(default_factory=dict[str, Price])
 
     def of(self, model: str) -> Price | None:
         """Return the price of a model; zero if it is local, None if nobody said."""
         if model in self.models:
             return self.models[model]
-        if model.partition(":")[0] in LOCAL_SCHEMES:
+        if is_local(model):
             return Price(prompt=0, completion=0)
         return None
 

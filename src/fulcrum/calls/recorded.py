@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from fulcrum.calls.budget import Budget
-from fulcrum.calls.ledger import Ledger, spend_of
+from fulcrum.calls.ledger import Ledger, is_local, spend_of
 from fulcrum.calls.store import CallStore, call_key
 from fulcrum.chat import ChatModel, Completion, Finished, Request
 
@@ -84,10 +84,10 @@ class RecordedModel:
                 del open_calls[index]
                 self._budget.settle(spend_of(completion, price))
             yield answers
-            if self._budget.exhausted():
+            # An endpoint's calls in flight are paid for, so they are waited for; a local model's next batch is not.
+            if is_local(self.model.name) and self._budget.exhausted():
                 break
-        self._budget.release(taken - (len(requests) - len(open_calls)))
         if open_calls:
-            reached = self._budget.exhausted() or "all reserved"
-            spent = Completion.failed("budget", reached)
+            self._budget.release(taken - (len(requests) - len(open_calls)))
+            spent = Completion.failed("budget", self._budget.refuse())
             yield {keys[index]: spent for index in open_calls}

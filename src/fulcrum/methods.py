@@ -1,0 +1,111 @@
+"""What a method is, and which there are."""
+
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol, cast
+
+from fulcrum.evaluation.solver import Solver
+from fulcrum.settings import Settings
+
+if TYPE_CHECKING:  # a recipe holds a method, and a method reads a recipe
+    from fulcrum.recipe import Recipe
+    from fulcrum.runs.run import Run
+
+RoleOfSolver = Literal["baseline", "method", "control", "ceiling"]
+
+METHODS = {
+    "baseline": "fulcrum.baseline:METHOD",
+}
+"""Where each method lives; named by string so that a light command loads no heavy library."""
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """What a model is in a method.
+
+    Attributes:
+        purpose: what it does there, in a few words.
+        default: name of the model if the recipe names none.
+        required: false if the method can do without.
+        trained: true if the method trains it, so that it must be a local model.
+    """
+
+    purpose: str
+    default: str | None = None
+    required: bool = True
+    trained: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """A solver in a comparison, and what it is there: the baseline, the method, a control, or a ceiling."""
+
+    solver: Solver
+    role: RoleOfSolver
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedCalls:
+    """Calls that one part of a run will make.
+
+    Attributes:
+        stage: which part.
+        role: which model.
+        calls: how many, at most.
+        prompt_tokens: tokens read in one call, on average.
+        completion_tokens: tokens written in one call, at most.
+    """
+
+    stage: str
+    role: str
+    calls: int
+    prompt_tokens: int
+    completion_tokens: int
+
+
+class Method(Protocol):
+    """One way to lift a model: what it needs, what it will cost, how it learns, and what to compare it with."""
+
+    @property
+    def name(self) -> str:
+        """Name in recipes."""
+        ...
+
+    @property
+    def summary(self) -> str:
+        """One sentence for help texts."""
+        ...
+
+    @property
+    def settings(self) -> type[Settings]:
+        """The method's settings; the class defaults are the vetted ones."""
+        ...
+
+    @property
+    def quick(self) -> Mapping[str, str]:
+        """Settings of the short version, as flag texts."""
+        ...
+
+    @property
+    def roles(self) -> Mapping[str, Role]:
+        """The models that it needs."""
+        ...
+
+    def plan(self, recipe: "Recipe") -> Sequence[PlannedCalls]:
+        """Return the calls that training and evaluation will make at most, without making any."""
+        ...
+
+    def learn(self, run: "Run") -> None:
+        """Train, and write `artifact/`. Called again after a kill, it continues."""
+        ...
+
+    def contenders(self, run: "Run") -> Sequence[Contender]:
+        """Return the solvers to evaluate, the baseline first."""
+        ...
+
+
+def load_method(name: str) -> Method:
+    """Return a method by its name in `METHODS`."""
+    module, _, attribute = METHODS[name].partition(":")
+    return cast(Method, getattr(importlib.import_module(module), attribute))

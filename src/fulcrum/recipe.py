@@ -1,0 +1,160 @@
+"""A recipe: which method, on which task, with which models and settings. `fulcrum train RECIPE`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from fulcrum.calls import BudgetSettings, Prices, read_prices
+from fulcrum.errors import SettingsError
+from fulcrum.methods import METHODS, Method, load_method
+from fulcrum.settings import Document, Settings, nearest, read_document, read_settings
+from fulcrum.task import Task
+from fulcrum.task.load import load_task
+
+
+class RecipeKeys(Settings):
+    """The keys of a recipe file; each is also a flag, such as `--task` or `--settings.rounds`.
+
+    Attributes:
+        method: name of the method.
+        task: name of the task, such as `lab:sql?seed=7` or a path to a task file.
+        seed: reaches everything that is drawn at random.
+        models: name of the model for each role.
+        settings: the method's own settings.
+        budget: hard limits.
+    """
+
+    method: str
+    task: str
+    seed: int = 0
+    models: dict[str, str] = Field(default_factory=dict[str, str])
+    settings: dict[str, Any] = Field(default_factory=dict[str, Any])
+    budget: BudgetSettings = BudgetSettings()
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A checked recipe: every name in it is known, every setting has a value.
+
+    Attributes:
+        keys: the recipe's keys, with defaults filled in.
+        method: what it trains.
+        settings: the method's settings.
+        models: model name of each role, defaults filled in.
+        source: the file as given, or an empty text if all came from flags.
+        name: short name for the run folder.
+    """
+
+    keys: RecipeKeys
+    method: Method
+    settings: Settings
+    models: Mapping[str, str]
+    source: str
+    name: str
+
+    @property
+    def seed(self) -> int:
+        """Seed of everything in the run."""
+        return self.keys.seed
+
+    @cached_property
+    def task(self) -> Task:
+        """The task, loaded at first use.
+
+        Raises:
+            TaskError: the task cannot be loaded.
+        """
+        return load_task(self.keys.task)
+
+    @cached_property
+    def prices(self) -> Prices:
+        """The price table, empty if the recipe names none.
+
+        Raises:
+            SettingsError: the table cannot be read, or money is limited and a model's price is unknown.
+        """
+        table = self.keys.budget.prices
+        prices = read_prices(table) if table else Prices()
+        unknown = sorted({model for model in self.models.values() if prices.of(model) is None})
+        if self.keys.budget.money is not None and unknown:
+            raise SettingsError(
+                f"budget.money: the price of {unknown[0]} is unknown, so money cannot be limited; name it in the table "
+                "that budget.prices points to, or limit calls or tokens instead"
+            )
+        return prices
+
+    def resolved(self) -> dict[str, Any]:
+        """Return everything that can change what the run learns: a run is continued only if this is the same.
+
+        The budget is left out, so that it can be raised.
+        """
+        return {
+            "method": self.keys.method,
+            "task": self.keys.task,
+            "task_fingerprint": self.task.fingerprint,
+            "seed": self.seed,
+            "models": dict(self.models),
+            "settings": self.settings.model_dump(mode="json"),
+        }
+
+
+def read_recipe(path: Path | None, flags: Mapping[str, str] | None = None, *, quick: bool = False) -> Recipe:
+    """Read a recipe from a file, from flags, or from a file with flags on top.
+
+    Args:
+        path: the TOML file, or None if the flags say everything.
+        flags: dotted keys and their texts, such as `{"settings.rounds": "3"}`; they win over the file.
+        quick: use the method's settings for a short version of the same thing; explicit flags still win.
+
+    Raises:
+        SettingsError: one line for each problem in the recipe.
+    """
+    document = read_document(path) if path else Document()
+    flags = dict(flags or {})
+    document.override({key: text for key, text in flags.items() if key == "method"})
+    method = _method(document)
+    if quick:
+        document.override({f"settings.{key}": text for key, text in method.quick.items()})
+    document.override(flags)
+    problems: list[str] = []
+    keys, settings = RecipeKeys(method="", task=""), method.settings()
+    try:
+        keys = read_settings(RecipeKeys, document)
+    except SettingsError as error:
+        problems.append(str(error))
+    try:
+        settings = read_settings(method.settings, document.table("settings"))
+    except SettingsError as error:
+        problems.append(str(error))
+    problems += _model_problems(document, method, keys)
+    if problems:
+        raise SettingsError("\n".join(problems))
+    models = {role: need.default for role, need in method.roles.items() if need.default} | keys.models
+    source = path.read_text(encoding="utf-8") if path else ""
+    return Recipe(keys, method, settings, models, source, path.stem if path else keys.method)
+
+
+def _method(document: Document) -> Method:
+    name = document.data.get("method")
+    if name is None:
+        raise SettingsError(f"{document.name}: method: is missing; known methods: {', '.join(METHODS)}")
+    if name not in METHODS:
+        near = nearest(str(name), list(METHODS)) or f"; known methods: {', '.join(METHODS)}"
+        raise SettingsError(f"{document.origin(('method',))}: method: there is no method {name!r}{near}")
+    return load_method(name)
+
+
+def _model_problems(document: Document, method: Method, keys: RecipeKeys) -> list[str]:
+    problems: list[str] = []
+    for role in keys.models:
+        if role not in method.roles:
+            near = nearest(role, list(method.roles)) or f"; roles of {method.name}: {', '.join(method.roles)}"
+            problems.append(f"{document.origin(('models', role))}: models.{role}: no such role{near}")
+    for role, need in method.roles.items():
+        if need.default is None and need.required and role not in keys.models:
+            problems.append(f"{document.origin(('models',))}: models.{role}: is missing ({need.purpose})")
+    return problems

@@ -1,0 +1,248 @@
+"""A run: the folder that a recipe writes, and how a killed run continues in it."""
+
+import fcntl
+import json
+import shlex
+import sys
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self, cast
+
+from fulcrum.calls import Budget, CallStore, Ledger, RecordedModel, Spend
+from fulcrum.chat import resolve
+from fulcrum.errors import RunError
+from fulcrum.hashing import content_hash
+from fulcrum.recipe import Recipe
+from fulcrum.runs.environment import environment
+from fulcrum.runs.folder import read_json, write_json, write_text
+from fulcrum.task import Task
+
+_FORMAT = 1
+
+
+def default_folder(recipe: Recipe) -> Path:
+    """Return `runs/NAME-HASH`: the same recipe always has the same folder, so the same command continues it."""
+    return Path("runs") / f"{recipe.name}-{content_hash(recipe.resolved(), 8)}"
+
+
+class Run:
+    """An open run folder. Use it as a context manager; one process at a time works in a folder.
+
+    Attributes:
+        folder: where everything is.
+        recipe: what the run does.
+        store: every call, in `calls.sqlite`.
+        ledger: what this sitting has spent, by role.
+        budget: what may still be spent, earlier sittings counted.
+
+    Raises:
+        RunError: the folder holds another run, a run with other settings (they are named), or is in use.
+    """
+
+    def __init__(self, folder: Path, recipe: Recipe) -> None:
+        self.folder = folder
+        self.recipe = recipe
+        folder.mkdir(parents=True, exist_ok=True)
+        self._lock = (folder / ".lock").open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._lock.close()
+            raise RunError(f"{folder}: another process is working on this run; wait for it or stop it") from None
+        try:
+            self._enter_folder()
+            prices = recipe.prices
+            self.store = CallStore(folder / "calls.sqlite")
+        except BaseException:
+            self._lock.close()
+            raise
+        self.ledger = Ledger(prices)
+        self.budget = Budget(recipe.keys.budget, self._paid_before(), self._minutes_before())
+        self._models: dict[str, RecordedModel] = {}
+        _mend_events(folder)
+        self.log("sitting/start", command=_command())
+
+    def _enter_folder(self) -> None:
+        resolved = {"format": _FORMAT, **self.recipe.resolved()}
+        path = self.folder / "resolved.json"
+        if path.exists():
+            changes = differences(read_json(path), resolved)
+            if changes:
+                raise RunError(
+                    f"{self.folder}: this run was started with other settings: {'; '.join(changes)}. "
+                    "Use them again to continue it, or --output another folder"
+                )
+            return
+        if any(child.name != ".lock" for child in self.folder.iterdir()):
+            raise RunError(f"{self.folder}: is not empty and holds no run; choose another --output")
+        write_text(self.folder / "recipe.toml", self.recipe.source)
+        write_text(self.folder / "command.txt", _command() + "\n")
+        write_json(self.folder / "environment.json", environment())
+        write_json(path, resolved)
+
+    def _paid_before(self) -> Spend:
+        spent = Spend()
+        for paid in self.store.paid():
+            price = self.recipe.prices.of(paid.model)
+            cost = None
+            if price is not None:
+                cost = (paid.prompt_tokens * price.prompt + paid.completion_tokens * price.completion) / 1e6
+            spent += Spend(
+                calls=paid.calls,
+                failures=paid.unusable,
+                prompt_tokens=paid.prompt_tokens,
+                completion_tokens=paid.completion_tokens,
+                seconds=paid.seconds,
+                cost=cost,
+                paid_cost=cost,
+            )
+        return spent
+
+    def _minutes_before(self) -> float:
+        """Wall time of earlier sittings: from each start to the last thing that it noted."""
+        seconds, start, last = 0.0, None, 0.0
+        for event in self.events():
+            if event["event"] == "sitting/start":
+                seconds += last - start if start is not None else 0.0
+                start = event["time"]
+            last = event["time"]
+        return (seconds + (last - start if start is not None else 0.0)) / 60
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Note what this sitting spent, close models and store, and let others work in the folder."""
+        self.log("sitting/end", spent={role: _spend_json(spend) for role, spend in self.ledger.snapshot().items()})
+        for model in {id(recorded.model): recorded.model for recorded in self._models.values()}.values():
+            model.close()
+        self.store.close()
+        self._lock.close()
+
+    @property
+    def task(self) -> Task:
+        """The recipe's task."""
+        return self.recipe.task
+
+    @property
+    def artifact(self) -> Path:
+        """Folder of what is deployed."""
+        return self.folder / "artifact"
+
+    def model(self, role: str) -> RecordedModel:
+        """Return the model of a role; roles with the same model share one loaded copy.
+
+        Raises:
+            ModelError: it cannot be loaded.
+        """
+        if role not in self._models:
+            name = self.recipe.models[role]
+            twin = next((other.model for other in self._models.values() if other.name == name), None)
+            self._models[role] = RecordedModel(twin or resolve(name), role, self.store, self.ledger, self.budget)
+        return self._models[role]
+
+    def log(self, event: str, **facts: Any) -> None:
+        """Append one line to `events.jsonl`."""
+        line = json.dumps({"time": round(time.time(), 3), "event": event, **facts}, ensure_ascii=False)
+        with (self.folder / "events.jsonl").open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """Yield the events noted so far; a last line that a kill cut short is left out."""
+        return read_events(self.folder)
+
+    def stage(self, name: str, inputs: Mapping[str, Any], work: Callable[[Path], None]) -> Path:
+        """Do a piece of work once, in a folder that is named by the content of its inputs.
+
+        Args:
+            name: what it is, such as `warm-start`.
+            inputs: everything that its result depends on, as JSON.
+            work: does it, in the folder given. After a kill it is called again with what it left there.
+
+        Returns:
+            The folder, finished.
+
+        Raises:
+            BudgetSpent: the budget ended meanwhile; the stage stays unfinished.
+            TooManyFailures: too many calls failed meanwhile.
+        """
+        folder = self.folder / "stages" / f"{name}-{content_hash(dict(inputs), 12)}"
+        finished = folder / "finished.json"
+        if finished.exists():
+            self.log("stage/reused", stage=folder.name)
+            return folder
+        write_json(folder / "inputs.json", dict(inputs))
+        self.log("stage/start", stage=folder.name)
+        started = time.monotonic()
+        work(folder)
+        self.budget.check()
+        seconds = round(time.monotonic() - started, 3)
+        write_json(finished, {"seconds": seconds})
+        self.log("stage/finished", stage=folder.name, seconds=seconds)
+        return folder
+
+
+@contextmanager
+def open_run(recipe: Recipe, folder: Path | None = None) -> Generator[Run]:
+    """Start or continue the run of a recipe, in `folder` or in its default folder."""
+    with Run(folder or default_folder(recipe), recipe) as run:
+        yield run
+
+
+def read_events(folder: Path) -> Iterator[dict[str, Any]]:
+    """Yield the events of a run folder; a last line that a kill cut short is left out."""
+    path = folder / "events.jsonl"
+    if not path.exists():
+        return
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            if line.endswith("\n"):
+                yield json.loads(line)
+
+
+def _mend_events(folder: Path) -> None:
+    """Cut off a last line that a kill left unfinished, so that the next event stands on its own line."""
+    path = folder / "events.jsonl"
+    if path.exists():
+        with path.open("rb+") as file:
+            content = file.read()
+            file.truncate(content.rfind(b"\n") + 1)
+
+
+def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """Return `field: old -> new` for each field that differs, nested fields by dotted name."""
+    old, new = dict(_leaves(before)), dict(_leaves(after))
+    return [
+        f"{name}: {json.dumps(old.get(name))} -> {json.dumps(new.get(name))}"
+        for name in sorted(old.keys() | new.keys())
+        if old.get(name) != new.get(name)
+    ]
+
+
+def _leaves(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in table.items():
+        if isinstance(value, dict) and value:
+            yield from _leaves(cast(dict[str, Any], value), f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _command() -> str:
+    return shlex.join(["fulcrum", *sys.argv[1:]])
+
+
+def _spend_json(spend: Spend) -> dict[str, Any]:
+    return {
+        "calls": spend.calls,
+        "stored": spend.stored,
+        "failures": spend.failures,
+        "prompt_tokens": spend.prompt_tokens,
+        "completion_tokens": spend.completion_tokens,
+        "seconds": round(spend.seconds, 3),
+        "cost": spend.cost,
+    }
