@@ -10,7 +10,8 @@
     ├── RunError (ValueError)               a run folder cannot be continued or read
     ├── BudgetSpent (RuntimeError)          the budget is used up; all that was paid for is stored
     ├── TooManyFailures (RuntimeError)      more calls failed than the recipe allows
-    └── TrainingError (RuntimeError)        a training cannot start or has gone wrong
+    ├── TrainingError (RuntimeError)        a training cannot start or has gone wrong
+    └── MissingExtra (ImportError)          an optional package is not installed
 
 A failed call of a model is none of these: it is data, see `fulcrum.chat.Failure`.
 The command line prints the message of a `FulcrumError` and exits with 2.
@@ -51,3 +52,7 @@ class TooManyFailures(FulcrumError, RuntimeError):
 
 class TrainingError(FulcrumError, RuntimeError):
     """A training cannot start, or its loss is not a number any more."""
+
+
+class MissingExtra(FulcrumError, ImportError):
+    """An optional package is not installed; the text names the extra that brings it."""

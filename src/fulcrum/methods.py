@@ -1,11 +1,11 @@
 """What a method is, and which there are."""
 
-import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, cast
 
 from fulcrum.evaluation.solver import Solver
+from fulcrum.lazy import load
 from fulcrum.settings import Settings
 
 if TYPE_CHECKING:  # a recipe holds a method, and a method reads a recipe
@@ -107,5 +107,4 @@ class Method(Protocol):
 
 def load_method(name: str) -> Method:
     """Return a method by its name in `METHODS`."""
-    module, _, attribute = METHODS[name].partition(":")
-    return cast(Method, getattr(importlib.import_module(module), attribute))
+    return cast(Method, load(METHODS[name]))

@@ -108,8 +108,8 @@ class Budget:
         """
         if self.refused:
             raise BudgetSpent(
-                f"budget spent: {self.refused}. Every answer is stored; raise the limit under [budget] and run the same "
-                "command to continue"
+                f"budget spent: {self.refused}. Every answer is stored; raise the limit under [budget] and run the "
+                "same command to continue"
             )
         calls, failures, allowed = self.spent.calls, self.spent.failures, self.settings.failure_share
         if calls >= _ENOUGH_CALLS_TO_JUDGE and failures > allowed * calls:

@@ -1,11 +1,11 @@
 """From a model's name to the model."""
 
 import difflib
-import importlib
 from typing import cast
 
 from fulcrum.chat.model import ChatModel
 from fulcrum.errors import ModelError
+from fulcrum.lazy import load
 
 SCHEMES = {
     "hf": "fulcrum.chat.huggingface:open_model",
@@ -27,11 +27,11 @@ def resolve(name: str) -> ChatModel:
 
     Raises:
         ModelError: no such kind of model, or it cannot be loaded; the text says what would be understood.
+        MissingExtra: this kind of model needs a package that is not installed.
     """
     scheme, separator, _ = name.partition(":")
     if not separator or scheme not in SCHEMES:
         near = difflib.get_close_matches(scheme, SCHEMES, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise ModelError(f"{name!r} is not a model name{hint} Understood are: {FORMS}")
-    module, _, function = SCHEMES[scheme].partition(":")
-    return cast(ChatModel, getattr(importlib.import_module(module), function)(name))
+    return cast(ChatModel, load(SCHEMES[scheme])(name))

@@ -20,6 +20,7 @@ from fulcrum.runs.folder import read_json, write_json, write_text
 from fulcrum.task import Task
 
 _FORMAT = 1
+_FIRST_FILES = frozenset({"lock", "recipe.toml", "command.txt", "environment.json"})
 
 
 def default_folder(recipe: Recipe) -> Path:
@@ -75,8 +76,8 @@ class Run:
                     "Use them again to continue it, or --output another folder"
                 )
             return
-        if any(child.name != ".lock" for child in self.folder.iterdir()):
-            raise RunError(f"{self.folder}: is not empty and holds no run; choose another --output")
+        if strangers := [child for child in self.folder.iterdir() if child.name.lstrip(".") not in _FIRST_FILES]:
+            raise RunError(f"{self.folder}: holds {strangers[0].name} and no run; choose another --output")
         write_text(self.folder / "recipe.toml", self.recipe.source)
         write_text(self.folder / "command.txt", _command() + "\n")
         write_json(self.folder / "environment.json", environment())

@@ -1,0 +1,47 @@
+"""`fulcrum`: the command line. Each command is a module, loaded when it is called."""
+
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError
+
+import fulcrum
+from fulcrum.errors import FulcrumError
+
+app = App(
+    name="fulcrum",
+    help="Lift a language model on your own task, measure honestly, deploy what won.",
+    version=fulcrum.__version__,
+    version_flags=["--version"],
+    help_flags=["--help", "-h"],
+    suppress_keyboard_interrupt=False,
+)
+
+_COMMANDS = {
+    "train": "Run a recipe: learn, and write the artifact.",
+    "evaluate": "Measure a run on held-out examples against its baseline and controls.",
+    "compare": "Put several runs side by side, paired on the same examples.",
+    "plan": "Calls, tokens, money, minutes and memory of a recipe, before anything runs.",
+    "doctor": "Check endpoints, models, templates, task and machine, with a remedy for each finding.",
+    "validate": "Prove with no model that every gold answer of a task scores 1.0.",
+    "runs": "List, show or compare run folders.",
+    "calls": "What a run's call store holds: totals, single calls, export.",
+}
+for _name, _help in _COMMANDS.items():
+    app.command(f"fulcrum.cli.{_name}:{_name}", name=_name, help=_help)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command. Exit codes: 0 done, 1 done but something was found wanting, 2 cannot work, 130 stopped."""
+    try:
+        app(arguments, exit_on_error=False, print_error=False)
+    except (CycloptsError, FulcrumError) as error:
+        for line in str(error).splitlines():
+            sys.stderr.write(f"fulcrum: {line}\n")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.stderr.write("\nfulcrum: stopped; every finished call is stored, the same command continues\n")
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output has gone; there is nobody left to tell
+        sys.exit(141)
