@@ -38,6 +38,13 @@ class Prices(Settings):
             return Price(prompt=0, completion=0)
         return None
 
+    def cost(self, model: str, prompt_tokens: int, completion_tokens: int) -> float | None:
+        """Return the money for some tokens; None if the model's price is unknown."""
+        price = self.of(model)
+        if price is None:
+            return 0.0 if prompt_tokens + completion_tokens == 0 else None
+        return (prompt_tokens * price.prompt + completion_tokens * price.completion) / 1e6
+
 
 def read_prices(path: Path) -> Prices:
     """Read a price table from TOML.
@@ -101,14 +108,10 @@ class Spend:
         )
 
 
-def spend_of(completion: Completion, price: Price | None) -> Spend:
+def spend_of(completion: Completion, model: str, prices: Prices) -> Spend:
     """Return what one completion took."""
     usage = completion.usage
-    cost: float | None = None
-    if price is not None:
-        cost = (usage.prompt_tokens * price.prompt + usage.completion_tokens * price.completion) / 1e6
-    elif usage.total == 0:
-        cost = 0.0
+    cost = prices.cost(model, usage.prompt_tokens, usage.completion_tokens)
     return Spend(
         calls=int(not completion.from_store),
         stored=int(completion.from_store),
@@ -138,7 +141,7 @@ class Ledger:
         """Add one completion. A call that the budget did not allow took nothing and is not counted."""
         if completion.failure is not None and completion.failure.kind == "budget":
             return
-        spend = spend_of(completion, self.prices.of(model))
+        spend = spend_of(completion, model, self.prices)
         with self._lock:
             self.by_role[role] = self.by_role.get(role, Spend()) + spend
 

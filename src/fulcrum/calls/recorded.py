@@ -64,7 +64,6 @@ class RecordedModel:
 
     def _make(self, requests: Sequence[Request], keys: Sequence[str]) -> Iterator[dict[str, Completion]]:
         """Make the calls that no store can answer, and keep each group before handing it out."""
-        price = self._ledger.prices.of(self.model.name)
         open_calls = dict.fromkeys(range(len(requests)))
         taken = 0
 
@@ -82,7 +81,7 @@ class RecordedModel:
             )
             for index, completion in group:
                 del open_calls[index]
-                self._budget.settle(spend_of(completion, price))
+                self._budget.settle(spend_of(completion, self.model.name, self._ledger.prices))
             yield answers
             # An endpoint's calls in flight are paid for, so they are waited for; a local model's next batch is not.
             if is_local(self.model.name) and self._budget.exhausted():

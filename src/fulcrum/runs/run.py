@@ -86,10 +86,7 @@ class Run:
     def _paid_before(self) -> Spend:
         spent = Spend()
         for paid in self.store.paid():
-            price = self.recipe.prices.of(paid.model)
-            cost = None
-            if price is not None:
-                cost = (paid.prompt_tokens * price.prompt + paid.completion_tokens * price.completion) / 1e6
+            cost = self.recipe.prices.cost(paid.model, paid.prompt_tokens, paid.completion_tokens)
             spent += Spend(
                 calls=paid.calls,
                 failures=paid.unusable,

@@ -1,0 +1,72 @@
+"""What the commands share: recipe flags, and where output goes."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+from rich.console import Console
+
+from fulcrum.recipe import Recipe, read_recipe
+
+console = Console()
+"""Results: standard output."""
+
+log = Console(stderr=True)
+"""Progress and remarks: standard error."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class RecipeFlags:
+    """Every key of a recipe as a flag.
+
+    Attributes:
+        method: Name of the method.
+        task: Name of the task, such as 'lab:sql?seed=7' or a task file.
+        seed: Seed of everything drawn at random.
+        models: Model of a role: --models.actor lab:large
+        settings: Setting of the method: --settings.rounds 3
+        budget: Hard limit: --budget.calls 1000
+        quick: The short version of the same thing.
+    """
+
+    method: str | None = None
+    task: str | None = None
+    seed: str | None = None
+    models: Annotated[dict[str, str] | None, Parameter(negative=())] = None
+    settings: Annotated[dict[str, str] | None, Parameter(negative=())] = None
+    budget: Annotated[dict[str, str] | None, Parameter(negative=())] = None
+    quick: Annotated[bool, Parameter(negative=())] = False
+
+    def read(self, path: Path | None) -> Recipe:
+        """Return the recipe of a file with these flags on top.
+
+        Raises:
+            SettingsError: one line for each problem.
+        """
+        flags: dict[str, str] = {}
+        for key in ("method", "task", "seed"):
+            if (value := getattr(self, key)) is not None:
+                flags[key] = value
+        tables: dict[str, Mapping[str, str] | None] = {
+            "models": self.models,
+            "settings": self.settings,
+            "budget": self.budget,
+        }
+        for table, entries in tables.items():
+            flags |= {f"{table}.{key}": value for key, value in (entries or {}).items()}
+        return read_recipe(path, flags, quick=self.quick)
+
+
+def print_json(data: Any) -> None:
+    """Write data for machines to standard output."""
+    console.file.write(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def shorten(text: str, length: int = 60) -> str:
+    """Return one line of at most `length` characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= length else line[: length - 1] + "…"

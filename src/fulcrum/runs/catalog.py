@@ -1,0 +1,90 @@
+"""Run folders as they lie on disk: find them, summarise them, compare them."""
+
+import datetime
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fulcrum.calls import CallStore
+from fulcrum.errors import RunError
+from fulcrum.runs.folder import read_json
+from fulcrum.runs.run import differences, read_events
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """One run folder in a line.
+
+    Attributes:
+        folder: where it is.
+        method: what it trains.
+        task: on what.
+        seed: with which seed.
+        started: when, in local time, ISO 8601 to the second.
+        state: `unfinished`, `learned` or `evaluated`.
+        calls: answers paid for.
+    """
+
+    folder: str
+    method: str
+    task: str
+    seed: int
+    started: str
+    state: str
+    calls: int
+
+
+def find_runs(folder: Path) -> Iterator[Path]:
+    """Yield the run folders in `folder`, oldest first."""
+    resolved = (child / "resolved.json" for child in folder.iterdir() if child.is_dir())
+    yield from (path.parent for path in sorted(filter(Path.is_file, resolved), key=lambda path: path.stat().st_mtime))
+
+
+def read_resolved(folder: Path) -> dict[str, Any]:
+    """Return the settings that a run was started with.
+
+    Raises:
+        RunError: the folder is not a run.
+    """
+    path = folder / "resolved.json"
+    if not path.is_file():
+        raise RunError(f"{folder}: is not a run folder (no resolved.json); `fulcrum runs list` shows those there are")
+    return read_json(path)
+
+
+def summarise(folder: Path) -> RunSummary:
+    """Return a run folder in a line.
+
+    Raises:
+        RunError: the folder is not a run.
+    """
+    resolved = read_resolved(folder)
+    events = list(read_events(folder))
+    started = datetime.datetime.fromtimestamp(events[0]["time"]).isoformat(timespec="seconds") if events else ""
+    names = {event["event"] for event in events}
+    calls = folder / "calls.sqlite"
+    count = 0
+    if calls.is_file():
+        with CallStore(calls, read_only=True) as store:
+            count = len(store)
+    return RunSummary(
+        str(folder),
+        resolved["method"],
+        resolved["task"],
+        resolved["seed"],
+        started,
+        "evaluated" if "evaluated" in names else "learned" if "learned" in names else "unfinished",
+        count,
+    )
+
+
+def compare_settings(first: Path, second: Path) -> list[str]:
+    """Return `field: first -> second` for each setting and each fact of the environment that differs.
+
+    Raises:
+        RunError: one of them is not a run.
+    """
+    found = differences(read_resolved(first), read_resolved(second))
+    environments = [read_json(folder / "environment.json") for folder in (first, second)]
+    return found + [f"environment.{line}" for line in differences(*environments)]
