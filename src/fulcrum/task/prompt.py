@@ -29,11 +29,11 @@ class PromptTemplate:
             parsed = [*string.Formatter().parse(self.user), *string.Formatter().parse(self.system)]
         except ValueError as error:
             raise TaskError(f"prompt template: {error}; write {{{{ and }}}} for plain braces") from error
-        names = {name for _, name, _, _ in parsed if name is not None}
-        odd = sorted(name for name in names if not name.isidentifier())
+        fields = [(name, spec, conversion) for _, name, spec, conversion in parsed if name is not None]
+        odd = sorted(name for name, spec, conversion in fields if spec or conversion or not name.isidentifier())
         if odd:
             raise TaskError(f"prompt template: {odd[0]!r} is not a field name; write {{{{ and }}}} for plain braces")
-        return names
+        return {name for name, _, _ in fields}
 
     def messages(self, fields: Mapping[str, Any]) -> tuple[Message, ...]:
         """Return the messages for one example.

@@ -78,7 +78,18 @@ class Scorer(Protocol):
         ...
 
     def gold(self, example: Example) -> str:
-        """Return an answer text that must score 1.0, made from the target (`fulcrum validate` checks it)."""
+        """Return an answer text that must score 1.0, made from the target (`fulcrum validate` checks it).
+
+        Raises:
+            TaskError: the target is missing or malformed.
+        """
+        ...
+
+    def answer_key(self, text: str) -> str | None:
+        """Return the final answer that stands in `text`, in one canonical form, or None if there is none.
+
+        Two texts with the same key give the same answer: what a vote counts. It sees no target.
+        """
         ...
 
     def fingerprint(self) -> dict[str, Any]:

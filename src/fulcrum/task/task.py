@@ -1,7 +1,7 @@
 """A task: examples in three splits, how an example becomes messages, and how an answer is scored."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -43,6 +43,22 @@ class Episode(Protocol):
         ...
 
 
+class Environment(Protocol):
+    """Opens dialogues, in place of a scorer."""
+
+    def __call__(self, example: Example, question: Question) -> Episode:
+        """Open a dialogue on `example`, of which the agent is shown `question`."""
+        ...
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return the settings that can change a dialogue or its score."""
+        ...
+
+
+Expert = Callable[[Episode], Completion]
+"""Plays the agent's next turn by rules written for the task: shows that every dialogue can be won, and how well."""
+
+
 @dataclass(frozen=True)
 class Task:
     """Examples, splits, prompt and scorer, or an environment in place of the fixed prompt.
@@ -54,21 +70,25 @@ class Task:
         scorer: judges an answer; None only for a dialogue task, whose environment scores.
         tools: tools offered to the model.
         environment: opens a dialogue on an example; None for a task of single answers.
-        answer_key: what makes two answers the same answer, for votes: the final answer in a text, or None if
-            there is none in it. Needs no target.
+        expert: plays a dialogue task by rules; the ceiling, and what `validate` plays in place of gold answers.
         max_tokens: a good limit for one answer.
+
+    Raises:
+        TaskError: the same input stands twice, or there is neither a scorer nor an environment.
     """
 
     name: str
     splits: Mapping[Split, Sequence[Example]]
     template: PromptTemplate
-    scorer: Scorer
+    scorer: Scorer | None
     tools: tuple[Tool, ...] = ()
-    environment: Callable[[Example, Question], Episode] | None = None
-    answer_key: Callable[[str], str | None] = field(default=lambda text: text.strip() or None)
+    environment: Environment | None = None
+    expert: Expert | None = None
     max_tokens: int = 256
 
     def __post_init__(self) -> None:
+        if (self.scorer is None) == (self.environment is None):
+            raise TaskError(f"{self.name}: a task has either a scorer or an environment that scores, not both")
         seen: dict[str, tuple[str, Example]] = {}
         for split in SPLITS:
             for example in self.splits.get(split, ()):
@@ -110,7 +130,12 @@ class Task:
         question = self.question(example)
         if self.environment is not None:
             return self.environment(example, question)
-        return SingleAnswer(example, question, self.scorer)
+        return SingleAnswer(example, question, self._single_answer_scorer())
+
+    def _single_answer_scorer(self) -> Scorer:
+        if self.scorer is None:
+            raise TaskError(f"{self.name} is a dialogue task: it has no gold answers, and no answers to vote on")
+        return self.scorer
 
     def score(self, question_id: str, completion: Completion) -> Score:
         """Return the worth of one answer to a task of single answers; a failed call stays a failure."""
@@ -118,13 +143,32 @@ class Task:
         episode.step(completion)
         return episode.score()
 
+    def gold(self, example: Example) -> str:
+        """Return an answer to `example` that scores 1.0, for demonstrations and tuning.
+
+        Raises:
+            TaskError: the example has no target, or this is a dialogue task.
+        """
+        return self._single_answer_scorer().gold(example)
+
+    def answer_key(self, text: str) -> str | None:
+        """Return what makes two answers the same answer, for votes: the final answer in `text`, None if none.
+
+        It needs no target, so a solver may call it.
+
+        Raises:
+            TaskError: this is a dialogue task.
+        """
+        return self._single_answer_scorer().answer_key(text)
+
     @cached_property
     def fingerprint(self) -> str:
-        """Content hash of data, prompt and scorer: it changes if a score could."""
+        """Content hash of data, prompt and scorer or environment: it changes if a score could."""
         return content_hash(
             {
                 "template": self.template.to_json(),
-                "scorer": self.scorer.fingerprint(),
+                "scorer": self.scorer.fingerprint() if self.scorer else None,
+                "environment": self.environment.fingerprint() if self.environment else None,
                 "tools": [tool.to_json() for tool in self.tools],
                 "splits": {
                     split: content_hash([[example.id, repr(example.target)] for example in examples])
