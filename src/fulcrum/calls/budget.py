@@ -84,7 +84,7 @@ class Budget:
     def refuse(self) -> str:
         """Note that work is left which the budget does not allow, and return the limit as a phrase."""
         with self._lock:
-            self.refused = self.refused or self._exhausted(self._in_flight) or "nothing left"
+            self.refused = self._exhausted(0) or self.refused or "nothing left"
             return self.refused
 
     def _exhausted(self, in_flight: int) -> str | None:

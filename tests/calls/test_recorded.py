@@ -1,0 +1,186 @@
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fulcrum.calls import Budget, BudgetSettings, CallStore, Ledger, Price, Prices, RecordedModel
+from fulcrum.chat import Completion, Request, Sampling, complete, user
+from fulcrum.errors import BudgetSpent, TooManyFailures
+from support.scripted import ScriptedModel, echo
+
+REMOTE = "http://localhost:1/v1#m"
+
+
+def requests(*texts: str) -> list[Request]:
+    return [Request((user(text),)) for text in texts]
+
+
+class Desk:
+    """A recorded model with its store, ledger and budget at hand."""
+
+    def __init__(self, folder: Path, model: ScriptedModel, **limits: float) -> None:
+        self.store = CallStore(folder / "calls.sqlite")
+        self.ledger = Ledger(Prices(models={REMOTE: Price(prompt=1e6, completion=0)}))
+        self.budget = Budget(BudgetSettings(**limits))  # pyright: ignore[reportArgumentType]
+        self.model = RecordedModel(model, "actor", self.store, self.ledger, self.budget)
+
+    def ask(self, *texts: str) -> list[Completion]:
+        return complete(self.model, requests(*texts))
+
+
+def test_an_answer_is_paid_once_and_equal_requests_are_one_call(tmp_path: Path) -> None:
+    inner = ScriptedModel()
+    desk = Desk(tmp_path, inner)
+    assert [answer.text for answer in desk.ask("a", "b", "a")] == ["A", "B", "A"]
+    assert [answer.text for answer in desk.ask("c", "b")] == ["C", "B"]
+    assert [request.messages[0].content for request in inner.requests] == ["a", "b", "c"]
+    total = desk.ledger.total()
+    assert (total.calls, total.stored) == (4, 1)
+
+
+def test_repeated_draws_are_different_calls(tmp_path: Path) -> None:
+    inner = ScriptedModel()
+    desk = Desk(tmp_path, inner)
+    draws = [Request((user("a"),), Sampling(temperature=1.0), sample=sample) for sample in range(3)]
+    complete(desk.model, draws)
+    assert len(inner.requests) == 3
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_the_call_budget_is_exact_and_the_rest_is_marked(tmp_path: Path, batch: int) -> None:
+    inner = ScriptedModel(batch=batch)
+    desk = Desk(tmp_path, inner, calls=3)
+    answers = desk.ask(*"abcdef")
+    assert [answer.text for answer in answers if answer.ok] == ["A", "B", "C"]
+    assert {answer.failure.kind for answer in answers if answer.failure} == {"budget"}
+    assert len(inner.requests) == 3
+    with pytest.raises(BudgetSpent, match="calls 3 of 3"):
+        desk.budget.check()
+    assert [answer.text for answer in desk.ask("a", "b", "c")] == ["A", "B", "C"]
+
+
+def test_a_budget_that_suffices_exactly_stops_nothing(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, ScriptedModel(), calls=3)
+    desk.ask("a", "b", "c")
+    desk.budget.check()
+
+
+@pytest.mark.parametrize(("limit", "expected"), [({"tokens": 5}, "tokens 6 of 5"), ({"money": 2.5}, "money 3.00 of")])
+def test_tokens_and_money_stop_before_the_next_call(tmp_path: Path, limit: dict[str, float], expected: str) -> None:
+    inner = ScriptedModel(name=REMOTE)
+    desk = Desk(tmp_path, inner, **limit)
+    answers = desk.ask("a", "b", "c", "d", "e")  # one token in and one out, and one unit of money, each
+    assert sum(answer.ok for answer in answers) == 3
+    with pytest.raises(BudgetSpent, match=expected):
+        desk.budget.check()
+
+
+def test_a_local_model_stops_between_batches(tmp_path: Path) -> None:
+    inner = ScriptedModel(batch=2)
+    desk = Desk(tmp_path, inner, tokens=3)
+    answers = desk.ask(*"abcdef")
+    assert [answer.ok for answer in answers] == [True, True, False, False, False, False]
+    assert len(desk.store) == 2
+
+
+def test_minutes_of_earlier_sittings_count(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, ScriptedModel(), minutes=10)
+    desk.budget.minutes_before = 10.0
+    assert not desk.ask("a")[0].ok
+    with pytest.raises(BudgetSpent, match="minutes"):
+        desk.budget.check()
+
+
+def test_failures_are_passed_on_counted_and_asked_again(tmp_path: Path) -> None:
+    def flaky(request: Request) -> Completion:
+        if len(inner.requests) <= 2 and request.messages[0].content == "b":
+            return Completion.failed("server", "500")
+        return echo(request)
+
+    inner = ScriptedModel(flaky)
+    desk = Desk(tmp_path, inner)
+    first = desk.ask("a", "b")
+    assert first[0].ok and first[1].failure is not None and first[1].failure.kind == "server"
+    assert desk.ledger.total().failures == 1
+    assert [answer.text for answer in desk.ask("a", "b")] == ["A", "B"]
+
+
+def test_too_many_failures_stop_the_run(tmp_path: Path) -> None:
+    broken = ScriptedModel(lambda _: Completion.failed("server", "500"))
+    desk = Desk(tmp_path, broken)
+    desk.ask(*map(str, range(19)))
+    desk.budget.check()
+    desk.ask("one more")
+    with pytest.raises(TooManyFailures, match="20 of 20 calls failed"):
+        desk.budget.check()
+
+
+def test_money_is_unknown_when_the_price_is(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, ScriptedModel(name="http://elsewhere/v1#m"))
+    desk.ask("a")
+    assert desk.ledger.total().cost is None
+
+
+def test_stored_answers_cost_what_they_cost_when_made_but_are_not_paid_again(tmp_path: Path) -> None:
+    Desk(tmp_path, ScriptedModel(name=REMOTE)).ask("abc")
+    desk = Desk(tmp_path, ScriptedModel(name=REMOTE))
+    desk.ask("abc")
+    total = desk.ledger.total()
+    assert (total.cost, total.paid_cost) == (3.0, 0.0)
+    assert desk.budget.spent.calls == 0
+
+
+def test_the_ledger_subtracts_to_what_lies_between(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, ScriptedModel())
+    desk.ask("a", "b")
+    before = desk.ledger.total()
+    desk.ask("b", "ccc")
+    between = desk.ledger.total() - before
+    assert (between.calls, between.stored, between.prompt_tokens, between.seconds) == (1, 1, 4, 1.0)
+
+
+def test_the_answer_of_another_process_stands(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, ScriptedModel(lambda request: replace(echo(request), text="late")))
+    other = Desk(tmp_path, ScriptedModel())
+    generating = desk.model.generate(requests("a"))
+    other.ask("a")  # between our look-up, which has not begun to yield, and our own store
+    assert [completion.text for group in generating for _, completion in group] == ["A"]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from support.scripted import ScriptedModel, echo
+from fulcrum.calls import *
+from fulcrum.chat import Request, complete, user
+
+def answer(request):
+    log.write(request.messages[0].content + "\\n"); log.flush()
+    if log.tell() > int(sys.argv[2]):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return echo(request)
+
+folder = Path(sys.argv[1])
+log = (folder / "asked.txt").open("a")
+model = RecordedModel(ScriptedModel(answer), "actor", CallStore(folder / "calls.sqlite"), Ledger(), Budget())
+complete(model, [Request((user(f"{index:03}"),)) for index in range(100)])
+"""
+
+
+def test_killed_runs_ask_again_only_what_was_in_flight(tmp_path: Path) -> None:
+    tests = Path(__file__).parents[1]
+    script = tmp_path / "run.py"
+    script.write_text(textwrap.dedent(KILLED))
+    codes: list[int] = []
+    for limit in (100, 210, 300, 10**9):
+        command = [sys.executable, str(script), str(tmp_path), str(limit)]
+        codes.append(subprocess.run(command, env={**os.environ, "PYTHONPATH": str(tests)}).returncode)
+    assert codes == [-signal.SIGKILL] * 3 + [0]
+    asked = (tmp_path / "asked.txt").read_text().split()
+    assert set(asked) == {f"{index:03}" for index in range(100)}
+    assert len(asked) == 100 + 3  # the one call that each kill interrupted
