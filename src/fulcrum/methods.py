@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
-from fulcrum.evaluation.solver import Solver
+from fulcrum.evaluation.solver import RoleOfSolver, Solver
 from fulcrum.lazy import load
 from fulcrum.settings import Settings
 
@@ -12,7 +12,6 @@ if TYPE_CHECKING:  # a recipe holds a method, and a method reads a recipe
     from fulcrum.recipe import Recipe
     from fulcrum.runs.run import Run
 
-RoleOfSolver = Literal["baseline", "method", "control", "ceiling"]
 
 METHODS = {
     "baseline": "fulcrum.baseline:METHOD",

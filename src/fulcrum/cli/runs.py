@@ -7,10 +7,10 @@ from typing import Annotated
 from cyclopts import App, Parameter
 from rich.table import Table
 
+from fulcrum.atomic import read_json
 from fulcrum.cli.common import console, print_json
 from fulcrum.errors import RunError
 from fulcrum.runs.catalog import compare_settings, find_runs, read_resolved, summarise
-from fulcrum.runs.folder import read_json
 from fulcrum.runs.run import read_events
 
 runs = App(name="runs", help="List, show or compare run folders.")

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fulcrum.atomic import read_json
 from fulcrum.calls import CallStore
 from fulcrum.errors import RunError
-from fulcrum.runs.folder import read_json
 from fulcrum.runs.run import differences, read_events
 
 

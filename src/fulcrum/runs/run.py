@@ -10,13 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self, cast
 
+from fulcrum.atomic import read_json, write_json, write_text
 from fulcrum.calls import Budget, CallStore, Ledger, RecordedModel, Spend
 from fulcrum.chat import resolve
 from fulcrum.errors import RunError
 from fulcrum.hashing import content_hash
 from fulcrum.recipe import Recipe
 from fulcrum.runs.environment import environment
-from fulcrum.runs.folder import read_json, write_json, write_text
 from fulcrum.task import Task
 
 _FORMAT = 1
