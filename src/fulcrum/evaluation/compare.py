@@ -1,0 +1,122 @@
+"""Several runs on the same task, paired across runs by example."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+from fulcrum.errors import RunError
+from fulcrum.evaluation.pairing import Pairing, outcomes, pair
+from fulcrum.evaluation.results import pool_seeds, refuse_different_tasks
+from fulcrum.evaluation.rollouts import SolverRollouts
+from fulcrum.evaluation.table import EvaluationRow, row_of
+
+
+@dataclass(frozen=True, slots=True)
+class RunDifference:
+    """What the method of one run achieves more than that of another, on the examples that both answered."""
+
+    first: str
+    second: str
+    pairing: Pairing
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Several runs side by side.
+
+    Attributes:
+        rows: the first run's baseline, then each run's methods, all paired against that one baseline. Solvers are
+            named `run: solver`.
+        differences: every two methods against each other, second minus first.
+        notes: what a reader must know before believing the rows.
+    """
+
+    rows: list[EvaluationRow]
+    differences: list[RunDifference]
+    notes: list[str]
+
+
+def compare(runs: Mapping[str, Sequence[SolverRollouts]]) -> Comparison:
+    """Compare the methods of several runs.
+
+    Args:
+        runs: results by the name to show. Runs of one recipe with several seeds belong under one name: their
+            attempts are averaged by example.
+
+    Raises:
+        RunError: fewer than two runs, a run without a baseline or a method, or different tasks or splits.
+    """
+    if len(runs) < 2:
+        raise RunError(f"a comparison needs at least two runs, not {len(runs)}")
+    pooled = {name: list(pool_seeds(results).values()) for name, results in runs.items()}
+    for name, results in pooled.items():
+        for role in ("baseline", "method"):
+            if not any(result.role == role for result in results):
+                raise RunError(f"{name} has no {role} among its results; evaluate it again")
+    refuse_different_tasks({name: results[0] for name, results in pooled.items()})
+    baselines = {name: next(r for r in results if r.role == "baseline") for name, results in pooled.items()}
+    methods = {
+        f"{name}: {result.solver}": result
+        for name, results in pooled.items()
+        for result in results
+        if result.role == "method"
+    }
+    achieved = {label: outcomes(result.rollouts) for label, result in methods.items()}
+    reference_name, reference = next(iter(baselines.items()))
+    before = outcomes(reference.rollouts)
+    label = f"{reference_name}: {reference.solver}"
+    rows = [row_of(replace(reference, solver=label), before, None)]
+    rows += [row_of(replace(result, solver=label), achieved[label], before) for label, result in methods.items()]
+    differences = [
+        RunDifference(first, second, pairing)
+        for first, second in combinations(methods, 2)
+        if (pairing := pair(achieved[first], achieved[second])) is not None
+    ]
+    notes = [*_other_baselines(baselines), *_other_examples(methods)]
+    notes += [note for label, result in methods.items() if (note := _seed_spread(label, result, reference))]
+    return Comparison(rows, differences, notes)
+
+
+def _other_baselines(baselines: Mapping[str, SolverRollouts]) -> list[str]:
+    """Say where a run's own baseline is not the one that all rows are paired against."""
+    (reference_name, reference), *others = baselines.items()
+    before = outcomes(reference.rollouts)
+    notes: list[str] = []
+    for name, baseline in others:
+        pairing = pair(before, outcomes(baseline.rollouts))
+        if pairing and (pairing.broken or pairing.rescued):
+            notes.append(
+                f"The baseline of {name} is not that of {reference_name}: {100 * pairing.difference.estimate:+.1f} "
+                "points, so models or settings differ. All differences in the table are against the baseline of "
+                f"{reference_name}."
+            )
+    return notes
+
+
+def _other_examples(methods: Mapping[str, SolverRollouts]) -> list[str]:
+    """Say where runs answered different examples, of which only the shared ones are paired."""
+    answered = {label: {rollout.question_id for rollout in result.rollouts} for label, result in methods.items()}
+    if len({frozenset(ids) for ids in answered.values()}) == 1:
+        return []
+    counts = ", ".join(f"{label} {len(ids)}" for label, ids in answered.items())
+    return [
+        f"The runs answered different examples ({counts}); means are over each run's own, differences over the "
+        f"{len(set[str].intersection(*answered.values()))} or more that two have in common."
+    ]
+
+
+def _seed_spread(label: str, result: SolverRollouts, reference: SolverRollouts) -> str | None:
+    """Say how far single seeds lie apart: the interval is over examples, and does not know of training luck."""
+    seeds = sorted({rollout.seed for rollout in result.rollouts})
+    before = outcomes(reference.rollouts)
+    single = [
+        pairing.difference.estimate
+        for seed in seeds
+        if (pairing := pair(before, outcomes(r for r in result.rollouts if r.seed == seed))) is not None
+    ]
+    if len(single) < 2:
+        return None
+    return (
+        f"{label}: {len(single)} seeds, whose differences go from {100 * min(single):+.1f} to {100 * max(single):+.1f} "
+        "points; the interval is over examples and does not hold this spread."
+    )

@@ -1,0 +1,196 @@
+"""What the figures mean, in sentences that say what to do.
+
+Every check is a pure function that returns a sentence, or None if there is nothing to say.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from statistics import NormalDist
+
+from fulcrum.evaluation.pairing import Outcome, outcomes, pair
+from fulcrum.evaluation.results import pool_seeds
+from fulcrum.evaluation.rollouts import Rollout, SolverRollouts
+from fulcrum.evaluation.table import EvaluationRow
+
+_NOTICEABLE_FAILURES = 0.02
+_NOTICEABLE_UNPARSABLE = 0.1
+_NOTICEABLE_HARM = 0.05
+_HIGH = 0.97
+
+_Z95 = NormalDist().inv_cdf(0.975)
+_Z80 = NormalDist().inv_cdf(0.8)
+
+_REMEDIES: Mapping[str, str] = {
+    "timeout": "allow more time or fewer calls at once",
+    "rate_limit": "lower the number of calls at once, or continue the run later",
+    "server": "look at the endpoint with `fulcrum doctor`",
+    "refused": "look at the prompts that the model or its filter declines",
+    "truncated": "raise max_tokens",
+    "empty": "check the chat template and the stop texts",
+    "budget": "raise the limit under [budget]",
+}
+
+
+def diagnose(results: Sequence[SolverRollouts], rows: Sequence[EvaluationRow]) -> list[str]:
+    """Return all that is worth saying about an evaluation, the gravest first.
+
+    Args:
+        results: the attempts that the rows were made from.
+        rows: of `fulcrum.evaluation.table.rows_from`; rows without attempts of their own (oracles) may be among them.
+    """
+    solvers = pool_seeds(results)
+    by_role = {role: [row for row in rows if row.role_of_solver == role] for role in ("baseline", "method", "control")}
+    baselines = [row for row in by_role["baseline"] if row.difference is None]
+    achieved = {name: outcomes(result.rollouts) for name, result in solvers.items()}
+    said: list[str | None] = [nothing_solved(rows), *(nothing_to_gain(row) for row in baselines)]
+    for name, result in solvers.items():
+        said += [*failed_calls(name, result.rollouts), unparsable_answers(name, result.rollouts)]
+    for row in by_role["method"]:
+        said += [failures_could_decide(row, baseline) for baseline in baselines]
+        said += [same_answers(solvers[row.solver], solvers[baseline.solver]) for baseline in baselines]
+        said += [too_few_examples(row), harmful(row)]
+        said += [explained_by_control(row, achieved[row.solver], c, achieved[c.solver]) for c in by_role["control"]]
+    return [sentence for sentence in said if sentence]
+
+
+def nothing_solved(rows: Sequence[EvaluationRow]) -> str | None:
+    """No solver ever got a point: no difference can show."""
+    if any(row.mean != 0 for row in rows):
+        return None
+    return (
+        "No solver ever solves anything: there is no signal. Check with `fulcrum validate` that gold answers "
+        "score 1.0 and that the prompt asks for the form the scorer reads; else use easier examples or a stronger model."
+    )
+
+
+def nothing_to_gain(baseline: EvaluationRow) -> str | None:
+    """The baseline is so good that no method can show a gain."""
+    if baseline.mean is None or baseline.mean < _HIGH:
+        return None
+    if baseline.mean == 1:
+        return f"{baseline.solver} solves everything: there is nothing to gain. Use harder examples."
+    return (
+        f"{baseline.solver} already scores {_percent(baseline.mean)}: at most {_points(1 - baseline.mean)} can be "
+        "gained. Use harder examples."
+    )
+
+
+def failed_calls(solver: str, rollouts: Sequence[Rollout]) -> list[str]:
+    """Attempts that ended in a failed call, by kind, each with its remedy."""
+    kinds = Counter(str(r.score.details.get("failure")) for r in rollouts if r.score.verdict == "failed")
+    return [
+        f"{solver}: {_percent(count / len(rollouts))} of {len(rollouts)} attempts ended in a failure of kind {kind}, "
+        f"and are in no mean: {_REMEDIES.get(kind, 'see `fulcrum calls stats RUN`')}."
+        for kind, count in kinds.most_common()
+        if count > _NOTICEABLE_FAILURES * len(rollouts)
+    ]
+
+
+def unparsable_answers(solver: str, rollouts: Sequence[Rollout]) -> str | None:
+    """Answers in which the scorer finds nothing to judge."""
+    share = sum(rollout.score.verdict == "unparsable" for rollout in rollouts) / len(rollouts)
+    if share <= _NOTICEABLE_UNPARSABLE:
+        return None
+    return (
+        f"{solver}: {_percent(share)} of answers are unparsable, which scores 0 but says nothing about knowledge: "
+        "check that the prompt asks for the answer format that the scorer reads."
+    )
+
+
+def failures_could_decide(row: EvaluationRow, baseline: EvaluationRow) -> str | None:
+    """The left-out failures are enough to undo a gain, were they all wrong answers."""
+    if row.difference is None or row.mean is None or baseline.mean is None or not _clear_gain(row):
+        return None
+    pessimistic = row.mean * row.n / max(1, row.n + row.failures) - baseline.mean
+    if row.failures <= baseline.failures or pessimistic > 0:
+        return None
+    return (
+        f"{row.solver}: {row.failures} attempts failed ({baseline.failures} of {baseline.solver}). Were they wrong "
+        f"answers, the difference would be {_signed(pessimistic)} instead of {_signed(row.difference)}: mend the "
+        "failures before you believe the gain."
+    )
+
+
+def same_answers(method: SolverRollouts, baseline: SolverRollouts) -> str | None:
+    """The method says word for word what the baseline says: it is probably not applied at all."""
+    said = {(r.question_id, r.seed, r.sample): r.text for r in baseline.rollouts if r.score.verdict != "failed"}
+    pairs = [
+        (said[key], r.text)
+        for r in method.rollouts
+        if r.score.verdict != "failed" and (key := (r.question_id, r.seed, r.sample)) in said
+    ]
+    if not pairs or any(before != after for before, after in pairs):
+        return None
+    return (
+        f"{method.solver} says word for word what {baseline.solver} says, on all {len(pairs)} attempts: the artifact "
+        "changes nothing, or is not used."
+    )
+
+
+def too_few_examples(row: EvaluationRow) -> str | None:
+    """The interval includes zero: how many examples would show a difference of this size, or of any."""
+    if row.difference is None or row.difference_low is None or row.difference_high is None:
+        return None
+    if row.difference_low > 0 or row.difference_high < 0:
+        return None
+    # An interval is 2 * 1.96 standard errors wide; a difference of (1.96 + 0.84) of them is found in 80 % of trials.
+    visible = (row.difference_high - row.difference_low) / (2 * _Z95) * (_Z95 + _Z80)
+    text = (
+        f"{row.solver}: the interval {_signed(row.difference)} [{_signed(row.difference_low)}, "
+        f"{_signed(row.difference_high)}] includes zero. With n = {row.n} a true difference below "
+        f"{_points(visible)} will often be missed"
+    )
+    # Without a difference of at least half a point there is no size to plan for.
+    if abs(row.difference) < 0.005:
+        return f"{text}; this looks like no difference."
+    needed = row.n * (visible / row.difference) ** 2
+    return f"{text}; if the true one is {_points(abs(row.difference))}, use about {_rounded_up(needed)} examples."
+
+
+def harmful(row: EvaluationRow) -> str | None:
+    """A method breaks a noticeable share of what was solved without it."""
+    if row.harm is None or row.harm <= _NOTICEABLE_HARM:
+        return None
+    return (
+        f"{row.solver} breaks {_percent(row.harm)} of what the baseline solves: let it do nothing on easy inputs, or "
+        "route those around it."
+    )
+
+
+def explained_by_control(
+    method: EvaluationRow,
+    method_outcomes: Mapping[str, Outcome],
+    control: EvaluationRow,
+    control_outcomes: Mapping[str, Outcome],
+) -> str | None:
+    """A method gains, but is not clearly better than a control that lacks what the method claims to add."""
+    pairing = pair(control_outcomes, method_outcomes)
+    if pairing is None or not _clear_gain(method) or pairing.difference.low > 0:
+        return None
+    gap = pairing.difference
+    return (
+        f"{method.solver} gains, but is not clearly better than the control {control.solver}: {_signed(gap.estimate)} "
+        f"[{_signed(gap.low)}, {_signed(gap.high)}] on {pairing.n} examples. The control may explain the gain."
+    )
+
+
+def _clear_gain(row: EvaluationRow) -> bool:
+    return row.difference_low is not None and row.difference_low > 0
+
+
+def _rounded_up(number: float) -> int:
+    """Return the next number of two leading digits, for an estimate that deserves no more."""
+    step = 10 ** max(0, len(str(int(number))) - 2)
+    return -int(-number // step) * step
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g} %"
+
+
+def _points(difference: float) -> str:
+    return f"{100 * difference:.1f} points"
+
+
+def _signed(difference: float) -> str:
+    return f"{round(100 * difference, 1) + 0.0:+.1f}"
