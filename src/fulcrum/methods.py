@@ -38,10 +38,17 @@ class Role:
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """A solver in a comparison, and what it is there: the baseline, the method, a control, or a ceiling."""
+    """A solver in a comparison.
+
+    Attributes:
+        solver: who answers.
+        role: what it is there.
+        draws: attempts at each example; with more than one the row is the oracle's pass@draws, a ceiling.
+    """
 
     solver: Solver
     role: RoleOfSolver
+    draws: int = 1
 
 
 @dataclass(frozen=True, slots=True)

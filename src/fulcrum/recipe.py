@@ -116,10 +116,25 @@ def read_recipe(path: Path | None, flags: Mapping[str, str] | None = None, *, qu
     document = read_document(path) if path else Document()
     flags = dict(flags or {})
     document.override({key: text for key, text in flags.items() if key == "method"})
-    method = _method(document)
     if quick:
-        document.override({f"settings.{key}": text for key, text in method.quick.items()})
+        document.override({f"settings.{key}": text for key, text in _method(document).quick.items()})
     document.override(flags)
+    source = path.read_text(encoding="utf-8") if path else ""
+    return check_recipe(document, source, path.stem if path else "")
+
+
+def check_recipe(document: Document, source: str = "", name: str = "") -> Recipe:
+    """Check a recipe's keys, its method's settings and its models, all at once.
+
+    Args:
+        document: the recipe as read.
+        source: its text, kept in the run folder.
+        name: for the run folder; by default the method's name.
+
+    Raises:
+        SettingsError: one line for each problem.
+    """
+    method = _method(document)
     problems: list[str] = []
     keys, settings = RecipeKeys(method="", task=""), method.settings()
     try:
@@ -134,8 +149,7 @@ def read_recipe(path: Path | None, flags: Mapping[str, str] | None = None, *, qu
     if problems:
         raise SettingsError("\n".join(problems))
     models = {role: need.default for role, need in method.roles.items() if need.default} | keys.models
-    source = path.read_text(encoding="utf-8") if path else ""
-    return Recipe(keys, method, settings, models, source, path.stem if path else keys.method)
+    return Recipe(keys, method, settings, models, source, name or method.name)
 
 
 def _method(document: Document) -> Method:

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from pydantic import Field
 
@@ -124,6 +125,18 @@ def spend_of(completion: Completion, model: str, prices: Prices) -> Spend:
     )
 
 
+class Watcher(Protocol):
+    """Somebody who wants to see calls while they are made, such as a progress bar."""
+
+    def expect(self, role: str, answers: int) -> None:
+        """So many more answers are wanted from a role."""
+        ...
+
+    def record(self, role: str, spend: Spend) -> None:
+        """One answer has come, from the model or from the store."""
+        ...
+
+
 @dataclass
 class Ledger:
     """Adds up what every call took; `snapshot` before and after some work, and subtract.
@@ -131,11 +144,18 @@ class Ledger:
     Attributes:
         prices: money for a million tokens, by model name.
         by_role: spend of each role so far.
+        watcher: is told of every call.
     """
 
     prices: Prices = field(default_factory=Prices)
     by_role: dict[str, Spend] = field(default_factory=dict[str, Spend])
+    watcher: Watcher | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def expect(self, role: str, answers: int) -> None:
+        """Note that so many more answers are wanted from a role."""
+        if self.watcher:
+            self.watcher.expect(role, answers)
 
     def record(self, role: str, model: str, completion: Completion) -> None:
         """Add one completion. A call that the budget did not allow took nothing and is not counted."""
@@ -144,6 +164,8 @@ class Ledger:
         spend = spend_of(completion, model, self.prices)
         with self._lock:
             self.by_role[role] = self.by_role.get(role, Spend()) + spend
+        if self.watcher:
+            self.watcher.record(role, spend)
 
     def snapshot(self) -> Mapping[str, Spend]:
         """Return the spend of each role so far."""

@@ -45,6 +45,7 @@ class RecordedModel:
     def generate(self, requests: Iterable[Request]) -> Iterator[Finished]:
         """Answer every request, from the store where it can."""
         wanted = list(requests)
+        self._ledger.expect(self.role, len(wanted))
         keys = [call_key(self.model.identity(request), request) for request in wanted]
         places: dict[str, list[int]] = {}
         for index, key in enumerate(keys):

@@ -1,7 +1,7 @@
 """Run folders as they lie on disk: find them, summarise them, compare them."""
 
 import datetime
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,9 @@ from typing import Any
 from fulcrum.atomic import read_json
 from fulcrum.calls import CallStore
 from fulcrum.errors import RunError
+from fulcrum.recipe import Recipe, check_recipe
 from fulcrum.runs.run import differences, read_events
+from fulcrum.settings import Document
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,24 @@ def read_resolved(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise RunError(f"{folder}: is not a run folder (no resolved.json); `fulcrum runs list` shows those there are")
     return read_json(path)
+
+
+def reopen(folder: Path, budget: Mapping[str, str] | None = None) -> Recipe:
+    """Return the recipe of an existing run, as it was resolved when the run began, with its last budget.
+
+    Args:
+        folder: the run folder.
+        budget: limits to set instead, as flag texts.
+
+    Raises:
+        RunError: the folder is not a run.
+        SettingsError: a limit cannot work.
+    """
+    resolved = read_resolved(folder)
+    tables: dict[str, Any] = {key: resolved[key] for key in ("method", "task", "seed", "models", "settings")}
+    document = Document(tables | {"budget": read_json(folder / "budget.json")}, str(folder))
+    document.override({f"budget.{key}": text for key, text in (budget or {}).items()})
+    return check_recipe(document)
 
 
 def summarise(folder: Path) -> RunSummary:

@@ -20,7 +20,7 @@ from fulcrum.runs.environment import environment
 from fulcrum.task import Task
 
 _FORMAT = 1
-_FIRST_FILES = frozenset({"lock", "recipe.toml", "command.txt", "environment.json"})
+_FIRST_FILES = frozenset({".lock", "recipe.toml", "command.txt", "environment.json"})
 
 
 def default_folder(recipe: Recipe) -> Path:
@@ -54,6 +54,7 @@ class Run:
             raise RunError(f"{folder}: another process is working on this run; wait for it or stop it") from None
         try:
             self._enter_folder()
+            write_json(folder / "budget.json", recipe.keys.budget.model_dump(mode="json", exclude_defaults=True))
             prices = recipe.prices
             self.store = CallStore(folder / "calls.sqlite")
         except BaseException:
@@ -76,7 +77,7 @@ class Run:
                     "Use them again to continue it, or --output another folder"
                 )
             return
-        if strangers := [child for child in self.folder.iterdir() if child.name.lstrip(".") not in _FIRST_FILES]:
+        if strangers := [child for child in self.folder.iterdir() if child.name not in _FIRST_FILES]:
             raise RunError(f"{self.folder}: holds {strangers[0].name} and no run; choose another --output")
         write_text(self.folder / "recipe.toml", self.recipe.source)
         write_text(self.folder / "command.txt", _command() + "\n")

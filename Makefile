@@ -1,0 +1,60 @@
+# Every target makes .venv and installs what it needs when that is missing.
+PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(shell command -v $(name) 2>/dev/null)))
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+SLIM := .venv-slim/.installed
+PYTEST := $(BIN)/pytest -n 2 --dist worksteal
+export OMP_NUM_THREADS ?= 1
+export TOKENIZERS_PARALLELISM := false
+export HF_HUB_OFFLINE := 1
+
+.PHONY: help install demo test quick lint format docs bench slim clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: $(INSTALLED)  ## make .venv and install everything for development
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Fulcrum needs Python 3.11 or later; set PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "Installing into .venv: about 2 GB with PyTorch, some minutes the first time"
+	$(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt torch==2.13.0
+	$(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: $(INSTALLED)  ## run what there is on the lab: no key, no GPU, no download
+	OMP_NUM_THREADS=2 $(BIN)/fulcrum demo
+
+test: $(INSTALLED)  ## the whole test suite
+	$(PYTEST)
+
+quick: $(INSTALLED)  ## the fast part of the test suite
+	$(PYTEST) -m 'not slow'
+
+lint: $(INSTALLED)  ## ruff and pyright
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/pyright
+
+format: $(INSTALLED)  ## let ruff tidy up
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+docs: $(INSTALLED)  ## build the documentation into site/, strictly
+	$(BIN)/mkdocs build --strict --quiet
+
+bench: $(INSTALLED)  ## run the benchmarks and write benchmarks/results/
+	for benchmark in benchmarks/*.py; do OMP_NUM_THREADS=2 $(BIN)/python $$benchmark || exit 1; done
+
+$(SLIM): pyproject.toml constraints.txt
+	@test -x .venv-slim/bin/python || $(PYTHON) -m venv .venv-slim
+	.venv-slim/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	@touch $@
+
+slim: $(SLIM)  ## prove that the package without extras starts, and loads no heavy library
+	.venv-slim/bin/python tests/slim_install.py
+
+clean:  ## remove what the targets made
+	rm -rf .venv .venv-slim site build dist

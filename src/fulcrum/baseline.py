@@ -1,0 +1,96 @@
+"""The method that learns nothing: what a model does alone, and what more calls of it can buy.
+
+Run it first. It shows whether there is anything to gain, and every other method must beat it.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+from pydantic import Field
+
+from fulcrum.chat import Sampling
+from fulcrum.evaluation.baselines import BestOfN, Direct, FewShot, SelfConsistency, draw_demonstrations
+from fulcrum.methods import Contender, PlannedCalls, Role
+from fulcrum.recipe import Recipe
+from fulcrum.runs import Run
+from fulcrum.settings import Settings
+from fulcrum.task import Task
+
+
+class BaselineSettings(Settings):
+    """What to compare with asking once. A zero leaves that solver out.
+
+    Attributes:
+        shots: solved training examples shown by `few-shot`.
+        votes: draws of `self-consistency`, and of the oracle's pass@n.
+        best_of: draws of `best-of-n`, chosen by log-probability; the model must offer those.
+        temperature: of all draws but the single one, which is greedy.
+        max_tokens: limit of an answer; the task's own if not set.
+    """
+
+    shots: int = Field(default=4, ge=0)
+    votes: int = Field(default=9, ge=0)
+    best_of: int = Field(default=0, ge=0)
+    temperature: float = Field(default=1.0, gt=0)
+    max_tokens: int | None = Field(default=None, ge=1)
+
+
+class BaselineMethod:
+    """`method = "baseline"`."""
+
+    name = "baseline"
+    summary = "The model alone, with examples, and with votes: learns nothing, and shows what there is to gain."
+    settings = BaselineSettings
+    quick: ClassVar[Mapping[str, str]] = {"votes": "3"}
+    roles: ClassVar[Mapping[str, Role]] = {"actor": Role("answers the task", default="lab:large")}
+
+    def plan(self, recipe: Recipe) -> Sequence[PlannedCalls]:
+        """Return the calls of the evaluation on the test split."""
+        settings, task = _settings(recipe), recipe.task
+        questions = len(task.examples("test"))
+        prompt, answer = prompt_tokens(task), settings.max_tokens or task.max_tokens
+        shown = settings.shots * (prompt + answer)
+        rows = [
+            PlannedCalls("direct", "actor", questions, prompt, answer),
+            PlannedCalls("few-shot", "actor", questions * min(settings.shots, 1), prompt + shown, answer),
+            PlannedCalls("self-consistency", "actor", questions * settings.votes, prompt, answer),
+            PlannedCalls("best-of-n", "actor", questions * settings.best_of, prompt, answer),
+        ]
+        return [row for row in rows if row.calls]
+
+    def learn(self, run: Run) -> None:
+        """Learn nothing; there is no artifact."""
+        run.log("learned", artifact=None)
+
+    def contenders(self, run: Run) -> Sequence[Contender]:
+        """Return the model alone, then what it can be given without training."""
+        settings, task, actor = _settings(run.recipe), run.task, run.model("actor")
+        limit = settings.max_tokens or task.max_tokens
+        greedy = Sampling(max_tokens=limit)
+        drawn = Sampling(settings.temperature, max_tokens=limit, seed=run.recipe.seed)
+        contenders = [Contender(Direct(actor, greedy), "baseline")]
+        if settings.shots:
+            shown = draw_demonstrations(task, settings.shots, run.recipe.seed)
+            contenders.append(Contender(FewShot(actor, shown, greedy), "control"))
+        if settings.votes > 1:
+            vote = SelfConsistency(actor, settings.votes, drawn, task.answer_key)
+            oracle = Direct(actor, drawn, name="oracle")
+            contenders += [Contender(vote, "control"), Contender(oracle, "ceiling", draws=settings.votes)]
+        if settings.best_of > 1:
+            contenders.append(Contender(BestOfN(actor, settings.best_of, drawn), "control"))
+        return contenders
+
+
+def _settings(recipe: Recipe) -> BaselineSettings:
+    assert isinstance(recipe.settings, BaselineSettings)
+    return recipe.settings
+
+
+def prompt_tokens(task: Task) -> int:
+    """Return the tokens of an average prompt, estimated at four characters a token."""
+    questions = task.questions("test")[:100]
+    characters = sum(len(message.content) for question in questions for message in question.messages)
+    return max(1, round(characters / 4 / len(questions)))
+
+
+METHOD = BaselineMethod()

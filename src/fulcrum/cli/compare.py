@@ -1,0 +1,63 @@
+"""`fulcrum compare`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from fulcrum.cli.common import console, print_json
+from fulcrum.cli.progress import show_calls
+from fulcrum.evaluation.compare import compare as compare_results
+from fulcrum.evaluation.render import conclusions, difference_table, evaluation_table
+from fulcrum.evaluation.results import read_results
+from fulcrum.evaluation.rollouts import SolverRollouts
+from fulcrum.evaluation.table import to_json
+from fulcrum.hashing import content_hash
+from fulcrum.runs import Run
+from fulcrum.runs.catalog import read_resolved, reopen
+from fulcrum.runs.evaluate import evaluate_run
+from fulcrum.task import Split
+from fulcrum.task.load import load_task
+
+
+def compare(
+    *runs: Path,
+    task: str | None = None,
+    split: Split = "test",
+    json: Annotated[bool, Parameter(negative=())] = False,
+) -> None:
+    """Put evaluated runs side by side, paired on the same examples; runs that differ only in seed are pooled.
+
+    Args:
+        runs: Run folders.
+        task: Evaluate every run on this task first, whatever it was trained on.
+        split: Which examples, with --task.
+        json: Print for machines.
+    """
+    results: dict[str, list[SolverRollouts]] = {}
+    for run in runs:
+        results.setdefault(_label(run), []).extend(_results(run, task, split))
+    comparison = compare_results(results)
+    if json:
+        print_json(to_json(comparison.rows))
+        return
+    console.print(evaluation_table(comparison.rows))
+    if comparison.differences:
+        console.print(difference_table(comparison.differences))
+    for sentence in [*conclusions(comparison.rows), *comparison.notes]:
+        console.print(sentence, markup=False, highlight=False)
+
+
+def _label(run: Path) -> str:
+    """Name a run by its folder, less the hash at the end when it is a default folder; seeds share a name."""
+    resolved = read_resolved(run)
+    others = {key: value for key, value in resolved.items() if key != "seed"}
+    return f"{run.name.rpartition('-')[0] or run.name} {content_hash(others, 4)}"
+
+
+def _results(run: Path, task: str | None, split: Split) -> Sequence[SolverRollouts]:
+    if task is None:
+        return read_results(run)
+    with Run(run, reopen(run)) as opened, show_calls(opened):
+        return evaluate_run(opened, split, task=load_task(task))[1]

@@ -1,0 +1,47 @@
+"""`fulcrum evaluate`."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from fulcrum.cli.common import console, log, print_json
+from fulcrum.cli.progress import show_calls
+from fulcrum.evaluation.diagnosis import diagnose
+from fulcrum.evaluation.render import conclusions, evaluation_table
+from fulcrum.evaluation.table import to_json
+from fulcrum.runs import Run
+from fulcrum.runs.catalog import reopen
+from fulcrum.runs.evaluate import evaluate_run
+from fulcrum.task import Split
+
+
+def evaluate(
+    run: Path,
+    /,
+    *,
+    split: Split = "test",
+    limit: int | None = None,
+    budget: Annotated[dict[str, str] | None, Parameter(negative=())] = None,
+    json: Annotated[bool, Parameter(negative=())] = False,
+) -> None:
+    """Measure a run on held-out examples against its baseline and every control.
+
+    Writes evaluation.json and rollouts.jsonl into the run folder. Answers already stored are not paid for again.
+
+    Args:
+        run: The run folder.
+        split: Which examples.
+        limit: Answer only this many of them.
+        budget: Hard limit for the whole run, instead of the recipe's: --budget.calls 1000
+        json: Print the rows of evaluation.json.
+    """
+    with Run(run, reopen(run, budget)) as opened, show_calls(opened):
+        rows, results = evaluate_run(opened, split, limit)
+    if json:
+        print_json(to_json(rows))
+        return
+    console.print(evaluation_table(rows))
+    for sentence in [*conclusions(rows), *diagnose(results, rows)]:
+        console.print(sentence, markup=False, highlight=False)
+    log.print(f"written: {run / 'evaluation.json'}", highlight=False, soft_wrap=True)

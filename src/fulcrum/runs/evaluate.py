@@ -1,0 +1,58 @@
+"""Measure a run: all its contenders on one split, each paired against the baseline."""
+
+from collections.abc import Sequence
+
+from fulcrum.evaluation.results import write_results
+from fulcrum.evaluation.rollouts import SolverRollouts, roll_out
+from fulcrum.evaluation.table import EvaluationRow, oracle_row, rows_from, write_evaluation
+from fulcrum.hashing import content_hash
+from fulcrum.runs.run import Run
+from fulcrum.task import Split, Task
+
+
+def evaluate_run(
+    run: Run, split: Split = "test", limit: int | None = None, task: Task | None = None
+) -> tuple[Sequence[EvaluationRow], Sequence[SolverRollouts]]:
+    """Answer a split with every contender of the run's method, and write `evaluation.json` and the rollouts.
+
+    Args:
+        run: an open run that has learned.
+        split: the held-out examples; only this function ever touches `test`.
+        limit: answer only this many questions.
+        task: another task than the run's own, to see what transfers; its results go below `transfer/`.
+
+    Returns:
+        The rows, and the rollouts that they were made from.
+
+    Raises:
+        BudgetSpent: the budget ended before all was answered; the same call continues.
+        TooManyFailures: more calls failed than the budget allows.
+    """
+    task = task or run.task
+    results: list[SolverRollouts] = []
+    oracles: list[tuple[SolverRollouts, int]] = []
+    for contender in run.recipe.method.contenders(run):
+        run.log("evaluate/start", solver=contender.solver.name, task=task.name)
+        result = roll_out(
+            contender.solver,
+            task,
+            split,
+            role=contender.role,
+            ledger=run.ledger,
+            budget=run.budget,
+            seed=run.recipe.seed,
+            samples=contender.draws,
+            limit=limit,
+        )
+        if contender.draws > 1:
+            oracles.append((result, contender.draws))
+        else:
+            results.append(result)
+    baseline = next(result for result in results if result.role == "baseline")
+    rows = rows_from(results, baseline.solver)
+    rows += [oracle_row(draws, count, baseline) for draws, count in oracles]
+    folder = run.folder if task is run.task else run.folder / "transfer" / content_hash(task.name, 8)
+    write_results(folder, results)
+    write_evaluation(folder / "evaluation.json", rows)
+    run.log("evaluated", task=task.name, split=split, solvers=[row.solver for row in rows])
+    return rows, results
