@@ -1,0 +1,130 @@
+"""Rows of data files: JSONL, CSV and Parquet in, JSONL out; every row knows the line it came from."""
+
+import csv
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn, cast
+
+from fulcrum.errors import TaskError
+from fulcrum.hashing import canonical_json
+from fulcrum.lazy import load
+from fulcrum.settings import nearest
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One record of a data file.
+
+    Attributes:
+        values: what stands in each column.
+        source: `file:line`, for messages to people (for Parquet the number of the row, from 1).
+    """
+
+    values: Mapping[str, Any]
+    source: str
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Read a `.jsonl`, `.csv` or `.parquet` file.
+
+    Raises:
+        TaskError: the file is missing, of another kind, damaged, or holds no row.
+    """
+    read = _READERS.get(path.suffix)
+    if read is None:
+        raise TaskError(f"{path}: cannot read {path.suffix or 'a file without suffix'}; use {', '.join(_READERS)}")
+    if not path.is_file():
+        raise missing_file(path)
+    rows = list(read(path))
+    if not rows:
+        raise TaskError(f"{path}: holds no rows")
+    return rows
+
+
+def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write rows as JSONL, in UTF-8 with letters unescaped.
+
+    Raises:
+        TypeError: a row holds something that JSON has no form for.
+        ValueError: a row holds NaN or an infinity.
+    """
+    with path.open("wb") as file:
+        for row in rows:
+            line = json.dumps(dict(row), ensure_ascii=False, allow_nan=False)
+            # A lone surrogate has no UTF-8 form; as a backslash escape it is JSON again, and reads back the same.
+            file.write(line.encode("utf-8", "backslashreplace") + b"\n")
+
+
+def missing_file(path: Path) -> TaskError:
+    """Return the error for a file that is not there, with the nearest name in its folder."""
+    if not path.parent.is_dir():
+        return TaskError(f"{path}: no such file, and no folder {path.parent}")
+    return TaskError(f"{path}: no such file{nearest(path.name, sorted(file.name for file in path.parent.iterdir()))}")
+
+
+def _read_jsonl(path: Path) -> Iterator[Row]:
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+        if not line.strip():
+            continue
+        source = f"{path}:{number}"
+        try:
+            values = json.loads(line.decode("utf-8-sig"), parse_constant=_refuse_constant)
+        except json.JSONDecodeError as error:
+            raise TaskError(f"{source}: not JSON: {error.msg} (column {error.colno})") from error
+        except (ValueError, RecursionError) as error:
+            raise TaskError(f"{source}: not JSON that can be used: {error}") from error
+        if not isinstance(values, dict):
+            raise TaskError(f"{source}: a row is an object {{...}}, not {type(values).__name__}")
+        yield Row(cast(dict[str, Any], values), source)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON; write null or a number")
+
+
+def _read_csv(path: Path) -> Iterator[Row]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(file, strict=True)
+        try:
+            header = next(reader, None)
+            if header is None:
+                return
+            if len(set(header)) < len(header) or not all(name.strip() for name in header):
+                raise TaskError(f"{path}:1: column names are blank or stand twice: {', '.join(header)}")
+            line = reader.line_num + 1
+            for cells in reader:
+                source, line = f"{path}:{line}", reader.line_num + 1
+                if not cells:
+                    continue
+                if len(cells) != len(header):
+                    raise TaskError(f"{source}: {len(cells)} cells, but the header names {len(header)} columns")
+                yield Row(dict(zip(header, cells, strict=True)), source)
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise TaskError(f"{path}:{reader.line_num}: not CSV in UTF-8: {error}") from error
+
+
+def _read_parquet(path: Path) -> Iterator[Row]:
+    read_table = load("pyarrow.parquet:read_table")
+    try:
+        table = read_table(path)
+    except (load("pyarrow:ArrowException"), OSError) as error:
+        raise TaskError(f"{path}: not a Parquet file: {error}") from error
+    for number, values in enumerate(table.to_pylist(), start=1):
+        source = f"{path}:{number}"
+        for column, value in values.items():
+            try:
+                canonical_json(value)
+            except (TypeError, ValueError) as error:
+                raise TaskError(
+                    f"{source}: column {column!r} has no form in JSON ({error}); store it as text"
+                ) from error
+        yield Row(values, source)
+
+
+_READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
+    ".jsonl": _read_jsonl,
+    ".csv": _read_csv,
+    ".parquet": _read_parquet,
+}

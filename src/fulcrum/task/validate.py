@@ -1,0 +1,86 @@
+"""Proof without a model that a task can be solved: every gold answer scores 1.0."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from fulcrum.errors import TaskError
+from fulcrum.task.example import SPLITS, Example, Split
+from fulcrum.task.score import Score
+from fulcrum.task.scorers import JudgeScorer
+from fulcrum.task.task import Expert, Task
+
+_LONGEST_EPISODE = 200
+"""Turns after which a dialogue is held not to end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong with a task.
+
+    Attributes:
+        level: `error`, or `note` for what cannot be checked without a model.
+        source: `file:line` of the example, its id if it has none, or the task.
+        message: what is wrong.
+        split: where the example stands; None if the problem is the task's.
+    """
+
+    level: Literal["error", "note"]
+    source: str
+    message: str
+    split: Split | None = None
+
+    def __str__(self) -> str:
+        return f"{self.source}: {self.message}"
+
+
+def validate(task: Task) -> list[Problem]:
+    """Score the gold answer of every example of every split, and name those that do not score 1.0.
+
+    In a dialogue task the task's expert plays every dialogue instead. No model is called, so what a judge would say
+    is not checked; a note says so.
+    """
+    if not any(task.splits.get(split) for split in SPLITS):
+        return [Problem("error", task.name, "there is no example in any split")]
+    problems = [
+        Problem("error", example.source or example.id, message, split)
+        for split in SPLITS
+        for example in task.splits.get(split, ())
+        for message in _faults(task, example)
+    ]
+    if isinstance(task.scorer, JudgeScorer):
+        problems.append(Problem("note", task.name, "the judge is a model: what gold answers score was not checked"))
+    elif task.environment is not None and task.expert is None:
+        problems.append(Problem("note", task.name, "the task has no expert: that dialogues can be won was not checked"))
+    return problems
+
+
+def _faults(task: Task, example: Example) -> Iterator[str]:
+    try:
+        task.question(example)
+        if isinstance(task.scorer, JudgeScorer):
+            if task.scorer.needs_target:
+                task.gold(example)
+        elif task.scorer is not None:
+            gold = task.gold(example)
+            yield from _shortfall(task.scorer.score(example, gold), f"the gold answer {gold!r:.80}")
+        elif task.expert is not None:
+            yield from _play(task, example, task.expert)
+    except TaskError as error:
+        yield str(error).removeprefix(f"{example.source}: ")
+
+
+def _play(task: Task, example: Example, expert: Expert) -> Iterator[str]:
+    episode = task.open(example.id)
+    for _ in range(_LONGEST_EPISODE):
+        if episode.done:
+            yield from _shortfall(episode.score(), "the expert")
+            return
+        episode.step(expert(episode))
+    yield f"the dialogue with the expert does not end in {_LONGEST_EPISODE} turns"
+
+
+def _shortfall(score: Score, who: str) -> Iterator[str]:
+    if not score.solved:
+        worth = "nothing (failed)" if score.value is None else f"{score.value:g} ({score.verdict})"
+        yield f"{who} scores {worth}" + (f": {score.feedback}" if score.feedback else "")
