@@ -9,7 +9,8 @@ from typing import Any
 from pydantic import Field
 
 from fulcrum.calls import BudgetSettings, Prices, read_prices
-from fulcrum.errors import SettingsError
+from fulcrum.chat.resolve import scheme_of
+from fulcrum.errors import ModelError, SettingsError
 from fulcrum.methods import METHODS, Method, load_method
 from fulcrum.settings import Document, Settings, nearest, read_document, read_settings
 from fulcrum.task import Task
@@ -168,6 +169,11 @@ def _model_problems(document: Document, method: Method, keys: RecipeKeys) -> lis
         if role not in method.roles:
             near = nearest(role, list(method.roles)) or f"; roles of {method.name}: {', '.join(method.roles)}"
             problems.append(f"{document.origin(('models', role))}: models.{role}: no such role{near}")
+    for role, name in keys.models.items():
+        try:
+            scheme_of(name)
+        except ModelError as error:
+            problems.append(f"{document.origin(('models', role))}: models.{role}: {error}")
     for role, need in method.roles.items():
         if need.default is None and need.required and role not in keys.models:
             problems.append(f"{document.origin(('models',))}: models.{role}: is missing ({need.purpose})")

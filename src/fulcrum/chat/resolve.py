@@ -29,9 +29,18 @@ def resolve(name: str) -> ChatModel:
         ModelError: no such kind of model, or it cannot be loaded; the text says what would be understood.
         MissingExtra: this kind of model needs a package that is not installed.
     """
+    return cast(ChatModel, load(SCHEMES[scheme_of(name)])(name))
+
+
+def scheme_of(name: str) -> str:
+    """Return which kind of model a name stands for, without loading anything.
+
+    Raises:
+        ModelError: there is no such kind of model.
+    """
     scheme, separator, _ = name.partition(":")
     if not separator or scheme not in SCHEMES:
         near = difflib.get_close_matches(scheme, SCHEMES, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise ModelError(f"{name!r} is not a model name{hint} Understood are: {FORMS}")
-    return cast(ChatModel, load(SCHEMES[scheme])(name))
+    return scheme

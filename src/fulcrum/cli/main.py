@@ -14,6 +14,7 @@ app = App(
     version=fulcrum.__version__,
     version_flags=["--version"],
     help_flags=["--help", "-h"],
+    help_format="plaintext",  # the other formats load a parser for markup that our help does not use
     suppress_keyboard_interrupt=False,
 )
 

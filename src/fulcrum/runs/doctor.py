@@ -1,0 +1,167 @@
+"""Everything that can be checked before a run, each finding with its remedy."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from fulcrum.calls.ledger import is_local
+from fulcrum.chat import ChatModel, Completion, Request, Sampling, complete, resolve
+from fulcrum.errors import FulcrumError, ModelError
+from fulcrum.recipe import Recipe
+from fulcrum.runs.plan import free_memory, some_questions, weight_bytes
+from fulcrum.task import SPLITS
+from fulcrum.task.validate import validate
+
+Level = Literal["good", "warning", "bad"]
+
+_DRAWS = 4
+_LITTLE_DISK = 2 * 2**30
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was checked.
+
+    Attributes:
+        level: `good`, `warning` (the run works, but less well than it could) or `bad` (it cannot work).
+        what: what was found.
+        remedy: what to do; empty if all is well.
+    """
+
+    level: Level
+    what: str
+    remedy: str = ""
+
+
+def examine(recipe: Recipe) -> Iterator[Finding]:
+    """Yield findings as they are made: machine, task, then every model with a handful of short calls."""
+    yield from _machine(recipe)
+    try:
+        yield from _task(recipe)
+    except FulcrumError as error:
+        yield Finding(
+            "bad", f"task {recipe.keys.task}: {error}", "mend the task first; `fulcrum validate` checks it alone"
+        )
+        return
+    models = dict.fromkeys(recipe.models.values())
+    for name in models:
+        roles = [role for role, model in recipe.models.items() if model == name]
+        yield from _model(recipe, name, roles)
+
+
+def _machine(recipe: Recipe) -> Iterator[Finding]:
+    free = shutil.disk_usage(Path.cwd()).free
+    said = f"disk: {free / 2**30:.1f} GiB free here"
+    yield (
+        Finding("warning", said, "free some, or give --output on another disk")
+        if free < _LITTLE_DISK
+        else Finding("good", said)
+    )
+    sizes = {name: size for name in dict.fromkeys(recipe.models.values()) if (size := weight_bytes(name))}
+    memory = free_memory()
+    if sizes and memory is not None:
+        said = (
+            f"memory: weights take {sum(sizes.values()) / 2**30:.2f} GiB in float32, {memory / 2**30:.1f} GiB are free"
+        )
+        remedy = "use smaller models, or serve the large one with vLLM and name its endpoint"
+        yield Finding("bad", said, remedy) if sum(sizes.values()) > memory else Finding("good", said)
+
+
+def _task(recipe: Recipe) -> Iterator[Finding]:
+    task = recipe.task
+    sizes = ", ".join(f"{len(task.splits.get(split, ()))} {split}" for split in SPLITS)
+    yield Finding("good", f"task {task.name}: {sizes}")
+    if problems := validate(task):
+        said = f"task {task.name}: {len(problems)} gold answers do not score 1.0, the first: {problems[0]}"
+        yield Finding("bad", said, "mend the data or the scorer; `fulcrum validate` names them all")
+    else:
+        yield Finding("good", "every gold answer scores 1.0")
+
+
+def _model(recipe: Recipe, name: str, roles: list[str]) -> Iterator[Finding]:
+    trained = [role for role in roles if recipe.method.roles[role].trained]
+    if trained and not is_local(name):
+        yield Finding(
+            "bad",
+            f"{name}: role {trained[0]} is trained, and an endpoint's weights cannot be",
+            f"name a local model for it: --models.{trained[0]} hf:PATH",
+        )
+    try:
+        model = resolve(name)
+    except ModelError as error:
+        yield Finding("bad", f"{name}: {error}", f"mend models.{roles[0]}")
+        return
+    try:
+        yield from _reachable(model)
+        yield from _answers(recipe, model)
+    finally:
+        model.close()
+
+
+def _reachable(model: ChatModel) -> Iterator[Finding]:
+    """Ask an endpoint which models it has."""
+    if is_local(model.name):
+        return
+    from fulcrum.chat.endpoint import EndpointModel
+
+    if not isinstance(model, EndpointModel):
+        return
+    if failure := model.ping():
+        yield Finding("bad", f"{model.name}: {failure.kind}: {failure.detail}", "start the server, or correct the name")
+    else:
+        yield Finding("good", f"{model.name}: reachable, and it lists the model")
+
+
+def _answers(recipe: Recipe, model: ChatModel) -> Iterator[Finding]:
+    """Make a few calls, and see whether sampling, stopping, counting and log-probabilities work."""
+    question = some_questions(recipe, 1)[0]
+    greedy = Request(question.messages, Sampling(max_tokens=recipe.task.max_tokens), question.tools)
+    first, again = (complete(model, [greedy])[0] for _ in range(2))
+    if first.failure is not None and first.failure.kind != "truncated":
+        yield Finding(
+            "bad",
+            f"{model.name}: a trial call failed: {first.failure.kind}: {first.failure.detail}",
+            "nothing else can be checked until a call works",
+        )
+        return
+    yield from _stopping(recipe, model, first)
+    if first.text != again.text:
+        yield Finding(
+            "warning",
+            f"{model.name}: two greedy calls gave different texts",
+            "results cannot be repeated exactly; sample each question several times",
+        )
+    drawn = Sampling(temperature=1.0, max_tokens=recipe.task.max_tokens, seed=recipe.seed)
+    draws = complete(model, [replace(greedy, sampling=drawn, sample=index) for index in range(_DRAWS)])
+    if len({draw.text for draw in draws}) == 1:
+        yield Finding(
+            "warning",
+            f"{model.name}: {_DRAWS} draws at temperature 1 are all the same",
+            "the endpoint may ignore temperature, or the model is certain; votes and exploration need variety",
+        )
+    else:
+        yield Finding("good", f"{model.name}: sampling is honoured")
+    scored = complete(model, [replace(greedy, sampling=replace(greedy.sampling, logprobs=True))])[0]
+    if scored.logprobs:
+        yield Finding("good", f"{model.name}: gives log-probabilities")
+    else:
+        yield Finding("warning", f"{model.name}: gives no log-probabilities", "best-of-n without a judge needs them")
+
+
+def _stopping(recipe: Recipe, model: ChatModel, answer: Completion) -> Iterator[Finding]:
+    if answer.failure is not None:
+        yield Finding(
+            "warning",
+            f"{model.name}: the first answer did not end within {recipe.task.max_tokens} tokens",
+            "raise max_tokens; if no answer ever ends, the model was not trained to write its stop token",
+        )
+    else:
+        yield Finding("good", f"{model.name}: answers, and stops by itself")
+    if answer.usage.total == 0:
+        yield Finding(
+            "warning",
+            f"{model.name}: does not count tokens",
+            "token and money budgets cannot hold; limit calls instead",
+        )

@@ -1,0 +1,201 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fulcrum.cli.main import main
+from support.sums import write_sums
+
+HEAVY = ("torch", "transformers", "peft", "trl", "accelerate", "pyarrow", "openai", "datasets", "pandas")
+
+
+@pytest.fixture(autouse=True)
+def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return write_sums(tmp_path)
+
+
+def run(*arguments: str) -> int:
+    """Run a command in this process and return its exit code."""
+    try:
+        main(arguments)
+    except SystemExit as stopped:
+        return int(stopped.code or 0)
+    return 0
+
+
+def outcome(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    code = run(*arguments)
+    printed = capsys.readouterr()
+    return code, printed.out, printed.err
+
+
+def test_from_recipe_to_evaluation(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = outcome(capsys, "train", "recipe.toml", "--output", "run", "--json")
+    assert code == 0 and json.loads(out)["run"] == "run"
+    code, out, _ = outcome(capsys, "evaluate", "run", "--json")
+    rows = json.loads(out)
+    assert code == 0 and [row["n"] for row in rows] == [32] * 4
+    vote = next(row for row in rows if row["solver"] == "self-consistency@5")
+    assert vote["difference"] == pytest.approx(vote["mean"] - rows[0]["mean"])
+    code, out, _ = outcome(capsys, "runs", "show", "run")
+    assert code == 0 and "evaluated" in out
+    code, out, _ = outcome(capsys, "calls", "stats", "run", "--json")
+    assert json.loads(out)["calls"][0]["calls"] == 32 * 7
+
+
+def test_calls_can_be_listed_and_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    run("train", "recipe.toml", "--output", "run")
+    run("evaluate", "run", "--limit", "2")
+    capsys.readouterr()
+    _, out, _ = outcome(capsys, "calls", "export", "run")
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert len(lines) == 2 * 7 and {line["role"] for line in lines} == {"actor"}
+    code, out, _ = outcome(capsys, "calls", "show", "run", lines[0]["key"][:12])
+    assert code == 0 and "What is" in out and "The sum is" in out
+    code, _, err = outcome(capsys, "calls", "show", "run", "zz")
+    assert code == 2 and "no call with a key that begins with 'zz'" in err
+
+
+def test_every_key_is_a_flag_and_quick_is_below_flags(capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ("--method", "baseline", "--task", "task.toml", "--models.actor", "python:bots:sloppy", "--quick")
+    assert run("train", *flags, "--settings.shots", "1", "--output", "flags") == 0
+    settings = json.loads(Path("flags/resolved.json").read_text())["settings"]
+    assert (settings["shots"], settings["votes"]) == (1, 3)
+    assert run("train", *flags, "--settings.votes", "7", "--output", "more") == 0
+    assert json.loads(Path("more/resolved.json").read_text())["settings"]["votes"] == 7
+    capsys.readouterr()
+
+
+def test_plan_counts_what_evaluation_then_makes(capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = outcome(capsys, "plan", "recipe.toml", "--json")
+    planned = json.loads(out)
+    run("train", "recipe.toml", "--output", "run")
+    run("evaluate", "run")
+    capsys.readouterr()
+    _, out, _ = outcome(capsys, "calls", "stats", "run", "--json")
+    assert planned["calls"] == json.loads(out)["calls"][0]["calls"]
+    assert planned["minutes"] is not None and planned["cost"] == 0
+
+
+def test_doctor_finds_a_model_that_does_not_count_or_score(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = outcome(capsys, "doctor", "recipe.toml", "--json")
+    said = {finding["what"]: finding["level"] for finding in json.loads(out)}
+    assert code == 0
+    assert said["every gold answer scores 1.0"] == "good"
+    assert said["python:bots:sloppy: does not count tokens"] == "warning"
+    assert said["python:bots:sloppy: gives no log-probabilities"] == "warning"
+
+
+def test_doctor_names_a_dead_endpoint_with_a_remedy(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = outcome(
+        capsys, "doctor", "recipe.toml", "--models.actor", "http://127.0.0.1:9/v1?retries=0#qwen", "--json"
+    )
+    bad = [finding for finding in json.loads(out) if finding["level"] == "bad"]
+    assert code == 1 and bad and all(finding["remedy"] for finding in bad)
+
+
+def test_validate_passes_gold_and_names_what_fails(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = outcome(capsys, "validate", "task.toml")
+    assert code == 0 and "every gold answer scores 1.0" in out
+    rows = Path("rows.jsonl").read_text().splitlines()
+    rows[4] = json.dumps({"a": 4, "b": 2, "answer": "plenty"})
+    Path("rows.jsonl").write_text("\n".join(rows) + "\n")
+    code, out, err = outcome(capsys, "validate", "task.toml")
+    assert code in (1, 2) and "rows.jsonl:5" in out + err
+
+
+BAD_INPUT = {
+    "missing recipe": (("train", "recip.toml"), "recip.toml: no such file; did you mean 'recipe.toml'?"),
+    "malformed TOML": (("train", "broken.toml"), "broken.toml:2: not TOML"),
+    "misspelt key": (("train", "recipe.toml", "--settings.vote", "3"), "did you mean 'votes'?"),
+    "misspelt flag": (("train", "recipe.toml", "--taks", "x"), "Did you mean --task?"),
+    "misspelt command": (("trian", "recipe.toml"), 'Did you mean "train"?'),
+    "unknown method": (("train", "recipe.toml", "--method", "baselin"), "did you mean 'baseline'?"),
+    "unknown scorer": (("validate", "scorer.toml"), "numbr"),
+    "missing task": (("validate", "tusk.toml"), "did you mean 'task.toml'"),
+    "duplicate example": (("validate", "double.toml"), "double.jsonl:3"),
+    "empty split": (("evaluate", "empty"), "split 'test' is empty"),
+    "missing target": (("validate", "untargeted.toml"), "untargeted.jsonl:2"),
+    "unknown model": (("plan", "recipe.toml", "--models.actor", "htp://x"), "did you mean 'http'?"),
+    "budget below one step": (("plan", "recipe.toml", "--budget.calls", "3"), "budget.calls: 3 is below one step"),
+    "not a run": (("evaluate", "."), "is not a run folder"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_INPUT)
+def test_bad_input_is_one_clear_line_and_exit_code_2(case: str, capsys: pytest.CaptureFixture[str]) -> None:
+    write_bad_tasks()
+    arguments, expected = BAD_INPUT[case]
+    if case == "empty split":
+        run(
+            "train",
+            "--method",
+            "baseline",
+            "--task",
+            "empty.toml",
+            "--models.actor",
+            "python:bots:sloppy",
+            "-o",
+            "empty",
+        )
+        capsys.readouterr()
+    code, _, err = outcome(capsys, *arguments)
+    assert code == 2
+    assert expected in err
+    assert len(err.strip().splitlines()) == 1 and "Traceback" not in err
+
+
+def write_bad_tasks() -> None:
+    """Write tasks that each have one fault."""
+    good = Path("task.toml").read_text()
+    Path("broken.toml").write_text('method = "baseline"\ntask = = 3\n')
+    Path("scorer.toml").write_text(good.replace('"number"', '"numbr"'))
+    Path("empty.toml").write_text(good.replace("dev = 0.2, test = 0.5", "dev = 0.7, test = 0.0"))
+    for name, line in (("double", '{"a": 0, "b": 0, "answer": 0}'), ("untargeted", '{"a": 5, "b": 6}')):
+        Path(f"{name}.toml").write_text(good.replace("rows.jsonl", f"{name}.jsonl"))
+        rows = Path("rows.jsonl").read_text().splitlines()
+        rows.insert(2 if name == "double" else 1, line)
+        Path(f"{name}.jsonl").write_text("\n".join(rows) + "\n")
+
+
+def test_an_endpoint_that_is_down_is_never_scored_wrong(capsys: pytest.CaptureFixture[str]) -> None:
+    run("train", "recipe.toml", "--models.actor", "http://127.0.0.1:9/v1?retries=0#qwen", "--output", "down")
+    capsys.readouterr()
+    code, _, err = outcome(capsys, "evaluate", "down")
+    assert code == 2 and "calls failed" in err and "fulcrum doctor" in err
+    assert not Path("down/evaluation.json").exists()
+
+
+def test_a_killed_evaluation_continues_and_repeats_no_call() -> None:
+    run("train", "recipe.toml", "--output", "whole")
+    run("evaluate", "whole")
+    Path("asked.txt").unlink()
+    command = [sys.executable, "-c", "from fulcrum.cli.main import main; main()"]
+    run("train", "recipe.toml", "--output", "killed")
+    codes: list[int] = []
+    for fuse in ("30", "50", "90", None):
+        if fuse:
+            Path("fuse.txt").write_text(fuse)
+        codes.append(subprocess.run([*command, "evaluate", "killed"], capture_output=True).returncode)
+    assert codes == [-9, -9, -9, 0]
+    asked = Path("asked.txt").read_text().splitlines()
+    assert len(asked) == len(set(asked))
+    assert Path("killed/rollouts.jsonl").read_bytes() == Path("whole/rollouts.jsonl").read_bytes()
+
+
+def test_light_commands_load_nothing_heavy_and_fit_the_first_screen() -> None:
+    script = (
+        "import sys\nfrom fulcrum.cli.main import main\n"
+        "try:\n    main(['--help'])\n"
+        f"except SystemExit:\n    print(sorted(set({HEAVY}) & sys.modules.keys()), file=sys.stderr)\n"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, env={**os.environ, "COLUMNS": "100"}
+    )
+    assert shown.stderr.strip() == "[]"
+    options = [line for line in shown.stdout.splitlines() if line.startswith("│ ") and line[2] != " "]
+    assert 5 < len(options) <= 15

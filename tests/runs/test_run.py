@@ -1,0 +1,156 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from fulcrum.errors import BudgetSpent, RunError, SettingsError
+from fulcrum.recipe import Recipe, read_recipe
+from fulcrum.runs import Run, default_folder
+from fulcrum.runs.catalog import compare_settings, reopen, summarise
+from fulcrum.runs.evaluate import evaluate_run
+from fulcrum.runs.run import read_events
+from support.sums import write_sums
+
+
+@pytest.fixture
+def recipe_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return write_sums(tmp_path)
+
+
+@pytest.fixture
+def recipe(recipe_file: Path) -> Recipe:
+    return read_recipe(recipe_file)
+
+
+def test_the_folder_holds_what_the_contract_says(recipe: Recipe, tmp_path: Path) -> None:
+    with Run(tmp_path / "run", recipe) as run:
+        recipe.method.learn(run)
+        evaluate_run(run)
+    names = {path.name for path in (tmp_path / "run").iterdir()}
+    assert names >= {"recipe.toml", "resolved.json", "command.txt", "environment.json", "events.jsonl", "calls.sqlite"}
+    assert names >= {"evaluation.json", "rollouts.jsonl"}
+    assert (tmp_path / "run" / "recipe.toml").read_text() == recipe.source
+    rows = json.loads((tmp_path / "run" / "evaluation.json").read_text())
+    assert [(row["solver"], row["role_of_solver"]) for row in rows] == [
+        ("direct", "baseline"),
+        ("few-shot@4", "control"),
+        ("self-consistency@5", "control"),
+        ("oracle pass@5", "ceiling"),
+    ]
+    assert ",".join(rows[0]) == (
+        "solver,role_of_solver,task,split,seed,n,mean,low,high,difference,difference_low,difference_high,harm,rescue,"
+        "failures,calls,tokens,seconds,cost"
+    )
+
+
+def test_evaluating_again_makes_no_call(recipe: Recipe, tmp_path: Path) -> None:
+    with Run(tmp_path / "run", recipe) as run:
+        first, _ = evaluate_run(run)
+        made = run.ledger.total().calls
+    with Run(tmp_path / "run", recipe) as run:
+        second, _ = evaluate_run(run)
+        assert (run.ledger.total().calls, run.ledger.total().stored) == (0, made + run_overlap(first))
+    assert [row.mean for row in first] == [row.mean for row in second]
+    assert [row.calls for row in first] == [row.calls for row in second]
+
+
+def run_overlap(rows: object) -> int:
+    """The oracle's draws are the votes' draws: asked for twice, paid for once."""
+    del rows
+    return 5 * 32
+
+
+def test_changed_settings_are_refused_by_name_and_a_raised_budget_is_not(recipe_file: Path, tmp_path: Path) -> None:
+    Run(tmp_path / "run", read_recipe(recipe_file)).close()
+    with pytest.raises(RunError, match=r"settings\.votes: 5 -> 7"):
+        Run(tmp_path / "run", read_recipe(recipe_file, {"settings.votes": "7"}))
+    with pytest.raises(RunError, match="seed: 0 -> 3"):
+        Run(tmp_path / "run", read_recipe(recipe_file, {"seed": "3"}))
+    Run(tmp_path / "run", read_recipe(recipe_file, {"budget.calls": "9"})).close()
+    (tmp_path / "rows.jsonl").write_text((tmp_path / "rows.jsonl").read_text() + '{"a": 1, "b": 999, "answer": 1000}\n')
+    with pytest.raises(RunError, match="task_fingerprint"):
+        Run(tmp_path / "run", read_recipe(recipe_file))
+
+
+def test_a_run_in_use_or_a_folder_of_something_else_is_refused(recipe: Recipe, tmp_path: Path) -> None:
+    with Run(tmp_path / "run", recipe), pytest.raises(RunError, match="another process"):
+        Run(tmp_path / "run", recipe)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("x")
+    with pytest.raises(RunError, match=r"holds thesis\.txt and no run"):
+        Run(tmp_path / "mine", recipe)
+
+
+def test_the_same_recipe_has_the_same_folder(recipe_file: Path) -> None:
+    folders = [default_folder(read_recipe(recipe_file, flags)) for flags in ({}, {"budget.calls": "3"}, {"seed": "1"})]
+    assert folders[0] == folders[1] != folders[2]
+
+
+def test_a_stage_runs_once_and_again_only_with_other_inputs(recipe: Recipe, tmp_path: Path) -> None:
+    worked: list[str] = []
+
+    def work(folder: Path) -> None:
+        worked.append(folder.name)
+        (folder / "out.txt").write_text("done")
+
+    for _ in range(2):
+        with Run(tmp_path / "run", recipe) as run:
+            folders = {run.stage("warm-start", {"rows": rows}, work) for rows in (1, 2)}
+    assert len(worked) == len(set(worked)) == 2
+    assert all((folder / "out.txt").read_text() == "done" for folder in folders)
+
+
+def test_an_interrupted_stage_gets_its_leftovers_back(recipe: Recipe, tmp_path: Path) -> None:
+    def work(folder: Path) -> None:
+        if not (folder / "half.txt").exists():
+            (folder / "half.txt").write_text("1")
+            raise KeyboardInterrupt
+        (folder / "whole.txt").write_text("2")
+
+    with Run(tmp_path / "run", recipe) as run, pytest.raises(KeyboardInterrupt):
+        run.stage("tune", {}, work)
+    with Run(tmp_path / "run", recipe) as run:
+        assert (run.stage("tune", {}, work) / "whole.txt").exists()
+
+
+def test_the_budget_counts_earlier_sittings_and_loses_nothing(recipe_file: Path, tmp_path: Path) -> None:
+    limited = read_recipe(recipe_file, {"budget.calls": "40"})
+    with Run(tmp_path / "run", limited) as run, pytest.raises(BudgetSpent, match="calls 40 of 40"):
+        evaluate_run(run)
+    with Run(tmp_path / "run", limited) as run:
+        assert run.budget.spent.calls == 40
+        with pytest.raises(BudgetSpent):
+            evaluate_run(run)
+    with Run(tmp_path / "run", reopen(tmp_path / "run", {"calls": "10000"})) as run:
+        evaluate_run(run)
+    asked = (tmp_path / "asked.txt").read_text().splitlines()
+    assert len(asked) == len(set(asked))
+
+
+def test_a_torn_event_is_cut_off_and_minutes_of_all_sittings_add_up(recipe: Recipe, tmp_path: Path) -> None:
+    with Run(tmp_path / "run", recipe) as run:
+        run.log("learned")
+    events = tmp_path / "run" / "events.jsonl"
+    started = json.loads(events.read_text().splitlines()[0])["time"]
+    with events.open("a") as file:
+        file.write(json.dumps({"time": started + 120, "event": "late"}) + '\n{"time": 17')
+    with Run(tmp_path / "run", recipe) as run:
+        assert 2.0 <= run.budget.minutes < 2.1
+    names = [event["event"] for event in read_events(tmp_path / "run")]
+    assert names == ["sitting/start", "learned", "sitting/end", "late", "sitting/start", "sitting/end"]
+
+
+def test_runs_are_summarised_and_told_apart(recipe_file: Path, tmp_path: Path) -> None:
+    Run(tmp_path / "a", read_recipe(recipe_file)).close()
+    Run(tmp_path / "b", read_recipe(recipe_file, {"settings.votes": "3"})).close()
+    assert summarise(tmp_path / "a").state == "unfinished"
+    assert compare_settings(tmp_path / "a", tmp_path / "b") == ["settings.votes: 5 -> 3"]
+    with pytest.raises(RunError, match="is not a run folder"):
+        summarise(tmp_path)
+
+
+def test_a_money_budget_wants_known_prices(recipe_file: Path) -> None:
+    recipe = read_recipe(recipe_file, {"models.actor": "http://localhost:1/v1#m", "budget.money": "3"})
+    with pytest.raises(SettingsError, match="price of http://localhost:1/v1#m is unknown"):
+        _ = recipe.prices
