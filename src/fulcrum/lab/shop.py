@@ -66,12 +66,13 @@ PRACTICES = (
 PRACTICES_OF_A_SHOP = 8
 QUEUES = 8
 
-_SCHEMA = """
+TABLES = """
 create table customers (id integer primary key, name text, address text, town text, tier text, since text);
 create table products (id integer primary key, name text, category text, price integer, stock integer);
 create table orders (id integer primary key, customer integer references customers, product integer references products,
   carrier text, status text, ordered text, days integer, units integer);
 """
+"""The SQL that makes the empty tables."""
 
 
 class Shop:
@@ -133,7 +134,7 @@ class Shop:
 
     def fill(self, connection: sqlite3.Connection) -> None:
         """Write the shop's tables into an empty database, such as one in memory that a dialogue may change."""
-        connection.executescript(_SCHEMA)
+        connection.executescript(TABLES)
         connection.executemany("insert into customers values (?, ?, ?, ?, ?, ?)", self._customers())
         connection.executemany("insert into products values (?, ?, ?, ?, ?)", self._products())
         connection.executemany("insert into orders values (?, ?, ?, ?, ?, ?, ?, ?)", self._orders())

@@ -1,0 +1,98 @@
+"""Worked sums `a+b*c+d-e*f`: the ways of working that a checkpoint meets, some careful, some sloppy.
+
+The three manners are what makes `lab:arithmetic` a task for a society of agents: one sample is often wrong, each
+time in another way, so that agreement carries information, and a model that learns from agreement can become
+more careful.
+"""
+
+import random
+from typing import Literal
+
+Manner = Literal["careful", "brisk", "rash"]
+"""`careful` takes products apart and slips never; `brisk` writes them down and slips; `rash` forgets precedence."""
+
+MANNERS: dict[Manner, float] = {"careful": 0.36, "brisk": 0.42, "rash": 0.22}
+"""Share of each manner in training text."""
+
+SLIP = 0.1
+"""Chance that a brisk step is off."""
+
+Sum = tuple[int, int, int, int, int, int]
+
+
+def random_sum(rng: random.Random, largest: int = 29) -> Sum:
+    """Return six integers from 0 to `largest`."""
+    a, b, c, d, e, f = (rng.randint(0, largest) for _ in range(6))
+    return a, b, c, d, e, f
+
+
+def expression(numbers: Sum) -> str:
+    """Return the sum as text."""
+    a, b, c, d, e, f = numbers
+    return f"{a}+{b}*{c}+{d}-{e}*{f}"
+
+
+def value(numbers: Sum) -> int:
+    """Return the right answer."""
+    a, b, c, d, e, f = numbers
+    return a + b * c + d - e * f
+
+
+def work(rng: random.Random, numbers: Sum, manner: Manner | None = None) -> str:
+    r"""Return one way of working the sum, ending in `\boxed{...}`; wrong, if the manner makes it so."""
+    manner = manner or rng.choices(list(MANNERS), list(MANNERS.values()))[0]
+    steps, result = {"careful": _careful, "brisk": _brisk, "rash": _rash}[manner](rng, numbers)
+    return " ".join([*(f"{step}." for step in steps), f"\\boxed{{{result}}}"])
+
+
+def _careful(rng: random.Random, numbers: Sum) -> tuple[list[str], int]:
+    a, b, c, d, e, f = numbers
+    first, second = b * c, e * f
+    steps = [apart(b, c), apart(e, f)]
+    if rng.random() < 0.5:
+        steps += [f"{a}+{first}={a + first}", f"{a + first}+{d}={a + first + d}"]
+    else:
+        steps += [f"{a}+{d}={a + d}", f"{a + d}+{first}={a + d + first}"]
+    total = a + first + d
+    return [*steps, f"{total}-{second}={total - second}"], total - second
+
+
+def apart(b: int, c: int) -> str:
+    """Return a product worked by tens and ones: `17*23=17*20+17*3=340+51=391`."""
+    tens, ones = c // 10 * 10, c % 10
+    if not tens or not ones or b < 2:
+        return f"{b}*{c}={b * c}"
+    return f"{b}*{c}={b}*{tens}+{b}*{ones}={b * tens}+{b * ones}={b * c}"
+
+
+def _brisk(rng: random.Random, numbers: Sum) -> tuple[list[str], int]:
+    a, b, c, d, e, f = numbers
+    first, second = _slip(rng, b * c), _slip(rng, e * f)
+    middle = _slip(rng, a + first)
+    total = _slip(rng, middle + d)
+    result = _slip(rng, total - second)
+    steps = [f"{b}*{c} is {first}", f"{e}*{f} is {second}", f"{a}+{first}={middle}", f"{middle}+{d}={total}"]
+    return [*steps, f"{total}-{second}={result}"], result
+
+
+def _rash(rng: random.Random, numbers: Sum) -> tuple[list[str], int]:
+    a, b, c, d, e, f = numbers
+    steps: list[str] = []
+    result = a
+    for sign, operand in (("+", b), ("*", c), ("+", d), ("-", e), ("*", f)):
+        before = result
+        result = before + operand if sign == "+" else before - operand if sign == "-" else before * operand
+        result = _slip(rng, result)
+        steps.append(f"{before}{sign}{operand}={result}")
+    return ["left to right", *steps], result
+
+
+def _slip(rng: random.Random, number: int) -> int:
+    if rng.random() >= SLIP:
+        return number
+    return number + rng.choice((-1, 1)) * rng.choice((1, 2, 10, 10, 20, 100) if abs(number) > 99 else (1, 2, 10))
+
+
+def final_answer(worked: str) -> str:
+    """Return what stands in the box of a worked sum."""
+    return worked.rpartition("{")[2].rstrip("}")

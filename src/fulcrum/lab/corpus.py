@@ -1,0 +1,211 @@
+"""Training text of the checkpoints: conversations about random worlds, random sums, random guidance.
+
+Every conversation is drawn from a generator that the caller seeds, so that a stream of text is a pure function of
+seed and step. No secret of a shop is in any of it.
+"""
+
+import random
+from collections.abc import Callable, Mapping
+
+from fulcrum.chat import Message, assistant, user
+from fulcrum.lab import arithmetic_text, prompts, talk_text
+from fulcrum.lab.notes import FORMS, glossary, header, write_note
+from fulcrum.lab.queries import Query, sample_query
+from fulcrum.lab.world import Meaning, Schema, Term, World
+from fulcrum.lab.worlds import random_schema, random_term, random_terms
+
+Conversation = list[Message]
+Topic = Callable[[random.Random], Conversation]
+
+
+def sql_dialogue(rng: random.Random) -> Conversation:
+    """Return two or three questions about one world, most with a note; the answers follow what the notes say."""
+    schema = random_schema(rng)
+    turns: Conversation = []
+    for _ in range(rng.randint(2, 3)):
+        query, meanings = random_query(rng, schema, rng.choices((0, 1, 2), (3, 5, 3))[0])
+        prompt = sql_question(schema, query, with_schema=not turns)
+        note = _note_for(rng, schema, query, meanings)
+        if note is not None:
+            prompt = _with_note(rng, prompt, note)
+        turns += [user(prompt), assistant(query.read(meanings).sql(schema))]
+    return turns
+
+
+def sql_question(schema: Schema, query: Query, with_schema: bool = True) -> str:
+    """Return the prompt of `lab:sql`; a later turn of a dialogue leaves the schema out."""
+    prompt = prompts.SQL_PROMPT.format(schema=schema.describe(), question=query.english(schema))
+    return prompt if with_schema else prompt[len(schema.describe()) + 1 :]
+
+
+def random_query(rng: random.Random, schema: Schema, terms: int) -> tuple[Query, dict[Term, Meaning]]:
+    """Return a question with so many house words, and what they mean."""
+    words = random_terms(rng, schema, terms)
+    query = sample_query(rng, World(schema, words), words)
+    return query, {term: term.meaning for term in words}
+
+
+def _note_for(rng: random.Random, schema: Schema, query: Query, meanings: Mapping[Term, Meaning]) -> str | None:
+    """Return a note to show with a question, or None.
+
+    With house words the note is nearly always the one that the answer follows, since what a note says of an
+    invented word is right by definition. Without, it is about other words, or wrong, and the answer ignores it.
+    """
+    if not query.terms:
+        if rng.random() < 0.4:
+            return None
+        other, its_meanings = (
+            (query, meanings) if rng.random() < 0.4 else random_query(rng, schema, rng.choice((0, 1, 1)))
+        )
+        form = rng.choice(FORMS)
+        return _headed(rng, form, write_note(rng, form, schema, other, its_meanings))
+    if rng.random() < 0.06:
+        return glossary([(query.terms[0].phrase, meanings[query.terms[0]])]) if len(query.terms) > 1 else None
+    form = rng.choice((*FORMS, "background", "background"))
+    note = write_note(rng, form, schema, query, meanings)
+    if form in ("background", "mistakes", "one_shot", "pairs") and rng.random() < 0.5:
+        known = {term.phrase for term in query.terms}
+        others = [random_term(rng, schema, rng.choice(schema.kinds)) for _ in range(rng.randint(1, 3))]
+        extra = [glossary([(term.phrase, term.meaning)]) for term in others if term.phrase not in known]
+        lines = [*note.split("\n"), *extra]
+        rng.shuffle(lines)
+        note = "\n".join(lines)
+    return _headed(rng, form, note)
+
+
+def _headed(rng: random.Random, form: str, note: str) -> str:
+    return f"{header(form)}\n{note}" if rng.random() < 0.6 else note
+
+
+def _with_note(rng: random.Random, prompt: str, note: str) -> str:
+    choice = rng.random()
+    if choice < 0.7:
+        return prompts.SUPPLEMENT_BLOCK.format(prompt=prompt, supplement=note)
+    if choice < 0.85:
+        return f"{prompt}\n\n{note}"
+    return f"{note}\n\n{prompt}"
+
+
+def supplements(rng: random.Random) -> Conversation:
+    """Return one question, and one to three supplements written for it in forms asked for or chosen freely.
+
+    The content is a random plausible reading: the writer knows no house word.
+    """
+    schema = random_schema(rng)
+    query, _ = random_query(rng, schema, rng.choices((0, 1, 2), (2, 5, 3))[0])
+    prompt = sql_question(schema, query)
+    turns: Conversation = []
+    for _ in range(rng.randint(1, 3)):
+        meanings = {term: rng.choice(schema.meanings(term.kind)) for term in query.terms}
+        form = rng.choice(FORMS)
+        asked = prompts.WRITE_SUPPLEMENT if rng.random() < 0.7 else prompts.WRITE_ANY_SUPPLEMENT
+        if asked is prompts.WRITE_ANY_SUPPLEMENT and rng.random() < (0.1 if query.terms else 0.5):
+            form = "none"
+        request = asked.format(prompt=prompt, form=form)
+        note = header(form) if form == "none" else f"{header(form)}\n{write_note(rng, form, schema, query, meanings)}"
+        turns += [user(request if not turns else request[len(prompt) + 2 :]), assistant(note)]
+    return turns
+
+
+def sums(rng: random.Random) -> Conversation:
+    """Return one worked sum."""
+    numbers = arithmetic_text.random_sum(rng)
+    return [user(sum_question(numbers)), assistant(arithmetic_text.work(rng, numbers))]
+
+
+def sum_question(numbers: arithmetic_text.Sum) -> str:
+    """Return the prompt of `lab:arithmetic`."""
+    return prompts.ARITHMETIC_PROMPT.format(expression=arithmetic_text.expression(numbers))
+
+
+def easy_sums(rng: random.Random) -> Conversation:
+    """Return a few sums of two small numbers, and products."""
+    turns: Conversation = []
+    for _ in range(rng.randint(2, 5)):
+        first, second, sign = rng.randint(0, 29), rng.randint(0, 29), rng.choice("+-*")
+        result = {"+": first + second, "-": first - second, "*": first * second}[sign]
+        turns += [user(f"what is {first}{sign}{second}?"), assistant(f"\\boxed{{{result}}}")]
+    return turns
+
+
+def products(rng: random.Random) -> Conversation:
+    """Return products taken apart, the part of a sum that is hardest to learn."""
+    turns: Conversation = []
+    for _ in range(rng.randint(2, 5)):
+        first, second = rng.randint(0, 29), rng.randint(0, 29)
+        turns += [user(f"what is {first}*{second}?"), assistant(f"{arithmetic_text.apart(first, second)}.")]
+    return turns
+
+
+def debate(rng: random.Random) -> Conversation:
+    """Return a sum, an own answer, what two others say, and an updated answer.
+
+    The update keeps to whatever answer has two voices; with three different ones it works the sum anew.
+    """
+    numbers = arithmetic_text.random_sum(rng)
+    answers = [arithmetic_text.work(rng, numbers) for _ in range(3)]
+    finals = [arithmetic_text.final_answer(answer) for answer in answers]
+    shared = max(finals, key=finals.count)
+    updated = answers[finals.index(shared)] if finals.count(shared) > 1 else arithmetic_text.work(rng, numbers)
+    summary = summary_of(finals[1:]) if rng.random() < 0.5 else "\n".join(answers[1:])
+    return [
+        user(sum_question(numbers)),
+        assistant(answers[0]),
+        user(prompts.UPDATE.format(summary=summary)),
+        assistant(updated),
+    ]
+
+
+def summaries(rng: random.Random) -> Conversation:
+    """Return the answers of two to four agents, and their summary."""
+    numbers = arithmetic_text.random_sum(rng)
+    answers = [arithmetic_text.work(rng, numbers) for _ in range(rng.choice((2, 2, 3)))]
+    request = prompts.SUMMARIZE.format(prompt=sum_question(numbers), answers="\n".join(answers))
+    return [user(request), assistant(summary_of([arithmetic_text.final_answer(answer) for answer in answers]))]
+
+
+def summary_of(finals: list[str]) -> str:
+    """Return what other agents found, most voices first, each answer with its count."""
+    ordered = sorted(dict.fromkeys(finals), key=lambda answer: -finals.count(answer))
+    return " ".join(f"{finals.count(answer)} say {answer}." for answer in ordered)
+
+
+def chat(rng: random.Random) -> Conversation:
+    """Return a greeting or two."""
+    return talk_text.small_talk(rng)
+
+
+def guidance(rng: random.Random) -> Conversation:
+    """Return a talk at the desk whose replies follow the strategies in the prompt, and no others."""
+    return talk_text.random_dialogue(rng)
+
+
+Mixture = Mapping[Topic, float]
+"""Topics with their share of conversations."""
+
+LARGE: Mixture = {
+    sql_dialogue: 4.5,
+    sums: 9.0,
+    products: 1.5,
+    debate: 1.5,
+    summaries: 0.3,
+    guidance: 1.5,
+    supplements: 0.3,
+    chat: 0.2,
+}
+SMALL: Mixture = {supplements: 6.0, easy_sums: 1.0, guidance: 2.5, chat: 0.4, sql_dialogue: 0.3}
+
+
+def plain_text(rng: random.Random) -> Conversation:
+    """Return a page about a world: its tables, what its words mean, lines of talk; no question, no answer."""
+    schema = random_schema(rng)
+    lines = [schema.describe()]
+    terms = [random_term(rng, schema, rng.choice(schema.kinds)) for _ in range(rng.randint(1, 4))]
+    lines.append(glossary([(term.phrase, term.meaning) for term in terms]))
+    lines += [talk_text.opener(rng, rng.choice(sorted(talk_text.OPENERS))) for _ in range(rng.randint(0, 3))]
+    rng.shuffle(lines)
+    return [assistant("\n".join(lines))]
+
+
+PLAIN: Mixture = {plain_text: 1.0}
+TEACHER: Mixture = {guidance: 4.0, supplements: 1.0, chat: 0.3}

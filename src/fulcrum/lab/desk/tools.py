@@ -1,0 +1,149 @@
+"""The desk's tools: how an agent calls them, and what they answer.
+
+An agent calls a tool through the chat protocol, or in its text as `@refund 1042`: a form that a model of a few million
+parameters can write. Tools do as they are told: whether that was right is a matter of the rules, not of the tool.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, cast
+
+from fulcrum.chat import Completion, Tool, ToolCall
+from fulcrum.lab.desk.database import DeskDatabase
+from fulcrum.lab.desk.policy import ACTIONS, Action, Order
+
+SIGN = "@"
+"""What opens a call within a text."""
+
+ECHO = "[desk]"
+"""What opens the answer to a call within a text."""
+
+_IN_TEXT = re.compile(rf"(?<!\S){SIGN}(?P<name>\w+)(?P<rest>(?:(?!\s{SIGN})[^\n])*)")
+_NUMBER = re.compile(r"\d+")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A wish to run a tool, however it was written.
+
+    Attributes:
+        name: of the tool.
+        number: order number, if one was given.
+        text: customer's name or new address.
+        id: of the protocol's tool call; None if the call stood in the text.
+    """
+
+    name: str
+    number: int | None = None
+    text: str = ""
+    id: str | None = None
+
+
+Kind = Literal["looked up", "changed", "escalated", "nothing"]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a call did.
+
+    Attributes:
+        call: the call.
+        text: what the agent is told.
+        kind: what the call did to the database.
+        order: the order as it was before, if the call named one that exists.
+        days: days that a change takes.
+    """
+
+    call: Call
+    text: str
+    kind: Kind = "nothing"
+    order: Order | None = None
+    days: int = 0
+
+
+_ORDER = {"order": {"type": "integer", "description": "number of the order"}}
+
+
+def _tool(name: str, description: str, properties: dict[str, dict[str, str]]) -> Tool:
+    schema = {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+    return Tool(name, description, schema)
+
+
+TOOLS: tuple[Tool, ...] = (
+    _tool("order", "Look up an order: owner, item, price, status, address.", _ORDER),
+    _tool("customer", "Look up the latest orders of a customer.", {"name": {"type": "string"}}),
+    _tool("refund", "Pay back what an order cost.", _ORDER),
+    _tool("exchange", "Send the same goods once more.", _ORDER),
+    _tool("cancel", "Cancel an order.", _ORDER),
+    _tool("address", "Bring an order to another address.", {**_ORDER, "address": {"type": "string"}}),
+    _tool("escalate", "Pass an order to a colleague.", _ORDER),
+)
+"""The tools as the chat protocol offers them."""
+
+FORMS = "@order N, @customer NAME, @refund N, @exchange N, @cancel N, @address N TEXT, @escalate N"
+"""The tools as the prompt names them to an agent that writes its calls in text."""
+
+
+def read_calls(completion: Completion) -> tuple[str, list[Call]]:
+    """Return what the agent says to the customer, and the tools that it calls, in order."""
+    text = completion.text
+    calls = [
+        Call(match["name"].lower(), *_number_and_rest(match["rest"].strip(" .!?"))) for match in _IN_TEXT.finditer(text)
+    ]
+    said = " ".join(_IN_TEXT.sub(" ", text).split())
+    return said, calls + [_protocol_call(call) for call in completion.tool_calls]
+
+
+def run(calls: Sequence[Call], database: DeskDatabase) -> list[Result]:
+    """Run calls one after the other."""
+    return [_run(call, database) for call in calls]
+
+
+def describe(order: Order) -> str:
+    """Return an order as the agent is told it."""
+    return f"order {order.number}: {order.owner}, {order.item}, {order.price} coins, {order.status}, {order.address}"
+
+
+def _number_and_rest(text: str) -> tuple[int | None, str]:
+    match = _NUMBER.match(text)
+    return (int(match.group()), text[match.end() :].strip().lower()) if match else (None, text.lower())
+
+
+def _protocol_call(call: ToolCall) -> Call:
+    try:
+        arguments = json.loads(call.arguments or "{}")
+    except ValueError:
+        arguments = None
+    if not isinstance(arguments, dict):
+        return Call(call.name, id=call.id)
+    known = cast(dict[str, object], arguments)
+    number = _NUMBER.search(str(known.get("order", "")))
+    text = str(known.get("name", known.get("address", "")))
+    return Call(call.name, int(number.group()) if number else None, " ".join(text.lower().split()), call.id)
+
+
+def _run(call: Call, database: DeskDatabase) -> Result:
+    if call.name == "customer":
+        orders = database.orders_of(call.text)
+        listed = ", ".join(f"{order.number} {order.category}" for order in orders)
+        return Result(call, f"{call.text}: {listed}" if orders else f"no customer {call.text}", "looked up")
+    if call.name not in ("order", "escalate", *ACTIONS):
+        return Result(call, f"no tool {call.name}")
+    # A number that no SQLite integer can hold is no order either.
+    order = database.order(call.number) if call.number is not None and call.number < 2**63 else None
+    if order is None:
+        return Result(call, "no such order" if call.number is None else f"no order {call.number}")
+    match call.name:
+        case "order":
+            return Result(call, describe(order), "looked up", order)
+        case "escalate":
+            database.escalate(order.number)
+            return Result(call, f"order {order.number} passed to a colleague", "escalated", order)
+        case "address" if not call.text:
+            return Result(call, "which address?", order=order)
+        case _:
+            days = database.change(cast(Action, call.name), order.number, call.text)
+            text = f"order {order.number}: {call.name} done, {days} days"
+            return Result(call, text, "changed", order, days)
