@@ -25,8 +25,8 @@ class Comparison:
     """Several runs side by side.
 
     Attributes:
-        rows: the first run's baseline, then each run's methods, all paired against that one baseline. Solvers are
-            named `run: solver`.
+        rows: the first run's baseline, then each run's methods (of a run that trains none: its controls), all paired
+            against that one baseline. Solvers are named `run: solver`.
         differences: every two methods against each other, second minus first.
         notes: what a reader must know before believing the rows.
     """
@@ -44,23 +44,15 @@ def compare(runs: Mapping[str, Sequence[SolverRollouts]]) -> Comparison:
             attempts are averaged by example.
 
     Raises:
-        RunError: fewer than two runs, a run without a baseline or a method, or different tasks or splits.
+        RunError: fewer than two runs, a run with nothing to compare, or different tasks or splits.
     """
     if len(runs) < 2:
         raise RunError(f"a comparison needs at least two runs, not {len(runs)}")
     pooled = {name: list(pool_seeds(results).values()) for name, results in runs.items()}
-    for name, results in pooled.items():
-        for role in ("baseline", "method"):
-            if not any(result.role == role for result in results):
-                raise RunError(f"{name} has no {role} among its results; evaluate it again")
+    contenders = {name: _contenders(name, results) for name, results in pooled.items()}
     refuse_different_tasks({name: results[0] for name, results in pooled.items()})
     baselines = {name: next(r for r in results if r.role == "baseline") for name, results in pooled.items()}
-    methods = {
-        f"{name}: {result.solver}": result
-        for name, results in pooled.items()
-        for result in results
-        if result.role == "method"
-    }
+    methods = {f"{name}: {result.solver}": result for name, results in contenders.items() for result in results}
     achieved = {label: outcomes(result.rollouts) for label, result in methods.items()}
     reference_name, reference = next(iter(baselines.items()))
     before = outcomes(reference.rollouts)
@@ -75,6 +67,16 @@ def compare(runs: Mapping[str, Sequence[SolverRollouts]]) -> Comparison:
     notes = [*_other_baselines(baselines), *_other_examples(methods)]
     notes += [note for label, result in methods.items() if (note := _seed_spread(label, result, reference))]
     return Comparison(rows, differences, notes)
+
+
+def _contenders(name: str, results: Sequence[SolverRollouts]) -> list[SolverRollouts]:
+    """Return a run's methods; of a run that trains none, the controls that it measures instead."""
+    if not any(result.role == "baseline" for result in results):
+        raise RunError(f"{name} has no baseline among its results; evaluate it again")
+    for role in ("method", "control"):
+        if found := [result for result in results if result.role == role]:
+            return found
+    raise RunError(f"{name} has nothing but a baseline among its results; there is nothing to compare")
 
 
 def _other_baselines(baselines: Mapping[str, SolverRollouts]) -> list[str]:

@@ -39,17 +39,18 @@ def diagnose(results: Sequence[SolverRollouts], rows: Sequence[EvaluationRow]) -
         rows: of `fulcrum.evaluation.table.rows_from`; rows without attempts of their own (oracles) may be among them.
     """
     solvers = pool_seeds(results)
-    by_role = {role: [row for row in rows if row.role_of_solver == role] for role in ("baseline", "method", "control")}
-    baselines = [row for row in by_role["baseline"] if row.difference is None]
+    baselines = [row for row in rows if row.role_of_solver == "baseline" and row.difference is None]
+    # Another baseline, such as a vote at equal cost, is as good an explanation of a gain as a control is.
+    rivals = [row for row in rows if row.role_of_solver in ("baseline", "control") and row not in baselines]
     achieved = {name: outcomes(result.rollouts) for name, result in solvers.items()}
     said: list[str | None] = [nothing_solved(rows), *(nothing_to_gain(row) for row in baselines)]
     for name, result in solvers.items():
         said += [*failed_calls(name, result.rollouts), unparsable_answers(name, result.rollouts)]
-    for row in by_role["method"]:
+    for row in (row for row in rows if row.role_of_solver == "method"):
         said += [failures_could_decide(row, baseline) for baseline in baselines]
         said += [same_answers(solvers[row.solver], solvers[baseline.solver]) for baseline in baselines]
         said += [too_few_examples(row), harmful(row)]
-        said += [explained_by_control(row, achieved[row.solver], c, achieved[c.solver]) for c in by_role["control"]]
+        said += [explained_by_control(row, achieved[row.solver], rival, achieved[rival.solver]) for rival in rivals]
     return [sentence for sentence in said if sentence]
 
 
@@ -59,7 +60,7 @@ def nothing_solved(rows: Sequence[EvaluationRow]) -> str | None:
         return None
     return (
         "No solver ever solves anything: there is no signal. Check with `fulcrum validate` that gold answers "
-        "score 1.0 and that the prompt asks for the form the scorer reads; else use easier examples or a stronger model."
+        "score 1.0 and that the prompt asks for the form the scorer reads; else use easier examples or a better model."
     )
 
 
@@ -163,14 +164,15 @@ def explained_by_control(
     control: EvaluationRow,
     control_outcomes: Mapping[str, Outcome],
 ) -> str | None:
-    """A method gains, but is not clearly better than a control that lacks what the method claims to add."""
+    """A method gains, but is not clearly better than a solver that lacks what the method claims to add."""
     pairing = pair(control_outcomes, method_outcomes)
     if pairing is None or not _clear_gain(method) or pairing.difference.low > 0:
         return None
     gap = pairing.difference
     return (
-        f"{method.solver} gains, but is not clearly better than the control {control.solver}: {_signed(gap.estimate)} "
-        f"[{_signed(gap.low)}, {_signed(gap.high)}] on {pairing.n} examples. The control may explain the gain."
+        f"{method.solver} gains, but is not clearly better than the {control.role_of_solver} {control.solver}: "
+        f"{_signed(gap.estimate)} [{_signed(gap.low)}, {_signed(gap.high)}] on {pairing.n} examples. The gain may "
+        "be had without it."
     )
 
 

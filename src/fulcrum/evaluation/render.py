@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from rich import box
+from rich.console import Group
 from rich.table import Table
 
 from fulcrum.evaluation.compare import RunDifference
@@ -11,42 +13,44 @@ _ORDER = ("baseline", "method", "control", "ceiling")
 _STYLES = {"baseline": "", "method": "bold", "control": "dim", "ceiling": "italic"}
 
 
-def evaluation_table(rows: Sequence[EvaluationRow]) -> Table:
-    """Return rows as a table: baseline, methods, controls, ceilings; scores and differences in points of 100."""
-    task, split = (rows[0].task, rows[0].split) if rows else ("", "")
-    table = Table(
-        title=f"{task} · {split}", caption="95 % intervals over examples; difference paired with the baseline"
-    )
-    table.add_column("solver")
-    table.add_column("role")
-    for heading in ("n", "mean", "difference", "harm", "rescue", "failures", "calls", "tokens", "seconds", "cost"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for row in sorted(rows, key=lambda row: _ORDER.index(row.role_of_solver)):
-        table.add_row(
+def evaluation_table(rows: Sequence[EvaluationRow]) -> Group:
+    """Return two tables that fit 80 columns: what each solver achieves, and what that took.
+
+    Baselines come first, then methods, controls and ceilings; scores and differences are in points of 100.
+    """
+    ordered = sorted(rows, key=lambda row: _ORDER.index(row.role_of_solver))
+    title = f"{ordered[0].task} · {ordered[0].split}" if ordered else None
+    achieved = _table(title, ("solver", "role"), ("mean", "difference", "harm", "rescue"))
+    achieved.caption = "95 % intervals over examples; difference paired with the baseline"
+    took = _table("what it took", ("solver",), ("n", "failures", "calls", "tokens", "seconds", "cost"))
+    for row in ordered:
+        style = _STYLES[row.role_of_solver]
+        achieved.add_row(
             row.solver,
             row.role_of_solver,
-            f"{row.n:,}",
             _interval(row.mean, row.low, row.high, sign=""),
             _interval(row.difference, row.difference_low, row.difference_high, sign="+"),
             _percent(row.harm),
             _percent(row.rescue),
+            style=style,
+        )
+        took.add_row(
+            row.solver,
+            f"{row.n:,}",
             f"{row.failures:,}",
             f"{row.calls:,}",
             f"{row.tokens:,}",
             f"{row.seconds:,.1f}",
             "unknown" if row.cost is None else f"{row.cost:,.4f}",
-            style=_STYLES[row.role_of_solver],
+            style=style,
         )
-    return table
+    return Group(achieved, took)
 
 
 def difference_table(differences: Sequence[RunDifference]) -> Table:
     """Return the differences between runs as a table, second minus first, in points of 100."""
-    table = Table(title="methods against each other")
-    for heading in ("first", "second"):
-        table.add_column(heading)
-    for heading in ("n", "second - first", "lost", "won", "p (McNemar)"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    table = _table("methods against each other", ("first", "second"), ("n", "second - first", "lost", "won", "p"))
+    table.caption = "lost and won: examples; p: McNemar's exact test"
     for difference in differences:
         pairing = difference.pairing
         gap = pairing.difference
@@ -62,16 +66,31 @@ def difference_table(differences: Sequence[RunDifference]) -> Table:
     return table
 
 
+def _table(title: str | None, texts: Sequence[str], figures: Sequence[str]) -> Table:
+    """Return an empty table whose texts may wrap and whose figures may not."""
+    table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    for heading in texts:
+        table.add_column(heading, overflow="fold")
+    for heading in figures:
+        table.add_column(heading, justify="right", no_wrap=True)
+    return table
+
+
 def conclusions(rows: Sequence[EvaluationRow]) -> list[str]:
     """Say which method is better than the baseline, with what harm, and what the strongest control reaches."""
     baseline = next((row for row in rows if row.role_of_solver == "baseline" and row.difference is None), None)
     if baseline is None:
         return ["There is no baseline, so nothing can be said about a gain."]
     said = [_conclusion(row, baseline) for row in rows if row.role_of_solver == "method"]
-    controls = [row for row in rows if row.role_of_solver == "control" and row.difference is not None]
-    if controls:
-        strongest = max(controls, key=lambda row: row.difference or 0.0)
-        said.append(f"Strongest control: {strongest.solver}, {_difference(strongest)}.")
+    # Another baseline, such as a vote at equal cost, is as good an explanation of a gain as a control is.
+    rivals = {
+        row.solver: row.difference
+        for row in rows
+        if row.role_of_solver in ("baseline", "control") and row.difference is not None
+    }
+    if rivals:
+        strongest = max(rivals, key=rivals.__getitem__)
+        said += [f"Strongest control: {row.solver}, {_difference(row)}." for row in rows if row.solver == strongest]
     elif said:
         said.append("No control was evaluated: a gain may have another cause than the method.")
     return said
