@@ -66,13 +66,15 @@ class Sandbox:
             with self._connection() as connection:
                 return self._fetch(connection.execute(query))
         except (sqlite3.Error, sqlite3.Warning, ValueError) as error:
-            if getattr(error, "sqlite_errorcode", 0) & 0xFF in _FAULTS_OF_THE_DATABASE:
+            code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+            if code in _FAULTS_OF_THE_DATABASE:
                 raise TaskError(f"{self.database}: cannot be read: {error}") from error
-            raise QueryError(_reason(error, self.timeout)) from error
+            raise QueryError(_reason(error, code, self.timeout)) from error
 
     @contextmanager
     def _connection(self) -> Generator[sqlite3.Connection]:
-        connection = sqlite3.connect(f"{self.database.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None)
+        read_only = f"{self.database.resolve().as_uri()}?mode=ro"
+        connection = sqlite3.connect(read_only, uri=True, timeout=self.timeout, isolation_level=None)
         try:
             connection.execute("PRAGMA query_only = ON")
             for limit, value in _LIMITS.items():
@@ -110,12 +112,11 @@ def _authorise(action: int, _first: str | None, second: str | None, *_: str | No
     return sqlite3.SQLITE_OK if allowed else sqlite3.SQLITE_DENY
 
 
-def _reason(error: Exception, timeout: float) -> str:
-    text = str(error)
-    if text == "interrupted":
+def _reason(error: Exception, code: int, timeout: float) -> str:
+    if code == sqlite3.SQLITE_INTERRUPT:
         return f"the query ran longer than {timeout:g} s"
-    if "not authorized" in text or "prohibited" in text:
-        return f"only reading is allowed: {text}"
-    if "one statement at a time" in text:
+    if code == sqlite3.SQLITE_AUTH or "not authorized" in str(error):
+        return f"only reading is allowed: {error}"
+    if "one statement at a time" in str(error):
         return "more than one statement"
-    return text
+    return str(error)

@@ -16,7 +16,7 @@ from fulcrum.task.scorers.scorer import ConfiguredScorer, target_text
 _MARKER = re.compile(
     r"\b(?:answer|label|category|class|choice|option|intent)\b\W{0,4}(?:is\b|:|=)\W{0,4}(?P<rest>[^\n]*)"
 )
-_JOINT = re.compile(r"(?<=\w)[ \t_-]+(?=\w)")
+_JOINT = re.compile(r"(?<=\w)(?:[ \t]+|_+|-)(?=\w)")
 _DECORATION = "_ \t.,;:!?\"'`*()[]{}<>"
 
 

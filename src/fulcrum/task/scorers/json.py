@@ -59,7 +59,7 @@ class JsonScorer(ConfiguredScorer):
         """Return the value found, with sorted keys, None if there is none."""
         try:
             return json.dumps(find_json(text), sort_keys=True)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
 
     def _target(self, example: Example) -> Any:

@@ -22,7 +22,7 @@ _STATEMENT = re.compile(
     r"""
     ^ (?:[^\n:]{0,80}:)? [ \t>*`]*
     (?P<start>
-        select\b | values\s*\( | (?:pragma|attach|detach|explain|vacuum)\b
+        select(?![\w-]) | values\s*\( | (?:pragma|attach|detach|explain|vacuum)\b
       | with\s+(?:recursive\s+)?\S+?\s*(?:\([^)]*\)\s*)?as\b
       | (?:insert\s+(?:or\s+\w+\s+)?|replace\s+)into\b | update\s+\S+\s+set\b | delete\s+from\b
       | (?:create|drop|alter)\s+(?:\w+\s+)?(?:table|view|index|trigger)\b
