@@ -26,6 +26,7 @@ def load_gsm8k(spec: str) -> Task:
         TaskError: a file is missing, or a row is not of that format.
     """
     parsed = TaskSpec.parse(spec)
+    sizes = parsed.read_options(Sizes)
 
     def read(name: str) -> list[Example]:
         examples: list[Example] = []
@@ -44,7 +45,7 @@ def load_gsm8k(spec: str) -> Task:
 
     return Task(
         name=spec,
-        splits=_cut(parsed, train=read("train"), test=read("test")),
+        splits=_cut(spec, sizes, train=read("train"), test=read("test")),
         template=PromptTemplate(
             "{question}\n\nReason step by step, and put the final number in \\boxed{{}}.",
         ),
@@ -63,6 +64,7 @@ def load_banking77(spec: str) -> Task:
         TaskError: a file is missing, or a row is not of that format.
     """
     parsed = TaskSpec.parse(spec)
+    sizes = parsed.read_options(Sizes)
     folder = Path(parsed.path)
 
     def read(name: str) -> list[Example]:
@@ -84,7 +86,7 @@ def load_banking77(spec: str) -> Task:
     listed = "\n".join(label.replace("{", "{{").replace("}", "}}") for label in labels)
     return Task(
         name=spec,
-        splits=_cut(parsed, train=train, test=test),
+        splits=_cut(spec, sizes, train=train, test=test),
         template=PromptTemplate(
             user="{text}",
             system=f"What does this customer of a bank want? Answer with one of these labels, and no more:\n{listed}",
@@ -94,12 +96,11 @@ def load_banking77(spec: str) -> Task:
     )
 
 
-def _cut(spec: TaskSpec, train: list[Example], test: list[Example]) -> dict[Split, list[Example]]:
+def _cut(spec: str, sizes: Sizes, train: list[Example], test: list[Example]) -> dict[Split, list[Example]]:
     """Cut dev from train, and draw the sizes that the spec asks for."""
-    sizes = spec.read_options(Sizes)
     splits = split_by_hash(train, {"train": 1 - _DEV_SHARE, "dev": _DEV_SHARE}, sizes.seed)
     splits["test"] = test
-    return {split: sizes.draw(spec.text, split, examples) for split, examples in splits.items()}
+    return {split: sizes.draw(spec, split, examples) for split, examples in splits.items()}
 
 
 def _without_space(example: Example) -> str:
