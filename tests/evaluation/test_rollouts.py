@@ -226,8 +226,10 @@ def test_results_survive_the_files(tmp_path: Path) -> None:
 
 
 @settings(max_examples=50, deadline=None)
-@given(text=st.text(st.characters(codec=None), max_size=20))
-def test_any_text_survives_the_files(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+@given(text=st.text(st.sampled_from('a"\\\n\r\x00\x1c\x85\u2028\ud83dé'), max_size=12))
+def test_line_breaks_of_any_kind_and_cut_emoji_survive_the_files(
+    tmp_path_factory: pytest.TempPathFactory, text: str
+) -> None:
     folder = tmp_path_factory.mktemp("results")
     result = rolled(FunctionSolver("mine", lambda turn: Completion(text)), shouting_task(["a", "b"]))
     write_results(folder, [result])
