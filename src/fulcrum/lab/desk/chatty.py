@@ -60,10 +60,12 @@ class ChattyCustomer:
         self._patience -= 1
         if heard.wants_answer:
             reaction = self._answer(heard)
-        elif noticed or heard.claims:
-            reaction = self._accept(heard, noticed)
+        elif noticed:
+            reaction = self._take_notice(heard)
         elif heard.refuses:
             reaction = self._plead()
+        elif heard.claims:
+            reaction = self._farewell()
         elif heard.asks_patience:
             reaction = Reaction("sure, i will hold the line.")
         else:
@@ -100,10 +102,13 @@ class ChattyCustomer:
             answers.append("yes, please." if scenario.action == "exchange" else "no, thank you.")
         return Reaction(" ".join(answers)) if answers else self._at_a_loss(understood=False)
 
-    def _accept(self, heard: Heard, noticed: bool) -> Reaction:
-        if noticed and not heard.tells_days and not heard.hands_over and not self._asked_days:
-            self._asked_days = True
-            return Reaction("and how many days will that take?")
+    def _take_notice(self, heard: Heard) -> Reaction:
+        if heard.tells_days or heard.hands_over or self._asked_days:
+            return self._farewell()
+        self._asked_days = True
+        return Reaction("and how many days will that take?")
+
+    def _farewell(self) -> Reaction:
         return Reaction(self._words(("thank you, that is all.", "thanks for the help, goodbye.")), leaves=True)
 
     def _plead(self) -> Reaction:

@@ -2,6 +2,7 @@
 
 import contextlib
 import sqlite3
+import weakref
 from collections.abc import Callable
 from typing import Self
 
@@ -24,10 +25,8 @@ class DeskDatabase:
     def __init__(self, image: bytes) -> None:
         self._connection = sqlite3.connect(":memory:", check_same_thread=False)
         self._connection.deserialize(image)
-
-    def close(self) -> None:
-        """Free the memory."""
-        self._connection.close()
+        # A dialogue that nobody finishes must not leave its database open.
+        self.close = weakref.finalize(self, self._connection.close)
 
     def __enter__(self) -> Self:
         return self

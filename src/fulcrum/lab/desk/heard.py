@@ -21,12 +21,13 @@ _ASKS_REASON = re.compile(r"\bwhy\b|\breasons?\b|what (?:is|was|went|happened)\b
 _ASKS_NAME = re.compile(r"\b(?:your|full) name\b|who am i")
 _ASKS_ADDRESS = re.compile(r"(?:what|which|new|full)\b.*\baddress|where (?:to|should)")
 _ASKS_TO_GO_ON = re.compile(
-    r"\bright\b|correct|confirm|\bsure\b|proceed|go ahead|shall i|should i|may i|do you want|would you like|is that|okay"
+    r"\bright\b|correct|confirm|\bsure\b|proceed|go ahead|shall i|should i|may i|do you want|would you like"
+    r"|is that|okay"
 )
 _OFFERS = re.compile(r"anything else|something else|else i can|more i can|voucher|coupon|gift")
 _REFUSES = re.compile(
-    r"\bcan ?not\b|\bcan't\b|unable|not possible|impossible|not allowed|not permitted|\bwon't\b|will not be able|must say no"
-    r"|have to decline|must decline|against (?:our|the) (?:rules?|policy)"
+    r"\bcan ?not\b|\bcan't\b|unable|not possible|impossible|not allowed|not permitted|\bwon't\b|will not be able"
+    r"|must say no|have to decline|must decline|against (?:our|the) (?:rules?|policy)"
 )
 _CLAIMS = re.compile(
     r"refunded|cancelled|canceled|exchanged|\bdone\b|has been|have been|was made|is made|colleague|passed"
@@ -52,6 +53,8 @@ class Heard:
         refuses: says no.
         claims: says that something was done, or was passed on.
         asks_patience: says that it is looking, or is about to act.
+        tells_days: says how many days something takes.
+        hands_over: says that a colleague takes over.
     """
 
     asks_number: bool
@@ -66,6 +69,8 @@ class Heard:
     refuses: bool
     claims: bool
     asks_patience: bool
+    tells_days: bool
+    hands_over: bool
 
     @property
     def wants_answer(self) -> bool:
@@ -86,7 +91,7 @@ def hear(text: str) -> Heard:
     asks_reason = bool(_ASKS_REASON.search(asked))
     asks_name = bool(_ASKS_NAME.search(asked))
     asks_address = bool(_ASKS_ADDRESS.search(asked)) and not re.search(r"\d [a-z]", asked)
-    actions = tuple(action for action in ACTIONS if re.search(ACTION_CUES[action], asked))
+    actions: tuple[Action, ...] = tuple(action for action in ACTIONS if re.search(ACTION_CUES[action], asked))
     offers_exchange = "exchange" in actions and bool(re.search(r"instead|would you|prefer|rather|offer|\bor\b", asked))
     numbers = tuple(int(number) for number in re.findall(r"\b\d{4}\b", asked))
     asks_to_go_on = bool(numbers or actions or _ASKS_TO_GO_ON.search(asked))
@@ -104,4 +109,6 @@ def hear(text: str) -> Heard:
         refuses=bool(_REFUSES.search(rest)),
         claims=bool(_CLAIMS.search(rest)),
         asks_patience=bool(_WAITS.search(rest)),
+        tells_days=bool(re.search(r"\d+ (?:working |business )?days?\b", text)),
+        hands_over="colleague" in rest or "escalat" in rest,
     )

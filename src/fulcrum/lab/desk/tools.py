@@ -53,6 +53,7 @@ class Result:
         text: what the agent is told.
         kind: what the call did to the database.
         order: the order as it was before, if the call named one that exists.
+        action: the change, if it is one.
         days: days that a change takes.
     """
 
@@ -60,6 +61,7 @@ class Result:
     text: str
     kind: Kind = "nothing"
     order: Order | None = None
+    action: Action | None = None
     days: int = 0
 
 
@@ -143,7 +145,6 @@ def _run(call: Call, database: DeskDatabase) -> Result:
             return Result(call, f"order {order.number} passed to a colleague", "escalated", order)
         case "address" if not call.text:
             return Result(call, "which address?", order=order)
-        case _:
-            days = database.change(cast(Action, call.name), order.number, call.text)
-            text = f"order {order.number}: {call.name} done, {days} days"
-            return Result(call, text, "changed", order, days)
+        case action:
+            days = database.change(action, order.number, call.text)
+            return Result(call, f"order {order.number}: {action} done, {days} days", "changed", order, action, days)

@@ -1,0 +1,69 @@
+"""`lab:desk`: the task."""
+
+import itertools
+import random
+from typing import Literal
+
+from fulcrum.lab.desk.environment import CUSTOMERS, DeskEnvironment
+from fulcrum.lab.desk.expert import rule_agent
+from fulcrum.lab.desk.place import Desk, shop_desk
+from fulcrum.lab.desk.scenario import draw_scenario
+from fulcrum.lab.desk.tools import FORMS, TOOLS
+from fulcrum.lab.shop import Shop
+from fulcrum.task import Example, PromptTemplate, Split, Task
+
+ToolForm = Literal["text", "protocol"]
+
+SIZES: dict[Split, int] = {"train": 240, "dev": 120, "test": 240}
+
+TEMPLATE = PromptTemplate(user="{opening}", system="{rules}")
+
+FORGETFUL = {"a": 0.0, "b": 0.3}
+"""Of the customers who do not tell the order number at once, the share that has lost it."""
+
+
+def load_desk(name: str, seed: int = 0, customer: str = "a", tools: ToolForm = "text") -> Task:
+    """Return the dialogue task.
+
+    Args:
+        name: as a recipe writes it, such as `lab:desk?seed=7&customer=b`.
+        seed: which shop.
+        customer: which simulator plays the customers, a key of `CUSTOMERS`.
+        tools: `text` names the tools in the prompt, to be called as `@refund 1042`; `protocol` offers them through the
+            chat protocol, for models trained to call tools. Calls of either form are always understood.
+    """
+    shop, desk = Shop(seed), shop_desk(seed)
+    return Task(
+        name=name,
+        splits=_splits(shop, desk, customer, tools),
+        template=TEMPLATE,
+        scorer=None,
+        tools=TOOLS if tools == "protocol" else (),
+        environment=DeskEnvironment(desk, customer),
+        expert=rule_agent(desk.practice),
+        max_tokens=96,
+    )
+
+
+def rules(desk: Desk, tools: ToolForm = "text") -> str:
+    """Return the system message: the agent's name, its tools, the public rules."""
+    named = f" tools: {FORMS}." if tools == "text" else ""
+    return f"you are {desk.policy.clerk} at the desk.{named}\n{desk.policy.describe()}"
+
+
+def make_example(rng: random.Random, desk: Desk, customer: str, tools: ToolForm = "text") -> Example:
+    """Return a dialogue to be had: shown are the rules and the customer's first words, hidden is the scenario."""
+    scenario = draw_scenario(rng, desk.orders, desk.policy, forgetful=FORGETFUL[customer])
+    fields = {"rules": rules(desk, tools), "opening": CUSTOMERS[customer](scenario).opening()}
+    facts = {"action": scenario.action, "mood": scenario.mood, "memory": scenario.memory}
+    return Example(fields, target=scenario.to_json(), metadata=facts)
+
+
+def _splits(shop: Shop, desk: Desk, customer: str, tools: ToolForm) -> dict[Split, list[Example]]:
+    rng = shop.random(f"dialogues of customer {customer}")
+    examples: dict[str, Example] = {}
+    while len(examples) < sum(SIZES.values()):
+        example = make_example(rng, desk, customer, tools)
+        examples.setdefault(example.id, example)
+    drawn = iter(examples.values())
+    return {split: list(itertools.islice(drawn, size)) for split, size in SIZES.items()}
