@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from contextlib import ExitStack
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import parse_qsl, urlsplit, urlunsplit
+from urllib.parse import urlsplit, urlunsplit
 
 import anyio
 from anyio.from_thread import BlockingPortal, start_blocking_portal
@@ -17,6 +17,7 @@ from pydantic import Field
 from fulcrum.chat.completion import Completion, Failure
 from fulcrum.chat.limiter import Limiter
 from fulcrum.chat.model import Finished, Request
+from fulcrum.chat.options import split_options
 from fulcrum.chat.protocol import Dialect, Trouble, read_error, read_models, read_reply, request_body, shorten
 from fulcrum.errors import ModelError, SettingsError
 from fulcrum.settings import Document, Settings, nearest, read_settings
@@ -66,9 +67,9 @@ def open_model(name: str) -> "EndpointModel":
             f"folders; put the key into the environment variable {_DEFAULT_KEY}, or into another and name it: "
             "?key_env=NAME"
         )
-    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    _, options = split_options(name.partition("#")[0], EndpointSettings.model_fields)
     try:
-        settings = read_settings(EndpointSettings, Document(dict(options), repr(name)))
+        settings = read_settings(EndpointSettings, Document(dict(options), f"model {name!r}"))
     except SettingsError as error:
         raise ModelError(str(error)) from error
     url = urlunsplit((parts.scheme, parts.netloc.lower(), parts.path.rstrip("/"), "", ""))
@@ -225,9 +226,9 @@ class EndpointModel:
         model, dialect = self._model_of(request), self._dialect
         begin = anyio.current_time()
         reply = await self._send(request_body(request, model, dialect))
-        if isinstance(reply, Trouble) and (other := dialect.after_refusal(reply)):
-            self._dialect = other
-            reply = await self._send(request_body(request, model, other))
+        while isinstance(reply, Trouble) and (other := dialect.after_refusal(reply)):
+            self._dialect = dialect = other
+            reply = await self._send(request_body(request, model, dialect))
         seconds = anyio.current_time() - begin
         if isinstance(reply, str):
             reply = read_reply(reply, model, seconds)
@@ -259,6 +260,8 @@ class EndpointModel:
                 return (await call).http_response.text
         except (TimeoutError, APITimeoutError):
             return late
+        except UnicodeEncodeError as error:
+            return Trouble("server", f"not sent, because it cannot be written as UTF-8: {error}", lasting=True)
         except APIConnectionError as error:
             return Trouble("server", f"no answer from {self.url}: {shorten(str(error.__cause__ or error))}")
         except APIStatusError as error:

@@ -1,0 +1,308 @@
+"""One call at a time: what is sent, and what every kind of reply amounts to."""
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fulcrum.chat import Completion, Message, Request, Sampling, Tool, ToolCall, complete, resolve, user
+from fulcrum.chat.endpoint import EndpointModel, EndpointSettings, open_model
+from fulcrum.chat.protocol import Trouble, read_reply, retry_after
+from fulcrum.errors import ModelError
+from support.fault_server import FAULTS, Body, FaultServer, Reply, chat_completion, error
+
+GREETING = Request((user("hello"),))
+
+
+@pytest.fixture
+def server() -> Iterator[FaultServer]:
+    with FaultServer() as running:
+        yield running
+
+
+def ask(server: FaultServer, request: Request = GREETING, model: str = "tiny", **settings: object) -> Completion:
+    options = EndpointSettings.model_validate({"backoff": 0.001, "retries": 2, "timeout": 10, **settings})
+    endpoint = EndpointModel(f"{server.url}#{model}", server.url, model, options)
+    try:
+        return complete(endpoint, [request])[0]
+    finally:
+        endpoint.close()
+
+
+def read(payload: object) -> Completion:
+    completion = read_reply(json.dumps(payload), "asked", 1.5)
+    assert isinstance(completion, Completion)
+    return completion
+
+
+def test_an_answer_with_usage_and_the_servers_name_of_the_model(server: FaultServer) -> None:
+    completion = ask(server)
+    assert completion.ok
+    assert completion.text == "olleh"
+    assert (completion.usage.prompt_tokens, completion.usage.completion_tokens) == (3, 5)
+    assert completion.model == "tiny"
+    assert completion.seconds > 0
+
+
+def test_resolve_reads_the_options_between_address_and_model(server: FaultServer) -> None:
+    model = resolve(f"{server.url}?timeout=7&concurrency=3&retries=0#tiny")
+    assert isinstance(model, EndpointModel)
+    assert (model.settings.timeout, model.settings.concurrency, model.settings.retries) == (7, 3, 0)
+    assert complete(model, [GREETING])[0].text == "olleh"
+    model.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("http://host/v1", "no model after #"),
+        ("http:///v1#qwen", "no host"),
+        ("http://host/v1?timout=3#qwen", "did you mean 'timeout'"),
+        ("http://host/v1?timeout=soon#qwen", 'timeout: "soon" given'),
+        ("http://host/v1?retries=-1#qwen", "retries"),
+        ("http://me:secret@host/v1#qwen", "key_env"),
+    ],
+)
+def test_a_name_that_cannot_work_is_refused_with_the_reason(name: str, message: str) -> None:
+    with pytest.raises(ModelError, match=re.escape(message)) as raised:
+        open_model(name)
+    assert "secret" not in str(raised.value)
+
+
+def test_identity_holds_what_changes_an_answer_and_nothing_else() -> None:
+    plain = open_model("http://host/v1#qwen").identity(GREETING)
+    assert open_model("http://HOST/v1/?timeout=3&concurrency=1#qwen").identity(GREETING) == plain
+    assert open_model("http://host:81/v1#qwen").identity(GREETING) != plain
+    assert open_model("http://host/v1#llama").identity(GREETING) != plain
+    assert open_model("http://host/v1?thinking=template#qwen").identity(GREETING) != plain
+    assert open_model("http://host/v1#qwen").identity(Request((user("hello"),), adapter="tuned")) != plain
+
+
+def test_every_setting_of_a_request_is_sent(server: FaultServer) -> None:
+    tool = Tool("look_up", "Finds an order.", {"type": "object", "properties": {"id": {"type": "integer"}}})
+    call = ToolCall("call_1", "look_up", '{"id": 7}')
+    messages = (
+        Message("system", "Be brief."),
+        user("Where is order 7?"),
+        Message("assistant", "", (call,)),
+        Message("tool", "in Rome", tool_call_id="call_1"),
+    )
+    sampling = Sampling(temperature=0.7, top_p=0.9, max_tokens=11, stop=("END",), seed=5, logprobs=True)
+    ask(server, Request(messages, sampling, (tool,)))
+    (body,) = server.bodies
+    assert 0 <= body.pop("seed") < 2**31
+    assert body == {
+        "model": "tiny",
+        "messages": [message.to_json() for message in messages],
+        "temperature": 0.7,
+        "top_p": 0.9,
+        "max_tokens": 11,
+        "stop": ["END"],
+        "logprobs": True,
+        "tools": [tool.to_json()],
+    }
+
+
+def test_nothing_that_a_server_may_not_know_is_sent_unasked(server: FaultServer) -> None:
+    ask(server)
+    assert server.bodies[0].keys() == {"model", "messages", "temperature", "max_tokens"}
+    ask(server, thinking="template")
+    assert server.bodies[1]["chat_template_kwargs"] == {"enable_thinking": False}
+    ask(server, Request((user("hello"),), Sampling(thinking=True)), thinking="template")
+    assert server.bodies[2]["chat_template_kwargs"] == {"enable_thinking": True}
+
+
+def test_repeated_draws_have_seeds_of_their_own_and_the_same_draw_the_same_seed(server: FaultServer) -> None:
+    for sample in (0, 1, 1):
+        ask(server, Request((user("hello"),), Sampling(temperature=1.0), sample=sample))
+    first, second, again = (body["seed"] for body in server.bodies)
+    assert first != second == again
+
+
+def test_an_adapter_is_asked_for_as_a_model(server: FaultServer) -> None:
+    server.model = "tuned"
+    assert ask(server, Request((user("hello"),), adapter="tuned")).ok
+
+
+def test_the_key_comes_from_the_environment(server: FaultServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.key = "sesame"
+    monkeypatch.setenv("SHOP_KEY", "sesame")
+    assert ask(server, key_env="SHOP_KEY").ok
+    monkeypatch.delenv("SHOP_KEY")
+    with pytest.raises(ModelError, match="SHOP_KEY, which is not set"):
+        ask(server, key_env="SHOP_KEY")
+
+
+def test_a_bad_key_is_a_server_failure_and_is_not_tried_again(
+    server: FaultServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    server.key = "sesame"
+    failure = ask(server).failure
+    assert failure is not None
+    assert failure.kind == "server"
+    assert "Incorrect API key provided" in failure.detail
+    server.key = None
+    assert ask(server).ok
+    assert server.requests["hello"] == 1
+
+
+def test_a_wrong_model_name_is_a_server_failure_with_the_servers_words(server: FaultServer) -> None:
+    failure = ask(server, model="tny").failure
+    assert failure is not None
+    assert failure.kind == "server"
+    assert failure.detail == "HTTP 404: The model `tny` does not exist."
+    assert server.requests["hello"] == 1
+
+
+def test_reasoning_logprobs_and_tool_calls_are_kept_apart_from_the_text() -> None:
+    payload = chat_completion("four", reasoning_content="two and two")
+    payload["choices"][0]["logprobs"] = {"content": [{"token": "fo", "logprob": -0.5}, {"token": "ur", "logprob": 0}]}
+    completion = read(payload)
+    assert (completion.text, completion.reasoning, completion.logprobs) == ("four", "two and two", (-0.5, 0.0))
+    assert read(chat_completion("four", reasoning="two and two")).reasoning == "two and two"
+    call = {"id": "c1", "type": "function", "function": {"name": "look_up", "arguments": '{"id": 7}'}}
+    completion = read(chat_completion(None, "tool_calls", tool_calls=[call]))
+    assert completion.ok
+    assert completion.finish_reason == "tool_calls"
+    assert completion.tool_calls == (ToolCall("c1", "look_up", '{"id": 7}'),)
+
+
+@pytest.mark.parametrize(
+    ("payload", "kind", "text"),
+    [
+        (chat_completion(None, refusal="I cannot help with that."), "refused", ""),
+        (chat_completion("half a", "content_filter"), "refused", "half a"),
+        (chat_completion("half a sen", "length"), "truncated", "half a sen"),
+        (chat_completion("", "length", reasoning_content="hmm"), "truncated", ""),
+        (chat_completion(""), "empty", ""),
+        (chat_completion("  \n"), "empty", "  \n"),
+        (chat_completion(None, reasoning_content="only thoughts"), "empty", ""),
+    ],
+)
+def test_answers_that_must_not_be_used_are_typed_and_paid_for(payload: object, kind: str, text: str) -> None:
+    completion = read(payload)
+    assert completion.failure is not None
+    assert completion.failure.kind == kind
+    assert completion.failure.paid
+    assert completion.text == text
+    assert completion.usage.total == 8
+
+
+@given(st.text() | st.dictionaries(st.sampled_from(["choices", "usage"]), st.none() | st.just([])).map(json.dumps))
+def test_a_reply_that_is_not_the_protocol_is_trouble_and_never_an_answer(text: str) -> None:
+    reply = read_reply(text, "tiny", 1.0)
+    assert isinstance(reply, Trouble)
+    assert reply.kind == "server"
+    assert reply.passing
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind", "tries"),
+    [
+        (Reply(b"<html>wrong port</html>"), "server", 3),
+        (Reply({"error": {"message": "upstream is down"}}), "server", 3),
+        (error(500, "out of memory"), "server", 3),
+        (error(503, "loading the model"), "server", 3),
+        (error(429, "slow down"), "rate_limit", 3),
+        (error(429, "no money left", "insufficient_quota"), "rate_limit", 1),
+        (error(429, "come back tomorrow", **{"Retry-After": "86400"}), "rate_limit", 1),
+        (error(400, "prompt too long", "context_length_exceeded"), "server", 1),
+        (error(400, "the prompt was filtered", "content_filter"), "refused", 1),
+        (Reply({"detail": "Unexpected fields"}, 422), "server", 1),
+        (Reply(b"no such page", 404), "server", 1),
+    ],
+)
+def test_only_what_may_pass_is_tried_again(reply: Reply, kind: str, tries: int) -> None:
+    with FaultServer(respond=lambda body: reply) as server:
+        completion = ask(server)
+        assert completion.failure is not None
+        assert completion.failure.kind == kind
+        assert completion.text == ""
+        assert server.requests["hello"] == tries
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_each_fault_ends_as_the_failure_that_it_is(fault: str) -> None:
+    expected = {"rate_limit": "rate_limit", "hang": "timeout", "slow_drip": "timeout"}.get(fault, "server")
+    with FaultServer(fault_rate=1.0, faults=(fault,), retry_after=0.01) as server:
+        completion = ask(server, retries=1, timeout=0.3)
+        assert completion.failure is not None
+        assert completion.failure.kind == expected, completion.failure
+        assert server.requests["hello"] == 2
+
+
+def test_a_server_that_is_not_there_is_a_server_failure_that_names_the_address(server: FaultServer) -> None:
+    url = "http://127.0.0.1:9/v1"
+    endpoint = EndpointModel(f"{url}#tiny", url, "tiny", EndpointSettings(retries=1, backoff=0.001))
+    (completion,) = complete(endpoint, [GREETING])
+    assert completion.failure is not None
+    assert completion.failure.kind == "server"
+    assert url in completion.failure.detail
+    endpoint.close()
+
+
+def test_a_request_that_cannot_be_written_as_text_fails_alone(server: FaultServer) -> None:
+    failure = ask(server, Request((user("half a pair: \ud83d"),))).failure
+    assert failure is not None
+    assert failure.kind == "server"
+    assert "UTF-8" in failure.detail
+
+
+def test_fields_that_a_server_refuses_are_learned_once() -> None:
+    def picky(body: Body) -> Reply | None:
+        if "logprobs" in body:
+            return error(400, "logprobs is not supported with this model")
+        if "max_tokens" in body:
+            return error(400, "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead.")
+        return None
+
+    with FaultServer(respond=picky) as server:
+        endpoint = EndpointModel(f"{server.url}#tiny", server.url, "tiny")
+        request = Request((user("hello"),), Sampling(logprobs=True))
+        assert [completion.text for completion in complete(endpoint, [request])] == ["olleh"]
+        assert complete(endpoint, [request])[0].logprobs is None
+        assert server.requests["hello"] == 4
+        assert server.bodies[-1]["max_completion_tokens"] == 256
+        endpoint.close()
+
+
+@given(st.integers(min_value=-1000, max_value=10_000))
+def test_retry_after_is_read_as_seconds_and_as_a_date(seconds: int) -> None:
+    now = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    date = format_datetime(now + timedelta(seconds=seconds), usegmt=True)
+    assert retry_after({"retry-after": date}, now) == max(0, seconds)
+    assert retry_after({"retry-after": str(seconds)}, now) == max(0, seconds)
+
+
+@given(st.text())
+def test_a_retry_after_that_makes_no_sense_is_no_error(text: str) -> None:
+    wait = retry_after({"retry-after": text}, datetime.now(UTC))
+    assert wait is None or wait >= 0
+
+
+def test_models_are_listed_and_a_near_miss_is_named(server: FaultServer) -> None:
+    endpoint = open_model(f"{server.url}#tiny")
+    assert endpoint.list_models() == ["tiny"]
+    assert endpoint.ping() is None
+    endpoint.close()
+    endpoint = open_model(f"{server.url}#tinny")
+    failure = endpoint.ping()
+    assert failure is not None
+    assert "did you mean 'tiny'" in failure.detail
+    endpoint.close()
+
+
+def test_a_server_that_cannot_be_asked_for_models_says_why() -> None:
+    endpoint = open_model("http://127.0.0.1:9/v1#tiny")
+    failure = endpoint.ping()
+    assert failure is not None
+    assert failure.kind == "server"
+    with pytest.raises(ModelError, match=r"http://127\.0\.0\.1:9/v1"):
+        endpoint.list_models()
+    endpoint.close()
