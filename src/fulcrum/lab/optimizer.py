@@ -32,11 +32,13 @@ class Muon(torch.optim.Optimizer):
                     parameter.mul_(1 - group["lr"] * group["weight_decay"]).add_(update, alpha=-scale)
 
     def _momentum(self, parameter: Tensor, group: dict) -> Tensor:
-        state = self.state[parameter]
+        gradient, state = parameter.grad, self.state[parameter]
+        if gradient is None:
+            raise ValueError("every matrix of a step needs a gradient")
         if "momentum" not in state:
             state["momentum"] = torch.zeros_like(parameter)
-        state["momentum"].lerp_(parameter.grad, 1 - group["momentum"])
-        return parameter.grad.lerp(state["momentum"], group["momentum"])
+        state["momentum"].lerp_(gradient, 1 - group["momentum"])
+        return gradient.lerp(state["momentum"], group["momentum"])
 
 
 def orthogonal(matrices: Tensor, iterations: int = 5) -> Tensor:

@@ -5,10 +5,8 @@ The text of a step is a pure function of seed and step, and the state (weights, 
 atomically, so a training killed at any moment goes on to the same weights as one that was left alone.
 """
 
-import json
 import logging
 import os
-import platform
 import random
 import time
 from collections.abc import Iterator
@@ -18,7 +16,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from transformers import AutoModelForCausalLM, GPTNeoXConfig, LlamaConfig
 
+from fulcrum.atomic import read_json, write_json
 from fulcrum.errors import TrainingError
 from fulcrum.hashing import seed_from
 from fulcrum.lab.optimizer import Muon
@@ -52,6 +52,7 @@ def pretrain(
     output: Path,
     steps: int | None = None,
     minutes: float | None = None,
+    start: Path | None = None,
     device: str = "cpu",
     compiled: bool = False,
     save_every: float = 120.0,
@@ -64,7 +65,9 @@ def pretrain(
         output: folder of the training, with its state and the finished checkpoint.
         steps: optimizer steps; the recipe's if not given.
         minutes: end within so many minutes of training even if that is fewer steps; the learning rate then
-            falls with the clock, and the weights depend on the machine's speed.
+            falls with the clock, and the weights depend on the machine's speed. May be changed on the way.
+        start: folder of an earlier checkpoint of this name to go on from, on text that it has not read; none
+            starts from random weights.
         device: where to train.
         compiled: use `torch.compile` (needs a C++ compiler).
         save_every: seconds between saved states.
@@ -79,11 +82,13 @@ def pretrain(
     """
     made_by = recipe(name)
     total = steps or made_by.steps
-    settings = {"name": name.removeprefix("lab:"), "steps": total, "minutes": minutes, "row": ROW, "rows": ROWS}
+    earlier: Progress = Progress(**read_json(start / "training.json")["progress"]) if start else Progress()
+    settings = {"name": name.removeprefix("lab:"), "steps": total, "row": ROW, "rows": ROWS}
+    settings["start"] = str(start) if start else None
     output.mkdir(parents=True, exist_ok=True)
     _check_settings(output / "settings.json", settings)
     tokenizer = load_tokenizer()
-    model = build_model(made_by, tokenizer).to(device)
+    model = build_model(made_by, tokenizer, start).to(device)
     optimizers = _optimizers(model)
     progress = _restore(output / "state.pt", model, optimizers)
     forward = torch.compile(model) if compiled else model
@@ -98,7 +103,7 @@ def pretrain(
         if done >= 1.0:
             break
         rate = min(1.0, (progress.step + 1) / WARMUP) * max(0.0, 1.0 - done)
-        tokens, weights = (part.to(device) for part in batch_of(made_by, tokenizer, progress.step))
+        tokens, weights = (part.to(device) for part in batch_of(made_by, tokenizer, earlier.step + progress.step))
         with amp:
             loss, _ = weighted_loss(forward, tokens, weights)
         loss.backward()
@@ -122,13 +127,19 @@ def pretrain(
             _save(output / "state.pt", model, optimizers, progress)
             saved = time.monotonic()
     _save(output / "state.pt", model, optimizers, progress)
-    return _export(output / "checkpoint", model, tokenizer, progress, settings, device)
+    whole = Progress(
+        earlier.step + progress.step,
+        earlier.tokens + progress.tokens,
+        earlier.seconds + progress.seconds,
+        progress.loss,
+    )
+    return _export(output / "checkpoint", model, tokenizer, whole, device)
 
 
-def build_model(made_by: CheckpointRecipe, tokenizer: Any) -> Any:
-    """Return the untrained model of a recipe; its weights are a function of the recipe's seed."""
-    from transformers import AutoModelForCausalLM, GPTNeoXConfig, LlamaConfig
-
+def build_model(made_by: CheckpointRecipe, tokenizer: Any, start: Path | None = None) -> Any:
+    """Return the model of a recipe: from the folder `start`, or untrained, with weights that its seed decides."""
+    if start:
+        return AutoModelForCausalLM.from_pretrained(start, dtype=torch.float32)
     shared: dict[str, Any] = {
         "vocab_size": len(tokenizer),
         "hidden_size": made_by.width,
@@ -140,7 +151,7 @@ def build_model(made_by: CheckpointRecipe, tokenizer: Any) -> Any:
         "pad_token_id": tokenizer.convert_tokens_to_ids(PAD),
     }
     if made_by.architecture == "gpt_neox":
-        config = GPTNeoXConfig(**shared, intermediate_size=4 * made_by.width, rotary_pct=0.5)
+        config = GPTNeoXConfig(**shared, intermediate_size=4 * made_by.width)
     else:
         inner = round(made_by.width * 8 / 3 / 32) * 32
         config = LlamaConfig(**shared, intermediate_size=inner, tie_word_embeddings=True)
@@ -219,9 +230,9 @@ def _has_bfloat16(device: str) -> bool:
 
 def _check_settings(path: Path, settings: dict[str, Any]) -> None:
     if not path.exists():
-        path.write_text(json.dumps(settings, indent=2))
+        write_json(path, settings)
         return
-    before = json.loads(path.read_text())
+    before = read_json(path)
     changed = [key for key, value in settings.items() if before.get(key) != value]
     if changed:
         what = ", ".join(f"{key}: {before.get(key)!r} before, {settings[key]!r} now" for key in changed)
@@ -267,18 +278,12 @@ def _log(model: Any, held_out: list[Tensor], progress: Progress, total: int, amp
     )
 
 
-def _export(
-    folder: Path, model: Any, tokenizer: Any, progress: Progress, settings: dict[str, Any], device: str
-) -> Path:
+def _export(folder: Path, model: Any, tokenizer: Any, whole: Progress, device: str) -> Path:
+    """Write the checkpoint, and beside it how much training it has had in all."""
+    parameters = model.num_parameters()
     model.to(torch.bfloat16).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    facts = {
-        **settings,
-        **asdict(progress),
-        "parameters": model.num_parameters(),
-        "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else f"{os.cpu_count()} CPU cores",
-        "machine": platform.machine(),
-        "torch": torch.__version__,
-    }
-    (folder / "training.json").write_text(json.dumps(facts, indent=2) + "\n")
+    machine = torch.cuda.get_device_name(device) if device.startswith("cuda") else f"{os.cpu_count()} CPU cores"
+    facts = {"progress": asdict(whole), "parameters": parameters, "machine": machine, "torch": torch.__version__}
+    write_json(folder / "training.json", facts)
     return folder

@@ -1,0 +1,217 @@
+"""What a checkpoint can do, measured on worlds, sums and guidance that no training text holds."""
+
+import random
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+from fulcrum.chat import ChatModel, Message, Request, Sampling, complete, user
+from fulcrum.evaluation.statistics import wilson
+from fulcrum.hashing import seed_from
+from fulcrum.lab import arithmetic_text, corpus, prompts, talk_text
+from fulcrum.lab.notes import FORMS, glossary, header, write_note
+from fulcrum.lab.worlds import random_schema, random_term
+
+SAMPLES = 9
+"""Samples of a sum: enough for a vote."""
+
+SHAPES = {
+    "answer": r"select .+ from .+",
+    "background": r".+ means .+\.(\n.+ means .+\.)*",
+    "cot": r"look at .+\. (.+ is .+\. )+so .+\.",
+    "rephrase": r"(how many|what is|which|for each) .+\?",
+    "summary": r".+ where .+",
+    "mistakes": r".+ is not .+, but .+\.(\n.+ is not .+, but .+\.)*",
+    "one_shot": r".+\? select .+ from .+(\n.+\? select .+ from .+)*",
+    "pairs": r".+: right .+, wrong .+(\n.+: right .+, wrong .+)*",
+}
+"""The valid shape of a note in each form."""
+
+
+@dataclass(frozen=True)
+class Skill:
+    """A measured share, with its 95 % interval (Wilson)."""
+
+    name: str
+    right: int
+    total: int
+
+    @property
+    def share(self) -> float:
+        """The measured share."""
+        return self.right / self.total
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % interval of the share."""
+        found = wilson(self.right, self.total)
+        return found.low, found.high
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the skill as a card holds it."""
+        low, high = self.interval
+        return {
+            "right": self.right,
+            "total": self.total,
+            "share": round(self.share, 4),
+            "interval": [round(low, 4), round(high, 4)],
+        }
+
+    @classmethod
+    def from_json(cls, name: str, data: dict[str, Any]) -> Self:
+        """Read what `to_json` wrote."""
+        return cls(name, data["right"], data["total"])
+
+
+Measure = Callable[[ChatModel, int], list[Skill]]
+
+
+def sql_with_notes(model: ChatModel, count: int) -> list[Skill]:
+    """Measure SQL for questions in house words, given the right note among distractors: exact SQL, greedy."""
+    prompts_and_answers: list[tuple[str, str]] = []
+    for rng in _generators("sql with notes", count):
+        schema = random_schema(rng)
+        query, meanings = corpus.random_query(rng, schema, rng.choice((1, 2)))
+        others = [random_term(rng, schema, rng.choice(schema.kinds)) for _ in range(2)]
+        form = rng.choice(("background", "one_shot", "pairs", "mistakes"))
+        lines = write_note(rng, form, schema, query, meanings).split("\n")
+        lines += [glossary([(term.phrase, term.meaning)]) for term in others]
+        rng.shuffle(lines)
+        note = "\n".join([header(form), *lines])
+        prompt = prompts.SUPPLEMENT_BLOCK.format(prompt=corpus.sql_question(schema, query), supplement=note)
+        prompts_and_answers.append((prompt, query.sql(schema)))
+    return [_exact(model, "sql/with_notes", prompts_and_answers)]
+
+
+def sql_plain(model: ChatModel, count: int) -> list[Skill]:
+    """Measure SQL for questions in plain words, with no note: exact SQL, greedy."""
+    prompts_and_answers: list[tuple[str, str]] = []
+    for rng in _generators("sql plain", count):
+        schema = random_schema(rng)
+        query, _ = corpus.random_query(rng, schema, 0)
+        prompts_and_answers.append((corpus.sql_question(schema, query), query.sql(schema)))
+    return [_exact(model, "sql/plain", prompts_and_answers)]
+
+
+def guidance(model: ChatModel, count: int) -> list[Skill]:
+    """Measure whether replies do what a fitting strategy in the prompt says, and do not do it without."""
+    told: list[list[Message]] = []
+    untold: list[list[Message]] = []
+    texts: list[str] = []
+    for rng in _generators("guidance", count):
+        situation, other = rng.sample(sorted(talk_text.OPENERS), 2)
+        strategies = [talk_text.random_strategy(rng, situation), talk_text.random_strategy(rng, other)]
+        texts.append(strategies[0].text)
+        rng.shuffle(strategies)
+        dialogue = talk_text.guided_dialogue(rng, 1, strategies, [situation])[:-1]
+        told.append(dialogue)
+        untold.append(dialogue[1:])
+    done = [text in reply for text, reply in zip(texts, _ask(model, told), strict=True)]
+    alone = [text in reply for text, reply in zip(texts, _ask(model, untold), strict=True)]
+    return [Skill("guidance/followed", sum(done), count), Skill("guidance/unprompted", sum(alone), count)]
+
+
+def forms(model: ChatModel, count: int) -> list[Skill]:
+    """Measure the share of supplements, at temperature 1, that have the form asked for in valid shape."""
+    right: Counter[str] = Counter()
+    asked: Counter[str] = Counter()
+    messages: list[list[Message]] = []
+    wanted: list[str] = []
+    for index, rng in enumerate(_generators("forms", count)):
+        schema = random_schema(rng)
+        query, _ = corpus.random_query(rng, schema, rng.choice((1, 2)))
+        wanted.append(FORMS[index % len(FORMS)])
+        prompt = corpus.sql_question(schema, query)
+        messages.append([user(prompts.WRITE_SUPPLEMENT.format(prompt=prompt, form=wanted[-1]))])
+    for form, text in zip(wanted, _ask(model, messages, temperature=1.0), strict=True):
+        asked[form] += 1
+        right[form] += is_valid(form, text)
+    skills = [Skill(f"forms/{form}", right[form], asked[form]) for form in FORMS]
+    return [Skill("forms/valid", right.total(), count), *skills]
+
+
+def is_valid(form: str, text: str) -> bool:
+    """Return whether a supplement has the header and the shape of a form."""
+    head, _, body = text.partition("\n")
+    return head == header(form) and re.fullmatch(SHAPES[form], body) is not None
+
+
+def sums(model: ChatModel, count: int) -> list[Skill]:
+    """Measure the sums of `lab:arithmetic` at temperature 1: one sample, majority of nine, any of nine."""
+    numbers = [arithmetic_text.random_sum(rng) for rng in _generators("sums", count)]
+    messages = [[user(corpus.sum_question(sum_))] for sum_ in numbers for _ in range(SAMPLES)]
+    finals = [arithmetic_text.final_answer(text) for text in _ask(model, messages, temperature=1.0)]
+    single = majority = any_right = 0
+    for place, sum_ in enumerate(numbers):
+        answers, gold = finals[place * SAMPLES : (place + 1) * SAMPLES], str(arithmetic_text.value(sum_))
+        single += answers.count(gold)
+        majority += Counter(answers).most_common(1)[0][0] == gold
+        any_right += gold in answers
+    return [
+        Skill("sums/single", single, count * SAMPLES),
+        Skill("sums/majority_of_9", majority, count),
+        Skill("sums/any_of_9", any_right, count),
+    ]
+
+
+def debate(model: ChatModel, count: int) -> list[Skill]:
+    """Measure whether a summary counts the answers of others, and an update takes over what two of three say."""
+    summaries: list[tuple[str, str]] = []
+    updates: list[list[Message]] = []
+    shared: list[str] = []
+    for rng in _generators("debate", count):
+        question, summary = corpus.summaries(rng)
+        summaries.append((question.content, summary.content))
+        while True:
+            dialogue = corpus.debate(rng)
+            first, last = (arithmetic_text.final_answer(dialogue[place].content) for place in (1, 3))
+            if first != last and first not in dialogue[2].content and f"2 say {last}" in dialogue[2].content:
+                break
+        updates.append(dialogue[:-1])
+        shared.append(last)
+    taken = sum(
+        arithmetic_text.final_answer(text) == answer for text, answer in zip(_ask(model, updates), shared, strict=True)
+    )
+    return [_exact(model, "debate/summary", summaries), Skill("debate/joins_majority", taken, count)]
+
+
+def easy_sums(model: ChatModel, count: int) -> list[Skill]:
+    """Measure sums, differences and products of two small numbers, greedy."""
+    items = [corpus.easy_sums(rng)[:2] for rng in _generators("easy sums", count)]
+    return [_exact(model, "easy_sums", [(question.content, answer.content) for question, answer in items])]
+
+
+MEASURES: dict[str, tuple[tuple[Measure, int], ...]] = {
+    "large": ((sql_with_notes, 200), (sql_plain, 100), (sums, 100), (debate, 60), (guidance, 100)),
+    "small": ((forms, 240), (guidance, 100), (easy_sums, 100)),
+    "other": ((forms, 240), (guidance, 100), (easy_sums, 100)),
+    "teacher": ((guidance, 100),),
+    "base": (),
+}
+"""What is measured of each checkpoint, and on how many items."""
+
+
+def measure(model: ChatModel, name: str) -> list[Skill]:
+    """Return every skill of a checkpoint, measured now."""
+    return [skill for function, count in MEASURES[name] for skill in function(model, count)]
+
+
+def _generators(topic: str, count: int) -> list[random.Random]:
+    return [random.Random(seed_from("skill", topic, index)) for index in range(count)]
+
+
+def _ask(model: ChatModel, conversations: Sequence[Sequence[Message]], temperature: float = 0.0) -> list[str]:
+    """Return the replies; a failed one is an empty text, for a skill is what comes out in the end."""
+    requests = [
+        Request(tuple(messages), Sampling(temperature, max_tokens=128), sample=index)
+        for index, messages in enumerate(conversations)
+    ]
+    return [completion.text if completion.ok else "" for completion in complete(model, requests)]
+
+
+def _exact(model: ChatModel, name: str, prompts_and_answers: Sequence[tuple[str, str]]) -> Skill:
+    replies = _ask(model, [[user(prompt)] for prompt, _ in prompts_and_answers])
+    right = sum(reply == answer for reply, (_, answer) in zip(replies, prompts_and_answers, strict=True))
+    return Skill(name, right, len(prompts_and_answers))
