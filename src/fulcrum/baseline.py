@@ -53,7 +53,7 @@ class BaselineMethod:
         rows = [
             PlannedCalls("direct", "actor", questions, prompt, answer),
             PlannedCalls("few-shot", "actor", questions * min(settings.shots, 1), prompt + shown, answer),
-            PlannedCalls("self-consistency", "actor", questions * settings.votes, prompt, answer),
+            PlannedCalls("self-consistency", "actor", questions * settings.votes if task.scorer else 0, prompt, answer),
             PlannedCalls("best-of-n", "actor", questions * settings.best_of, prompt, answer),
         ]
         return [row for row in rows if row.calls]
@@ -63,7 +63,10 @@ class BaselineMethod:
         run.log("learned", artifact=None)
 
     def contenders(self, run: Run) -> Sequence[Contender]:
-        """Return the model alone, then what it can be given without training."""
+        """Return the model alone, then what it can be given without training.
+
+        In a dialogue task there is no vote: two replies to a customer are never the same answer.
+        """
         settings, task, actor = _settings(run.recipe), run.task, run.model("actor")
         limit = settings.max_tokens or task.max_tokens
         greedy = Sampling(max_tokens=limit)
@@ -72,8 +75,8 @@ class BaselineMethod:
         if settings.shots:
             shown = draw_demonstrations(task, settings.shots, run.recipe.seed)
             contenders.append(Contender(FewShot(actor, shown, greedy), "control"))
-        if settings.votes > 1:
-            vote = SelfConsistency(actor, settings.votes, drawn, task.answer_key)
+        if settings.votes > 1 and task.scorer:
+            vote = SelfConsistency(actor, settings.votes, drawn, task.scorer.answer_key)
             oracle = Direct(actor, drawn, name="oracle")
             contenders += [Contender(vote, "control"), Contender(oracle, "ceiling", draws=settings.votes)]
         if settings.best_of > 1:

@@ -126,6 +126,11 @@ def test_money_is_unknown_when_the_price_is(tmp_path: Path) -> None:
     assert desk.ledger.total().cost is None
 
 
+def test_options_in_a_name_do_not_change_its_price() -> None:
+    prices = Prices(models={REMOTE: Price(prompt=1, completion=2)})
+    assert prices.of("http://localhost:1/v1?timeout=9&retries=2#m") == prices.of(REMOTE) != prices.of(REMOTE + "2")
+
+
 def test_stored_answers_cost_what_they_cost_when_made_but_are_not_paid_again(tmp_path: Path) -> None:
     Desk(tmp_path, ScriptedModel(name=REMOTE)).ask("abc")
     desk = Desk(tmp_path, ScriptedModel(name=REMOTE))

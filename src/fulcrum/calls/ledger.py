@@ -1,5 +1,6 @@
 """The ledger: calls, tokens, seconds and money, by role."""
 
+import re
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -32,9 +33,11 @@ class Prices(Settings):
     models: dict[str, Price] = Field(default_factory=dict[str, Price])
 
     def of(self, model: str) -> Price | None:
-        """Return the price of a model; zero if it is local, None if nobody said."""
-        if model in self.models:
-            return self.models[model]
+        """Return the price of a model; zero if it is local, None if nobody said. Options in a name do not matter."""
+        plain = re.sub(r"\?[^#]*", "", model)
+        for name in (model, plain):
+            if name in self.models:
+                return self.models[name]
         if is_local(model):
             return Price(prompt=0, completion=0)
         return None

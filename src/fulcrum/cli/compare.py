@@ -1,6 +1,7 @@
 """`fulcrum compare`."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -40,7 +41,8 @@ def compare(
         results.setdefault(_label(run), []).extend(_results(run, task, split))
     comparison = compare_results(results)
     if json:
-        print_json(to_json(comparison.rows))
+        differences = [asdict(difference) for difference in comparison.differences]
+        print_json({"rows": to_json(comparison.rows), "differences": differences, "notes": comparison.notes})
         return
     console.print(evaluation_table(comparison.rows))
     if comparison.differences:
