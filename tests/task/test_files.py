@@ -2,7 +2,7 @@ import json
 
 import pyarrow
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
@@ -13,6 +13,7 @@ scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False,
 values = st.recursive(scalars, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=6)
 
 
+@settings(max_examples=25)
 @given(rows=st.lists(st.dictionaries(st.text(st.characters()), values), min_size=1, max_size=5))
 def test_what_is_written_reads_back_the_same(tmp_path_factory, rows):
     path = tmp_path_factory.mktemp("rows") / "rows.jsonl"
@@ -89,6 +90,9 @@ def test_a_missing_file_names_the_nearest_one(tmp_path):
     (tmp_path / "train.jsonl").write_text(json.dumps({"x": 1}))
     with pytest.raises(TaskError, match=r"trian\.jsonl: no such file; did you mean 'train\.jsonl'\?"):
         read_rows(tmp_path / "trian.jsonl")
+    (tmp_path / "data").mkdir()
+    with pytest.raises(TaskError, match=r"there is no folder .*/dta; did you mean 'data'\?"):
+        read_rows(tmp_path / "dta" / "deep" / "rows.jsonl")
 
 
 @given(content=st.binary(max_size=200), suffix=st.sampled_from([".jsonl", ".csv", ".parquet"]))

@@ -165,7 +165,7 @@ def test_duplicate_rows_are_named_with_both_places(folder):
         ("bnking77:x", "did you mean 'banking77'?"),
         ("what", "understood are: TASK.toml"),
         ("missing.toml", "missing.toml: no such file"),
-        ("gsm8k:nowhere", "no such file, and no folder nowhere"),
+        ("gsm8k:nowhere", "nowhere/train.jsonl: no such file: there is no folder nowhere"),
         ("gsm8k:x?trian=3", "gsm8k:x?trian=3: trian: no such key; did you mean 'train'?"),
         ("gsm8k:x?train=-3", "train"),
         ("gsm8k:x?train", "options are written ?key=value"),

@@ -35,13 +35,13 @@ def test_only_the_input_decides():
 
 
 def test_sizes_meet_the_shares_and_seeds_are_independent():
-    examples = examples_of(str(number) for number in range(4000))
+    examples = examples_of(str(number) for number in range(2000))
     first, second = (split_by_hash(examples, SHARES, seed) for seed in (0, 1))
     for split, share in SHARES.items():
-        spread = math.sqrt(4000 * share * (1 - share))
-        assert abs(len(first[split]) - 4000 * share) < 4 * spread
+        spread = math.sqrt(2000 * share * (1 - share))
+        assert abs(len(first[split]) - 2000 * share) < 4 * spread
     both = {example.id for example in first["test"]} & {example.id for example in second["test"]}
-    assert abs(len(both) - 4000 * 0.04) < 4 * math.sqrt(4000 * 0.04)
+    assert abs(len(both) - 2000 * 0.04) < 4 * math.sqrt(2000 * 0.04)
 
 
 def test_a_share_left_out_gets_nothing():
@@ -77,10 +77,10 @@ def test_a_smaller_sample_is_part_of_a_larger_one_and_keeps_the_order(texts, dat
 
 def test_a_sample_does_not_follow_the_split():
     """Else a sample of train would hold the inputs nearest to dev."""
-    train = split_by_hash(examples_of(str(number) for number in range(4000)), SHARES)["train"]
-    sample = sample_by_hash(train, 200)
+    train = split_by_hash(examples_of(str(number) for number in range(2000)), SHARES)["train"]
+    sample = sample_by_hash(train, 100)
     first_half = {example.id for example in split_by_hash(train, {"train": 0.3, "dev": 0.7})["train"]}
-    assert 60 < sum(example.id in first_half for example in sample) < 140
+    assert 30 < sum(example.id in first_half for example in sample) < 70
 
 
 def test_more_than_there_are_is_refused():

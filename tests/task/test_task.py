@@ -17,6 +17,11 @@ def test_the_same_input_twice_is_refused_with_both_places():
         task(train=[first], test=[second])
 
 
+def test_a_field_without_a_json_form_is_refused_where_it_came_from():
+    with pytest.raises(TaskError, match=r"^train\.jsonl:1: a field has no form in JSON"):
+        Example({"text": b"bytes"}, source="train.jsonl:1")
+
+
 def test_an_empty_split_says_what_there_is():
     with pytest.raises(TaskError, match=r"split 'dev' is empty \(train 1, dev 0, test 0\)"):
         task(train=[Example({"text": "x"})]).examples("dev")

@@ -7,7 +7,7 @@ from fulcrum.chat import Completion, user
 from fulcrum.task import SPLITS, Example, PromptTemplate, Task, graded
 from fulcrum.task.load import load_task
 from fulcrum.task.scorers import JudgeScorer, NumberScorer, PythonScorer
-from fulcrum.task.validate import validate
+from fulcrum.task.validate import unchecked, validate
 
 DATA = Path(os.environ.get("FULCRUM_DATA", Path(__file__).parents[3] / "shared" / "data"))
 
@@ -26,10 +26,7 @@ def test_a_sound_task_has_no_problem():
 
 def test_every_example_whose_gold_answer_fails_is_named():
     problems = validate(task(NumberScorer(), train=items(1, "two", None)))
-    assert [(problem.source, problem.split, problem.level) for problem in problems] == [
-        ("t.jsonl:2", "train", "error"),
-        ("t.jsonl:3", "train", "error"),
-    ]
+    assert [(problem.source, problem.split) for problem in problems] == [("t.jsonl:2", "train"), ("t.jsonl:3", "train")]
     assert str(problems[0]).startswith("t.jsonl:2: target 'two'; the scorer needs a number")
 
 
@@ -52,12 +49,11 @@ def test_a_task_without_examples_is_no_sound_task():
     assert "no example in any split" in problem.message
 
 
-def test_a_judge_is_not_called_and_a_note_says_so():
+def test_a_judge_is_not_called_and_that_is_said():
     judge = JudgeScorer(model="python:nowhere:none")
-    (note,) = validate(task(judge, train=items("reference")))
-    assert note.level == "note"
-    problem, note = validate(task(judge, train=items(None)))
-    assert (problem.level, problem.source, note.level) == ("error", "t.jsonl:1", "note")
+    judged = task(judge, train=[*items("reference"), Example({"text": "no reference"}, source="t.jsonl:2")])
+    assert "the judge is a model" in unchecked(judged)
+    assert [problem.source for problem in validate(judged)] == ["t.jsonl:2"]
 
 
 class Countdown:
@@ -100,9 +96,10 @@ def test_the_expert_plays_every_dialogue_to_its_end():
     ]
 
 
-def test_a_dialogue_task_without_an_expert_gets_a_note():
-    (note,) = validate(dialogue(None, 2))
-    assert (note.level, "no expert" in note.message) == ("note", True)
+def test_a_dialogue_task_without_an_expert_says_so():
+    assert validate(dialogue(None, 2)) == []
+    assert "no expert" in unchecked(dialogue(None, 2))
+    assert unchecked(dialogue(lambda episode: Completion("1"), 2)) is None
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from fulcrum.chat import Message, Tool
+from fulcrum.errors import TaskError
 from fulcrum.hashing import content_hash
 
 Split = Literal["train", "dev", "test"]
@@ -37,14 +38,20 @@ class Example:
         target: the right answer, in the form that the task's scorer reads; None if the task has no labels.
         metadata: facts for analysis (difficulty, slice); no prompt can show them.
         source: where the example came from, as `file:line`, for messages to people.
+        id: content hash of the input alone: the same input can never stand in two splits.
+
+    Raises:
+        TaskError: a field has no form in JSON, and so no content hash.
     """
 
     fields: Mapping[str, Any]
     target: Any = None
     metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
     source: str = ""
+    id: str = field(init=False, repr=False, compare=False)
 
-    @property
-    def id(self) -> str:
-        """Content hash of the input alone: the same input can never stand in two splits."""
-        return content_hash(dict(self.fields))
+    def __post_init__(self) -> None:
+        try:
+            object.__setattr__(self, "id", content_hash(dict(self.fields)))
+        except (TypeError, ValueError) as error:
+            raise TaskError(f"{self.source or 'example'}: a field has no form in JSON: {error}") from error

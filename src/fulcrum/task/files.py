@@ -58,10 +58,12 @@ def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def missing_file(path: Path) -> TaskError:
-    """Return the error for a file that is not there, with the nearest name in its folder."""
-    if not path.parent.is_dir():
-        return TaskError(f"{path}: no such file, and no folder {path.parent}")
-    return TaskError(f"{path}: no such file{nearest(path.name, sorted(file.name for file in path.parent.iterdir()))}")
+    """Return the error for a file that is not there, with the nearest name in the folder that is."""
+    missing, said = path, "no such file"
+    while not missing.parent.is_dir():
+        missing = missing.parent
+        said = f"no such file: there is no folder {missing}"
+    return TaskError(f"{path}: {said}{nearest(missing.name, sorted(file.name for file in missing.parent.iterdir()))}")
 
 
 def _read_jsonl(path: Path) -> Iterator[Row]:

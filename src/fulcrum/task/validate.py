@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 from fulcrum.errors import TaskError
 from fulcrum.task.example import SPLITS, Example, Split
@@ -19,13 +18,11 @@ class Problem:
     """One thing that is wrong with a task.
 
     Attributes:
-        level: `error`, or `note` for what cannot be checked without a model.
         source: `file:line` of the example, its id if it has none, or the task.
         message: what is wrong.
         split: where the example stands; None if the problem is the task's.
     """
 
-    level: Literal["error", "note"]
     source: str
     message: str
     split: Split | None = None
@@ -33,26 +30,34 @@ class Problem:
     def __str__(self) -> str:
         return f"{self.source}: {self.message}"
 
+    def to_json(self) -> dict[str, str | None]:
+        """Return the problem for machines."""
+        return {"split": self.split, "source": self.source, "message": self.message}
+
 
 def validate(task: Task) -> list[Problem]:
     """Score the gold answer of every example of every split, and name those that do not score 1.0.
 
-    In a dialogue task the task's expert plays every dialogue instead. No model is called, so what a judge would say
-    is not checked; a note says so.
+    In a dialogue task the task's expert plays every dialogue instead. No model is called; `unchecked` says what that
+    leaves open.
     """
     if not any(task.splits.get(split) for split in SPLITS):
-        return [Problem("error", task.name, "there is no example in any split")]
-    problems = [
-        Problem("error", example.source or example.id, message, split)
+        return [Problem(task.name, "there is no example in any split")]
+    return [
+        Problem(example.source or example.id, message, split)
         for split in SPLITS
         for example in task.splits.get(split, ())
         for message in _faults(task, example)
     ]
+
+
+def unchecked(task: Task) -> str | None:
+    """Return what `validate` cannot check of this task, None if it checks all."""
     if isinstance(task.scorer, JudgeScorer):
-        problems.append(Problem("note", task.name, "the judge is a model: what gold answers score was not checked"))
-    elif task.environment is not None and task.expert is None:
-        problems.append(Problem("note", task.name, "the task has no expert: that dialogues can be won was not checked"))
-    return problems
+        return "the judge is a model, so what gold answers score was not checked"
+    if task.environment is not None and task.expert is None:
+        return "the task has no expert, so that its dialogues can be won was not checked"
+    return None
 
 
 def _faults(task: Task, example: Example) -> Iterator[str]:
