@@ -124,7 +124,11 @@ def test_all_problems_of_a_task_file_are_named_at_once_with_their_lines(folder):
         ('kind = "choice"', "", r"task\.toml:11: scorer\.kind: is missing"),
         ('target = "queue"\n', "", r"target: is missing; the scorer 'choice' needs"),
         ('data = "tickets.jsonl"', 'data = "ticket.jsonl"', r"ticket\.jsonl: no such file; did you mean 'tickets"),
-        ('target = "queue"', 'target = "quue"', r"tickets\.jsonl:1: no column 'quue'; did you mean 'queue'\?"),
+        (
+            'target = "queue"',
+            'target = "quue"',
+            r"tickets\.jsonl:1: the target is missing: no column 'quue'; did you mean 'queue'\?",
+        ),
         ('fields = ["text"]', 'fields = ["txt"]', r"tickets\.jsonl:1: no column 'txt'; did you mean 'text'\?"),
         ('fields = ["text"]', 'fields = ["queue"]', r"'queue' is the target and cannot be one of the fields"),
         ('"{text}"', '"{queue}"', r"tickets\.jsonl:1: the prompt shows \{queue\}; the fields are text"),

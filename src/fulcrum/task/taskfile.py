@@ -169,7 +169,10 @@ def _read(path: Path) -> tuple[TaskFile, ConfiguredScorer]:
 def _example(row: Row, settings: TaskFile) -> Example:
     names = settings.fields or tuple(name for name in row.values if name != settings.target)
     shown = PromptTemplate(settings.prompt.user, settings.prompt.system).names()
-    for name in (*names, *([settings.target] if settings.target else ())):
+    if settings.target and settings.target not in row.values:
+        near = nearest(settings.target, list(row.values))
+        raise TaskError(f"{row.source}: the target is missing: no column {settings.target!r}{near}")
+    for name in names:
         if name not in row.values:
             raise TaskError(f"{row.source}: no column {name!r}{nearest(name, list(row.values))}")
     if hidden := sorted(shown - set(names)):
