@@ -44,7 +44,7 @@ class Progress:
     step: int = 0
     tokens: int = 0
     seconds: float = 0.0
-    loss: float = float("nan")
+    loss: float | None = None
 
 
 def pretrain(

@@ -18,8 +18,8 @@ FOLDER = Path(__file__).parent / "checkpoints" / "tokenizer"
 
 CHAT_TEMPLATE = """\
 {%- if tools %}<|system|>tools:
-{%- for tool in tools %}
-{{ tool.function.name }}({{ tool.function.parameters.properties.keys() | join(', ') }})
+{%- for tool in tools %}{{ '\\n' }}{{ tool.function.name }}(\
+{{ tool.function.parameters.properties.keys() | join(', ') }})
 {%- endfor %}<|end|>{% endif %}
 {%- for message in messages %}
 {%- if message.role == 'assistant' %}<|assistant|>{% generation %}{{ message.content }}

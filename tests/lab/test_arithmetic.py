@@ -1,0 +1,63 @@
+import random
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fulcrum.lab import arithmetic_text, corpus
+from fulcrum.lab.arithmetic import fresh
+from fulcrum.task import SPLITS
+from fulcrum.task.load import load_task
+
+numbers = st.tuples(*[st.integers(0, 29)] * 6)
+
+
+@pytest.fixture(scope="module")
+def task():
+    return load_task("lab:arithmetic")
+
+
+def test_targets_are_the_values_of_the_expressions(task):
+    assert [len(task.examples(split)) for split in SPLITS] == [500, 150, 500]
+    for example in task.examples("test"):
+        assert eval(example.fields["expression"]) == example.target
+        assert task.scorer.score(example, task.scorer.gold(example)).solved
+
+
+def test_fresh_sums_stand_in_no_split_and_change_with_the_seed(task):
+    known = {example.id for split in SPLITS for example in task.examples(split)}
+    first, second = fresh(300, 1, task), fresh(300, 2, task)
+    assert len({example.id for example in first} - known) == 300
+    assert {example.id for example in first} != {example.id for example in second}
+
+
+@given(numbers, st.integers())
+def test_careful_work_is_right_in_every_step(sum_, seed):
+    worked = arithmetic_text.work(random.Random(seed), sum_, "careful")
+    assert arithmetic_text.final_answer(worked) == str(arithmetic_text.value(sum_))
+    for step in worked.partition(" \\boxed")[0].removesuffix(".").split(". "):
+        assert len({eval(side) for side in step.split("=")}) == 1
+
+
+def test_brisk_work_slips_and_rash_work_forgets_precedence():
+    right = Counter()
+    for seed in range(600):
+        rng = random.Random(seed)
+        sum_ = arithmetic_text.random_sum(rng)
+        for manner in arithmetic_text.MANNERS:
+            worked = arithmetic_text.work(rng, sum_, manner)
+            right[manner] += arithmetic_text.final_answer(worked) == str(arithmetic_text.value(sum_))
+    assert right["careful"] == 600
+    assert 0.5 < right["brisk"] / 600 < 0.7
+    assert right["rash"] / 600 < 0.1
+
+
+@given(st.integers())
+def test_an_update_takes_over_what_two_of_three_say(seed):
+    dialogue = corpus.debate(random.Random(seed))
+    finals = [arithmetic_text.final_answer(dialogue[place].content) for place in (1, 3)]
+    if f"2 say {finals[0]}." in dialogue[2].content:
+        assert finals[1] == finals[0]
+    if (said := dialogue[2].content.partition("2 say ")[2].partition(".")[0]) and "box" not in said:
+        assert finals[1] == said
