@@ -85,10 +85,11 @@ def test_few_calls_are_refused_once_the_capacity_is_known() -> None:
     in_virtual_time(test)
 
 
-def test_refusals_by_chance_do_not_bring_the_limit_down_for_good() -> None:
+@pytest.mark.parametrize("capacity", [8, 16])
+def test_refusals_by_chance_do_not_keep_the_limit_down(capacity: int) -> None:
     async def test() -> None:
-        server = Server(Limiter(maximum=64), capacity=8, chance_of_refusal=0.04)
-        assert await server.serve(calls=2000) > 0.8
+        server = Server(Limiter(maximum=64), capacity, chance_of_refusal=0.04)
+        assert await server.serve(calls=1000) > 0.8
 
     in_virtual_time(test)
 
@@ -118,10 +119,28 @@ def test_one_event_halves_once_however_many_calls_it_refuses() -> None:
                 group.start_soon(call)
             await anyio.sleep(1)
             refuse.set()
-        assert limiter.limit == 4
+        assert limiter.limit == 3
+
+    in_virtual_time(test)
+
+
+def test_an_isolated_refusal_takes_one_place() -> None:
+    async def test() -> None:
+        limiter = Limiter(maximum=8)
         async with limiter.slot() as slot:
             slot.refused()
-        assert limiter.limit == 2
+        assert limiter.limit == 7
+
+    in_virtual_time(test)
+
+
+def test_a_server_that_loses_most_of_its_capacity_is_not_flooded() -> None:
+    async def test() -> None:
+        server = Server(Limiter(maximum=64), capacity=40)
+        await server.serve(calls=800)
+        server.capacity, server.served, server.refused = 5, 0, 0
+        assert await server.serve(calls=400) > 0.8
+        assert server.refused < 0.4 * server.served
 
     in_virtual_time(test)
 

@@ -117,6 +117,7 @@ class FaultServer:
         self.abandoned = 0
         self._changed = threading.Condition()
         self._next_free = 0.0
+        self._since = time.monotonic()
         self._ready = threading.Event()
 
     @property
@@ -207,10 +208,7 @@ class FaultServer:
             await _send(writer, error(429, "too many requests at once"))
             return
         fault = self._fault_for(prompt)
-        begin = time.monotonic()
-        with self._counting():
-            self.in_service += 1
-            self.most_in_service = max(self.most_in_service, self.in_service)
+        self._enter(1)
         gone = asyncio.ensure_future(_closed(reader))
         work = asyncio.ensure_future(self._work(fault, prompt, body, writer))
         try:
@@ -224,9 +222,7 @@ class FaultServer:
             for task in (gone, work):
                 task.cancel()
             await asyncio.gather(gone, work, return_exceptions=True)
-            with self._counting():
-                self.in_service -= 1
-                self.busy_seconds += time.monotonic() - begin
+            self._enter(-1)
 
     async def _work(self, fault: str | None, prompt: str, body: Body, writer: asyncio.StreamWriter) -> None:
         reply = self.respond(body) or Reply(chat_completion(self.answer(prompt), model=self.model))
@@ -272,6 +268,14 @@ class FaultServer:
                 return True
             self._next_free = max(now, self._next_free) + 1 / self.requests_per_second
         return False
+
+    def _enter(self, calls: int) -> None:
+        with self._counting():
+            now = time.monotonic()
+            self.busy_seconds += self.in_service * (now - self._since)
+            self._since = now
+            self.in_service += calls
+            self.most_in_service = max(self.most_in_service, self.in_service)
 
     @contextlib.contextmanager
     def _counting(self) -> Iterator[None]:

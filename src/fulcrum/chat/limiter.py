@@ -6,14 +6,17 @@ from contextlib import asynccontextmanager
 import anyio
 
 _START = 8
+_ISOLATED = 0.1
 
 
 class Limiter:
     """Additive increase, multiplicative decrease (AIMD), as TCP finds the width of a link.
 
-    Until the endpoint first refuses a call the limit doubles with each round of answers. A refusal halves it, once
-    for all calls that were under way together. Each answer then gives one place back, up to just below the height
-    of the refusal; beyond that height it takes a whole round of answers to try one place more.
+    A round is as many answers as the limit allows calls. Until the endpoint first refuses a call the limit doubles
+    each round. An isolated refusal (the first of a round, or up to a tenth of it) takes one place: an endpoint that
+    is shared with others refuses a call now and then, and to halve for each would leave most of it unused. More
+    refusals halve the limit, once for all calls that were under way together. Each answer then gives one place
+    back, up to just below the height of the refusal; beyond it each round tries one place more.
 
     It belongs to one event loop; only `limit` may be read from other threads.
 
@@ -25,8 +28,9 @@ class Limiter:
         self.limit = min(_START, maximum)
         self._maximum = maximum
         self._refused_at: int | None = None
-        self._refusals: int = 0  # How often the limit has shrunk.
+        self._halvings: int = 0
         self._answers = 0
+        self._refusals = 0
         self._in_flight = 0
         self._opens_at = 0.0
         self._turnstile = anyio.Lock()
@@ -45,7 +49,7 @@ class Limiter:
                     break
             self._in_flight += 1
         try:
-            yield Slot(self, self._refusals)
+            yield Slot(self, self._halvings)
         finally:
             self._in_flight -= 1
             self._wake()
@@ -59,21 +63,27 @@ class Limiter:
         if self._in_flight * 2 < self.limit:
             return  # So few calls under way say nothing about a higher limit.
         self._answers += 1
-        recovering = self._refused_at is None or self.limit < self._refused_at - 1
-        if recovering or self._answers >= self.limit:
+        round_ends = self._answers >= self.limit
+        if self._refused_at is None or self.limit < self._refused_at - 1 or round_ends:
             self.limit = min(self.limit + 1, self._maximum)
-            self._answers = 0
             self._wake()
+        if round_ends:
+            self._answers = self._refusals = 0
 
-    def shrink(self, refusals: int) -> None:
-        """Count one refusal of a call that began after so many refusals; older news changes nothing."""
-        if refusals != self._refusals:
+    def shrink(self, halvings: int) -> None:
+        """Count one refusal of a call that began after so many halvings; older news changes nothing."""
+        if halvings != self._halvings:
             return
         self._refusals += 1
-        # A refusal on the way back up may be chance, so it lowers the remembered height by little.
-        self._refused_at = max(self.limit, (self._refused_at or 0) - 1)
-        self.limit = max(1, self.limit // 2)
-        self._answers = 0
+        height = self._refused_at or 0
+        if self._refusals <= max(1, self.limit * _ISOLATED):
+            self._refused_at = max(self.limit, height)
+            self.limit = max(1, self.limit - 1)
+        else:
+            self._refused_at = max(self.limit, (self.limit + height) // 2)
+            self.limit = max(1, self.limit // 2)
+            self._halvings += 1
+            self._answers = self._refusals = 0
 
     def _wake(self) -> None:
         self._changed.set()
@@ -83,9 +93,9 @@ class Limiter:
 class Slot:
     """The place of one call; the call reports here how the endpoint took it."""
 
-    def __init__(self, limiter: Limiter, refusals: int) -> None:
+    def __init__(self, limiter: Limiter, halvings: int) -> None:
         self._limiter = limiter
-        self._refusals = refusals
+        self._halvings = halvings
 
     def answered(self) -> None:
         """The endpoint had room for the call."""
@@ -93,4 +103,4 @@ class Slot:
 
     def refused(self) -> None:
         """The endpoint was too busy for the call."""
-        self._limiter.shrink(self._refusals)
+        self._limiter.shrink(self._halvings)
