@@ -154,3 +154,18 @@ def test_a_money_budget_wants_known_prices(recipe_file: Path) -> None:
     recipe = read_recipe(recipe_file, {"models.actor": "http://localhost:1/v1#m", "budget.money": "3"})
     with pytest.raises(SettingsError, match="price of http://localhost:1/v1#m is unknown"):
         _ = recipe.prices
+
+
+def test_a_judge_is_stored_and_counted_like_any_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    recipe_file = write_sums(tmp_path)
+    task = (tmp_path / "task.toml").read_text().replace('kind = "number"', 'kind = "judge"\nmodel = "python:bots:tie"')
+    (tmp_path / "task.toml").write_text(task)
+    flags = {"settings.votes": "0", "settings.shots": "0"}
+    with Run(tmp_path / "run", read_recipe(recipe_file, flags)) as run:
+        (row,), _ = evaluate_run(run)
+        assert row.mean == 0.5 and row.calls == 32  # the deployed solver does not pay for its judge
+        assert run.ledger.snapshot()["judge"].answers == 64
+    with Run(tmp_path / "run", read_recipe(recipe_file, flags)) as run:
+        evaluate_run(run)
+        assert run.ledger.snapshot()["judge"].calls == 0

@@ -35,6 +35,11 @@ def sloppy(request):
     a, b = map(int, re.findall(r"\\d+", request.messages[-1].content)[-2:])
     drawn = random.Random(f"{a} {b} {request.sample} {request.sampling.temperature}").random()
     return f"The sum is {a + b if drawn < 0.6 else a - b - 1}."
+
+
+def tie(request):
+    """A judge that never prefers either."""
+    return "Verdict: tie"
 '''
 
 RECIPE = """

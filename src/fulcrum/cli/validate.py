@@ -8,6 +8,7 @@ from cyclopts import Parameter
 from fulcrum.cli.common import console, print_json, shorten
 from fulcrum.task import SPLITS
 from fulcrum.task.load import load_task
+from fulcrum.task.validate import unchecked
 from fulcrum.task.validate import validate as find_problems
 
 _SHOWN = 20
@@ -24,10 +25,19 @@ def validate(task: str, /, *, json: Annotated[bool, Parameter(negative=())] = Fa
     problems = find_problems(loaded)
     sizes = {split: len(loaded.splits.get(split, ())) for split in SPLITS}
     if json:
-        print_json({"task": loaded.name, "examples": sizes, "problems": [problem.to_json() for problem in problems]})
+        said = [problem.to_json() for problem in problems]
+        print_json({"task": loaded.name, "examples": sizes, "unchecked": unchecked(loaded), "problems": said})
+            {
+                "task": loaded.name,
+                "examples": sizes,
+                "unchecked": unchecked(loaded),
+                "problems": [problem.to_json() for problem in problems],
+            }
+        )
     else:
         counted = ", ".join(f"{size} {split}" for split, size in sizes.items())
-        wrong = f"{len(problems)} gold answers do not score 1.0" if problems else "every gold answer scores 1.0"
+        found = unchecked(loaded) or "every gold answer scores 1.0"
+        wrong = f"{len(problems)} gold answers do not score 1.0" if problems else found
         console.print(f"{loaded.name}: {counted}: {wrong}", markup=False, highlight=False, soft_wrap=True)
         for problem in problems[:_SHOWN]:
             console.print(shorten(str(problem), 200), markup=False, highlight=False, soft_wrap=True)

@@ -12,7 +12,7 @@ from fulcrum.errors import FulcrumError, ModelError
 from fulcrum.recipe import Recipe
 from fulcrum.runs.plan import free_memory, some_questions, weight_bytes
 from fulcrum.task import SPLITS
-from fulcrum.task.validate import validate
+from fulcrum.task.validate import unchecked, validate
 
 Level = Literal["good", "warning", "bad"]
 
@@ -76,6 +76,8 @@ def _task(recipe: Recipe) -> Iterator[Finding]:
     if problems := validate(task):
         said = f"task {task.name}: {len(problems)} gold answers do not score 1.0, the first: {problems[0]}"
         yield Finding("bad", said, "mend the data or the scorer; `fulcrum validate` names them all")
+    elif left_open := unchecked(task):
+        yield Finding("warning", f"task {task.name}: {left_open}", "try the task on a model that you trust first")
     else:
         yield Finding("good", "every gold answer scores 1.0")
 

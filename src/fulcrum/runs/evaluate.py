@@ -28,7 +28,8 @@ def evaluate_run(
         BudgetSpent: the budget ended before all was answered; the same call continues.
         TooManyFailures: more calls failed than the budget allows.
     """
-    task = task or run.task
+    elsewhere = task is not None
+    task = run.recorded(task) if task else run.task
     results: list[SolverRollouts] = []
     oracles: list[tuple[SolverRollouts, int]] = []
     for contender in run.recipe.method.contenders(run):
@@ -51,7 +52,7 @@ def evaluate_run(
     baseline = next(result for result in results if result.role == "baseline")
     rows = rows_from(results, baseline.solver)
     rows += [oracle_row(draws, count, baseline) for draws, count in oracles]
-    folder = run.folder if task is run.task else run.folder / "transfer" / content_hash(task.name, 8)
+    folder = run.folder / "transfer" / content_hash(task.name, 8) if elsewhere else run.folder
     write_results(folder, results)
     write_evaluation(folder / "evaluation.json", rows)
     run.log("evaluated", task=task.name, split=split, solvers=[row.solver for row in rows])

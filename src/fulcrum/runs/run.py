@@ -7,17 +7,20 @@ import sys
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self, cast
 
 from fulcrum.atomic import read_json, write_json, write_text
 from fulcrum.calls import Budget, CallStore, Ledger, RecordedModel, Spend
-from fulcrum.chat import resolve
+from fulcrum.chat import ChatModel, resolve
 from fulcrum.errors import RunError
 from fulcrum.hashing import content_hash
 from fulcrum.recipe import Recipe
 from fulcrum.runs.environment import environment
 from fulcrum.task import Task
+from fulcrum.task.scorers import JudgeScorer
 
 _FORMAT = 1
 _FIRST_FILES = frozenset({".lock", "recipe.toml", "command.txt", "environment.json"})
@@ -62,7 +65,7 @@ class Run:
             raise
         self.ledger = Ledger(prices)
         self.budget = Budget(recipe.keys.budget, self._paid_before(), self._minutes_before())
-        self._models: dict[str, RecordedModel] = {}
+        self._models: dict[str, ChatModel] = {}
         _mend_events(folder)
         self.log("sitting/start", command=_command())
 
@@ -118,15 +121,22 @@ class Run:
     def close(self) -> None:
         """Note what this sitting spent, close models and store, and let others work in the folder."""
         self.log("sitting/end", spent={role: _spend_json(spend) for role, spend in self.ledger.snapshot().items()})
-        for model in {id(recorded.model): recorded.model for recorded in self._models.values()}.values():
+        for model in self._models.values():
             model.close()
         self.store.close()
         self._lock.close()
 
-    @property
+    @cached_property
     def task(self) -> Task:
-        """The recipe's task."""
-        return self.recipe.task
+        """The recipe's task, its judge recorded."""
+        return self.recorded(self.recipe.task)
+
+    def recorded(self, task: Task) -> Task:
+        """Return a task whose judge, if it has one, is stored, counted and budgeted like every other model."""
+        if not isinstance(task.scorer, JudgeScorer):
+            return task
+        judge = RecordedModel(self._open(task.scorer.model), "judge", self.store, self.ledger, self.budget)
+        return replace(task, scorer=task.scorer.with_model(judge))
 
     @property
     def artifact(self) -> Path:
@@ -139,11 +149,13 @@ class Run:
         Raises:
             ModelError: it cannot be loaded.
         """
-        if role not in self._models:
-            name = self.recipe.models[role]
-            twin = next((other.model for other in self._models.values() if other.name == name), None)
-            self._models[role] = RecordedModel(twin or resolve(name), role, self.store, self.ledger, self.budget)
-        return self._models[role]
+        model = self._open(self.recipe.models[role])
+        return RecordedModel(model, role, self.store, self.ledger, self.budget)
+
+    def _open(self, name: str) -> ChatModel:
+        if name not in self._models:
+            self._models[name] = resolve(name)
+        return self._models[name]
 
     def log(self, event: str, **facts: Any) -> None:
         """Append one line to `events.jsonl`."""
