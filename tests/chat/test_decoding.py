@@ -2,7 +2,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 
 from fulcrum.chat.decoding import Row, cut_batches, decode
 from support.tiny import ARCHITECTURES, shared_model
@@ -80,6 +80,14 @@ def test_ended_rows_are_not_paid_for():
     rows = [Row([index + 10, 20], 40 if index == 0 else 4) for index in range(16)]
     decode(forward, model.config, rows, frozenset())
     assert sizes == [16] * 4 + [1] * 36
+
+
+def test_an_ended_row_never_leaves_a_table_of_positions():
+    torch.manual_seed(0)
+    config = GPT2Config(vocab_size=100, n_positions=24, n_embd=32, n_layer=2, n_head=4, initializer_range=0.3)
+    model = GPT2LMHeadModel(config).eval()
+    rows = [Row(list(range(21)), 3), *(Row([index, 50], 22) for index in range(5))]
+    assert write(model, rows) == [greedy_by_hand(model, row.prompt, row.limit) for row in rows]
 
 
 def test_logprobs_are_those_of_the_undistorted_model(model):

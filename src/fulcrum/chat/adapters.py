@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from peft import LoraConfig, PeftConfig, PeftModel
@@ -37,7 +38,8 @@ class Adapters:
 
     def __init__(self, model: PreTrainedModel) -> None:
         self.base = model.eval().requires_grad_(False)
-        self._model: PreTrainedModel | PeftModel = self.base
+        self._peft: PeftModel | None = None  # wraps `base`, and changes its layers in place
+        self._active: str | None = None  # the key that all rows run under if nothing else is said
         self._adapters: dict[str | None, _Adapter] = {}
         # PEFT takes no dots in a name, and a name that is used again must not find old weights.
         self._keys = (f"adapter{number}" for number in itertools.count())
@@ -64,13 +66,14 @@ class Adapters:
             with warnings.catch_warnings():
                 # PEFT asks transformers for a property under its old name.
                 warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)
-                if isinstance(self._model, PeftModel):
-                    self._model.load_adapter(folder, key, autocast_adapter_dtype=False)
+                if self._peft is not None:
+                    self._peft.load_adapter(folder, key, autocast_adapter_dtype=False)
                 else:
-                    self._model = PeftModel.from_pretrained(self.base, folder, key, autocast_adapter_dtype=False)
+                    self._peft = PeftModel.from_pretrained(self.base, folder, key, autocast_adapter_dtype=False)
         except (RuntimeError, ValueError) as error:
             raise ModelError(f"adapter {str(folder)!r} does not fit the model: {error}") from error
-        self._model.eval()
+        self._peft.eval()
+        self._active = None
         self._adapters[name] = _Adapter(key, adapter_fingerprint(folder))
 
     def unload(self, name: str) -> None:
@@ -81,13 +84,14 @@ class Adapters:
         """
         self._find(name)
         adapter = self._adapters.pop(name)
-        model = self._model
-        assert isinstance(model, PeftModel)
+        assert self._peft is not None
         if self._adapters:
-            model.set_adapter(next(iter(self._adapters.values())).key, inference_mode=True)
-            model.delete_adapter(adapter.key)
+            self._activate(next(iter(self._adapters.values())).key)
+            self._peft.delete_adapter(adapter.key)
         else:
-            self._model = model.unload()
+            self._peft.unload()
+            self._peft = None
+        self._active = None
 
     def fingerprint(self, name: str | None) -> str | None:
         """Return the hash of the adapter that answers for `name`; None for the base.
@@ -104,10 +108,27 @@ class Adapters:
         Inputs that the model's `forward` has no name for are left out: some models have no positions.
         """
         known = {name: value for name, value in inputs.items() if name in self._inputs}
-        if not self._adapters:
-            return self._model(**known).logits
+        if self._peft is None:
+            return self.base(**known).logits
         keys = [adapter.key if (adapter := self._find(name)) else _BASE for name in names]
-        return self._model(**known, adapter_names=keys).logits
+        if len(set(keys)) == 1:  # half the cost of a mixed batch
+            self._activate(keys[0])
+            return self.base(**known).logits
+        self._activate(next(key for key in keys if key != _BASE))
+        return self._peft(**known, adapter_names=keys).logits
+
+    def _activate(self, key: str) -> None:
+        """Let all rows run under one adapter, or the base, until something else is said."""
+        if key == self._active:
+            return
+        assert self._peft is not None
+        tuner: Any = self._peft.base_model
+        if key == _BASE:
+            tuner.disable_adapter_layers()
+        else:
+            tuner.enable_adapter_layers()
+            self._peft.set_adapter(key, inference_mode=True)
+        self._active = key
 
     def _find(self, name: str | None) -> _Adapter | None:
         if name is not None and name not in self._adapters:

@@ -191,6 +191,8 @@ def decode(
         cache.reorder_cache(cast(torch.LongTensor, source))
         logits, mask, positions = logits[source], mask[source], positions[source]
     limits = {row.limit for row in live}
+    # A row that has ended is carried along for a while, but not past the last position the model may have.
+    furthest = max(len(row.prompt) + row.limit for row in live) - 1
     sampler = RowSampler(
         [row.temperature for row in live],
         [row.top_p for row in live],
@@ -216,7 +218,7 @@ def decode(
                 cache.reorder_cache(cast(torch.LongTensor, keep))
                 sampler.keep(keep)
                 tokens, mask, positions = tokens[keep], mask[keep], positions[keep]
-        positions = positions + 1
+        positions = (positions + 1).clamp(max=furthest)
         mask = torch.cat([mask, mask.new_ones(len(live), 1)], -1)
         logits = step([row.adapter for row in live], tokens[:, None], positions)
 

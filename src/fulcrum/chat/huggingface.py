@@ -141,7 +141,7 @@ class HuggingFaceModel:
         }
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Finished]:
-        """Answer every request, a batch of similar prompt length at a time, shortest first.
+        """Answer every request, a batch of one adapter (as far as it fills) and similar prompt length at a time.
 
         Raises:
             ModelError: a request names an adapter that is not loaded, or a batch does not fit the memory.
@@ -149,7 +149,7 @@ class HuggingFaceModel:
         jobs, refused = self._read(list(requests))
         if refused:
             yield refused
-        jobs.sort(key=lambda job: len(job.row.prompt))
+        jobs.sort(key=lambda job: (job.request.adapter or "", len(job.row.prompt)))
         costs = [len(job.row.prompt) + job.row.limit for job in jobs]
         for batch in cut_batches(costs, self._batch_rows, self._batch_tokens):
             yield self._answer(jobs[batch])
@@ -179,7 +179,7 @@ class HuggingFaceModel:
                     f"model {self.name!r}: prompt and text {item.index} have {len(item.prompt) + len(item.answer)} "
                     f"tokens, the context holds {self._context}"
                 )
-        items.sort(key=lambda item: len(item.prompt) + len(item.answer))
+        items.sort(key=lambda item: (item.adapter or "", len(item.prompt) + len(item.answer)))
         costs = [(len(item.answer) + 1) * self._vocabulary for item in items]
         scores: dict[int, list[float]] = {}
         for batch in cut_batches(costs, self._batch_rows, SCORED_LOGITS):
