@@ -27,13 +27,6 @@ def validate(task: str, /, *, json: Annotated[bool, Parameter(negative=())] = Fa
     if json:
         said = [problem.to_json() for problem in problems]
         print_json({"task": loaded.name, "examples": sizes, "unchecked": unchecked(loaded), "problems": said})
-            {
-                "task": loaded.name,
-                "examples": sizes,
-                "unchecked": unchecked(loaded),
-                "problems": [problem.to_json() for problem in problems],
-            }
-        )
     else:
         counted = ", ".join(f"{size} {split}" for split, size in sizes.items())
         found = unchecked(loaded) or "every gold answer scores 1.0"
