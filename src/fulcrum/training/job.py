@@ -103,12 +103,11 @@ class Job:
             raise TrainingError(f"{self.output} exists and is no finished training; name another output folder")
         self.partial.mkdir(parents=True, exist_ok=True)
         record = self.partial / "job.json"
-        if record.exists():
+        if self.checkpoint() is not None:
             self._check(_read(record), f"{self.partial} is an unfinished training")
-        else:
-            draft = record.with_name(f"job.json.{os.getpid()}")
-            draft.write_text(json.dumps(self.inputs, indent=2, sort_keys=True))
-            draft.replace(record)
+        draft = record.with_name(f"job.json.{os.getpid()}")
+        draft.write_text(json.dumps(self.inputs, indent=2, sort_keys=True))
+        draft.replace(record)
         return None
 
     def _check(self, before: Mapping[str, Any], found: str) -> None:

@@ -19,7 +19,6 @@ from torch.utils.data import DataLoader
 from trl.trainer.dpo_config import DPOConfig
 from trl.trainer.dpo_trainer import DPOTrainer
 
-from fulcrum.errors import TrainingError
 from fulcrum.training.job import Job, TrainingResult
 from fulcrum.training.models import load_model, load_policy
 from fulcrum.training.rows import PreferenceRow
@@ -203,20 +202,9 @@ def prefer(
 
 
 def _tokens(rows: Sequence[PreferenceRow], tokenizer: Tokenizer, stop_ids: set[int]) -> list[dict[str, list[int]]]:
-    """Return the rows as TRL's collator wants them.
-
-    Raises:
-        TrainingError: the prompt's tokens depend on which answer follows.
-    """
+    """Return the rows as TRL's collator wants them."""
     chosen = encode(tokenizer, [(row.prompt, row.chosen) for row in rows], stop_ids)
     rejected = encode(tokenizer, [(row.prompt, row.rejected) for row in rows], stop_ids)
-    for number, (winner, loser) in enumerate(zip(chosen, rejected, strict=True), start=1):
-        if winner.prompt_ids != loser.prompt_ids:
-            raise TrainingError(
-                f"row {number}: the chat template of {tokenizer.name_or_path!r} renders the prompt differently before "
-                "the chosen and before the rejected answer, so the two cannot be compared; use a template whose "
-                "prompt does not depend on the answer"
-            )
     return [
         {"prompt_ids": winner.prompt_ids, "chosen_ids": winner.response_ids, "rejected_ids": loser.response_ids}
         for winner, loser in zip(chosen, rejected, strict=True)

@@ -95,7 +95,7 @@ def read_rows(path: Path, kind: type[Row]) -> list[Row]:
     """
     rows: list[Row] = []
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")  # JSON may hold other line ends
     except (OSError, UnicodeDecodeError) as error:
         raise TrainingError(f"{path}: cannot read the training rows: {error}") from error
     for number, line in enumerate(lines, start=1):
