@@ -5,10 +5,10 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from support.fault_server import FAULTS, FaultServer, prompt_of, reversed_prompt
 
 from fulcrum.chat import Completion, Request, complete, user
 from fulcrum.chat.endpoint import EndpointModel, EndpointSettings
+from support.fault_server import FAULTS, FaultServer, prompt_of, reversed_prompt
 
 
 def endpoint(server: FaultServer, **settings: object) -> EndpointModel:

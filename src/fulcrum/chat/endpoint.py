@@ -155,14 +155,17 @@ class EndpointModel:
         return names
 
     def ping(self) -> Failure | None:
-        """Return why the server cannot be used, as far as its list of models tells, or None if it can."""
+        """Return why the server cannot be used, as far as its list of models tells, or None if it can.
+
+        An empty list tells nothing: `transformers serve` gives one for a model that it loads from a folder.
+        """
         portal, _ = self._open()
         names = portal.call(self._list_models)
         if isinstance(names, Trouble):
             return Failure(names.kind, names.detail)
-        if self.model in names:
+        if not names or self.model in names:
             return None
-        offered = ", ".join(names[:20]) or "none"
+        offered = ", ".join(names[:20])
         return Failure(
             "server", f"{self.url} lists no model {self.model!r}{nearest(self.model, names)}; it has {offered}"
         )
