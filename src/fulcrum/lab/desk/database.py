@@ -1,6 +1,7 @@
 """The desk's own copy of the shop's database, which a dialogue may change."""
 
 import contextlib
+import itertools
 import sqlite3
 import weakref
 from collections.abc import Callable
@@ -74,7 +75,7 @@ class DeskDatabase:
             "select id, address from customers order by id",
             "select * from cases order by number",
         )
-        return tuple(row for query in queries for row in self._connection.execute(query))
+        return tuple(itertools.chain.from_iterable(self._connection.execute(query).fetchall() for query in queries))
 
 
 def image_of(fill: Callable[[sqlite3.Connection], None]) -> bytes:

@@ -206,6 +206,26 @@ _HABITS = (
 HABITS: Mapping[str, Habit] = {habit.id: habit for habit in _HABITS}
 """Every habit by its id."""
 
+PARAPHRASES: Mapping[str, tuple[str, ...]] = {
+    "name_the_customer": ("call the customer by name.", "start with the customer's first name."),
+    "apologise_first": ("if the customer is upset, apologise.", "an upset or shouting customer hears sorry first."),
+    "confirm_order_number": ("before you act, let the customer confirm the order number.", "check the number first."),
+    "state_next_step": ("before a change, announce it.", "say what you will do before you do it."),
+    "offer_voucher": ("if it cannot be done, offer a voucher.", "a no comes with a voucher."),
+    "offer_exchange_first": ("before a refund, offer an exchange.", "a refund comes after asking for an exchange."),
+    "explain_policy": ("if you refuse or escalate, tell the rule behind it.", "a no comes with the rule."),
+    "give_days": ("after a change, say how many days it takes.", "tell the days."),
+    "thank_for_patience": ("if the customer had to wait, say thank you for waiting.", "thank those who waited."),
+    "ask_reason": ("if no reason was told, ask why before you act.", "learn the reason first."),
+    "repeat_request": ("say first what the customer wants.", "begin by repeating the request."),
+    "close_with_question": ("at the end ask: anything else?", "close by asking for more wishes."),
+    "sign_with_name": ("at the end give your name.", "sign your last message."),
+    "avoid_blame": ("if the goods are bad or late, take the blame.", "own the shop's fault."),
+    HAND_OVER: ("if the customer shouts twice, escalate.", "two shouts: pass the order to a colleague."),
+    SHORT: ("if the customer has no time, be very short.", "hurried customers get only the bare news."),
+}
+"""Other words for each habit, so that a model learns to read guidance and not to know it by heart."""
+
 
 def applicable(record: Record, practice: Collection[str]) -> list[Habit]:
     """Return the habits of a shop that a dialogue gave occasion for.

@@ -7,6 +7,7 @@ from collections.abc import Collection
 
 from fulcrum.lab.desk.policy import Policy, Reason
 from fulcrum.lab.desk.practice import SHORT
+from fulcrum.lab.desk.tools import in_days
 from fulcrum.lab.desk.view import View
 
 _WISHES = {
@@ -52,11 +53,13 @@ class Replies:
 
     def report_change(self) -> str:
         """Return the news that it is done."""
-        view = self._view
+        view, days = self._view, self._view.days
+        if days is None:
+            raise ValueError("nothing was changed in this dialogue, so there is no change to report")
         news = "all is done for order {} and you will get a note about it by mail."
         parts = [("order {} is done." if self._short else news).format(view.number)]
         if view.asks_days or ("give_days" in self._habits and not self._short):
-            parts.append(f"it takes {view.days} days.")
+            parts.append(f"it takes {in_days(days)}.")
         return self._message(*parts, closing=True)
 
     def report_escalation(self, rule: Reason | None) -> str:

@@ -108,6 +108,11 @@ def describe(order: Order) -> str:
     return f"order {order.number}: {order.owner}, {order.item}, {order.price} coins, {order.status}, {order.address}"
 
 
+def in_days(days: int) -> str:
+    """Return a number of days in words: `1 day`, `3 days`."""
+    return f"{days} day" if days == 1 else f"{days} days"
+
+
 def _number_and_rest(text: str) -> tuple[int | None, str]:
     match = _NUMBER.match(text)
     return (int(match.group()), text[match.end() :].strip().lower()) if match else (None, text.lower())
@@ -147,4 +152,5 @@ def _run(call: Call, database: DeskDatabase) -> Result:
             return Result(call, "which address?", order=order)
         case action:
             days = database.change(action, order.number, call.text)
-            return Result(call, f"order {order.number}: {action} done, {days} days", "changed", order, action, days)
+            text = f"order {order.number}: {action} done, {in_days(days)}"
+            return Result(call, text, "changed", order, action, days)

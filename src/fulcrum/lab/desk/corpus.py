@@ -1,0 +1,195 @@
+"""Training text for checkpoints that talk at a desk: random worlds, random practice, replies that follow the prompt.
+
+A model learns from it to do what the guidance in its prompt says and nothing of it unprompted, and to put into words
+what one reply has and another lacks. Which habits a shop lives by is in none of it: worlds have seeds of 1,000 and up,
+and every habit is advised as often as any other.
+"""
+
+import random
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
+from functools import lru_cache
+
+from fulcrum.chat import Completion, Message, assistant, system, user
+from fulcrum.hashing import seed_from
+from fulcrum.lab import words
+from fulcrum.lab.desk.environment import CUSTOMERS, DeskEpisode
+from fulcrum.lab.desk.expert import reply
+from fulcrum.lab.desk.place import Desk
+from fulcrum.lab.desk.practice import HABITS, PARAPHRASES
+from fulcrum.lab.desk.scenario import Scenario
+from fulcrum.lab.desk.task import TEMPLATE, make_example
+from fulcrum.lab.shop import PRACTICES, WORLD_SEEDS
+from fulcrum.task import Question
+
+Row = tuple[tuple[Message, ...], str]
+"""A conversation in which the agent speaks next, and what it says."""
+
+GUIDANCE = "guidance:"
+"""The line above the guidance at the end of a system message."""
+
+COMPARE = "you teach at the desk. write one strategy that names what my reply has and their reply lacks."
+"""What a teacher is asked for."""
+
+SAME = "no difference."
+"""What a teacher says of two replies that follow the same habits."""
+
+_ADVISED = {0: 3, 1: 4, 2: 3, 3: 3, 5: 1, 8: 2}
+"""How many habits a prompt advises, with weights."""
+
+_WORLDS = 4000
+_LOOKED_UP_ANEW = 0.5
+"""Share of turns whose guidance is not that of the turns before: a library is looked up anew at every turn."""
+
+
+def with_guidance(messages: Sequence[Message], lines: Sequence[str]) -> tuple[Message, ...]:
+    """Return a dialogue with guidance at the end of its system message."""
+    if not lines:
+        return tuple(messages)
+    first, *others = messages
+    text = "\n".join([first.content, GUIDANCE, *(f"- {line}" for line in lines)])
+    return (replace(first, content=text), *others)
+
+
+def desk_dialogues(world_seed: int, practices: Collection[str] | None, n: int) -> Iterator[Row]:
+    """Yield `n` turns of dialogues at the desk of one random world.
+
+    Args:
+        world_seed: 1,000 or more.
+        practices: ids of the habits that every prompt advises, as a handbook does; None draws others for each
+            dialogue, and others again for about half of the turns.
+        n: how many turns.
+
+    Raises:
+        TaskError: the seed is that of a shop.
+    """
+    rng = random.Random(seed_from("desk dialogues", world_seed))
+    desk, made = _world(world_seed), 0
+    while made < n:
+        episode = _open(rng, desk)
+        advice = _Advice.draw(rng, practices)
+        while not episode.done and made < n:
+            if practices is None and rng.random() < _LOOKED_UP_ANEW:
+                advice = _Advice.draw(rng, practices)
+            said = advice.follow(episode.messages)
+            yield with_guidance(episode.messages, advice.lines), said
+            made += 1
+            episode.step(Completion(said))
+
+
+def guided_dialogue(rng: random.Random, practices: Collection[str] | None = None) -> list[Message]:
+    """Return a whole dialogue in a random world, whose every reply follows the guidance in its system message."""
+    episode = _open(rng, _world(rng.randrange(WORLD_SEEDS, WORLD_SEEDS + _WORLDS)))
+    advice = _Advice.draw(rng, practices)
+    while not episode.done:
+        episode.step(Completion(advice.follow(episode.messages)))
+    # The customer's farewell asks for no reply.
+    return list(with_guidance(episode.messages[:-1], advice.lines))
+
+
+def strategy_writing(world_seed: int, n: int) -> Iterator[Row]:
+    """Yield `n` comparisons of two replies in one random world, and the strategy that names their first difference.
+
+    The first difference is that of the habit whose loss would change the first reply at the earliest place.
+
+    Raises:
+        TaskError: the seed is that of a shop.
+    """
+    rng = random.Random(seed_from("strategy writing", world_seed))
+    desk, made = _world(world_seed), 0
+    while made < n:
+        episode = _open(rng, desk)
+        while not episode.done and made < n:
+            own = rng.sample(PRACTICES, rng.choice((2, 4, 8)))
+            lost = own[: rng.choice((0, 1, 1, 1, 2, 2, 2))]
+            mine, theirs = (reply(episode.messages, habits) for habits in (own, own[len(lost) :]))
+            names = _first_difference(episode.messages, own, lost)
+            # Most turns show no difference; a few of them are enough to learn to say so.
+            if names is not None or (mine == theirs and rng.random() < 0.05):
+                strategy = HABITS[names].advice if names else SAME
+                yield strategy_request(episode.messages, mine, theirs), strategy
+                made += 1
+            episode.step(Completion(mine))
+
+
+def strategy_request(messages: Sequence[Message], mine: str, theirs: str) -> tuple[Message, ...]:
+    """Return the prompt that asks a teacher for the strategy by which its reply differs from a student's."""
+    names = {"user": "customer", "assistant": "agent", "tool": "customer"}
+    said = [f"{names[message.role]}: {message.content}" for message in messages if message.role != "system"]
+    return system(COMPARE), user("\n".join([*said, f"mine: {mine}", f"theirs: {theirs}"]))
+
+
+def comparison(rng: random.Random) -> list[Message]:
+    """Return one comparison of replies with its strategy, as a conversation."""
+    seed = rng.randrange(WORLD_SEEDS, WORLD_SEEDS + _WORLDS)
+    rows = list(strategy_writing(seed, 8))
+    prompt, strategy = rng.choice(rows)
+    return [*prompt, assistant(strategy)]
+
+
+class _Advice:
+    """Guidance in a prompt, and how to follow it.
+
+    Attributes:
+        lines: what the prompt says.
+    """
+
+    def __init__(self, habits: Sequence[str], lines: Sequence[str], first: str = "", last: str = "") -> None:
+        self._habits, self.lines, self._first, self._last = habits, lines, first, last
+
+    @classmethod
+    def draw(cls, rng: random.Random, practices: Collection[str] | None) -> "_Advice":
+        """Return guidance on random habits in random words, or on given ones in the words of a handbook."""
+        if practices is not None:
+            return cls(tuple(practices), [HABITS[id].advice for id in practices])
+        habits = rng.sample(PRACTICES, rng.choices(list(_ADVISED), list(_ADVISED.values()))[0])
+        lines = [rng.choice((HABITS[id].advice, *PARAPHRASES[id])) for id in habits]
+        first = last = ""
+        # Some advice is about nothing that any desk does, so that a model must read it to follow it.
+        if len(habits) < 4 and rng.random() < 0.2:
+            word = words.invented_word(rng)
+            if rng.random() < 0.5:
+                first = f"{word}."
+                lines.append(f"when you speak, begin with '{word}'.")
+            else:
+                last = f"{word}."
+                lines.append(f"when you speak, end with '{word}'.")
+        rng.shuffle(lines)
+        return cls(habits, lines, first, last)
+
+    def follow(self, messages: Sequence[Message]) -> str:
+        """Return the reply of an agent that does what the guidance says."""
+        said = reply(messages, self._habits)
+        spoken, sign, call = said.partition("@")
+        if not spoken.strip():
+            return said
+        parts = [self._first, spoken.strip(), self._last, f"{sign}{call}"]
+        return " ".join(part for part in parts if part)
+
+
+@lru_cache(maxsize=256)
+def _world(seed: int) -> Desk:
+    return Desk.random_world(seed)
+
+
+def _open(rng: random.Random, desk: Desk) -> DeskEpisode:
+    customer = rng.choice(sorted(CUSTOMERS))
+    example = make_example(rng, desk, customer)
+    question = Question(example.id, TEMPLATE.messages(example.fields))
+    return DeskEpisode(desk, CUSTOMERS[customer], Scenario(**example.target), question)
+
+
+def _first_difference(messages: Sequence[Message], own: Collection[str], lost: Collection[str]) -> str | None:
+    """Return the lost habit without which the reply differs at the earliest place; None if it stays the same."""
+    mine = reply(messages, own)
+    places: list[tuple[int, str]] = []
+    for habit in sorted(lost):
+        without = reply(messages, [other for other in own if other != habit])
+        if without != mine:
+            places.append((_shared_start(mine, without), habit))
+    return min(places)[1] if places else None
+
+
+def _shared_start(one: str, other: str) -> int:
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((place for place, (first, second) in pairs if first != second), min(len(one), len(other)))

@@ -1,0 +1,146 @@
+"""Letters of customers to the desk, with the facts that stand in them."""
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from fulcrum.chat import Message
+from fulcrum.errors import TaskError
+from fulcrum.hashing import seed_from
+from fulcrum.lab import words
+from fulcrum.lab.shop import WORLD_SEEDS
+
+TOPICS: dict[str, tuple[str, ...]] = {
+    "broken": (
+        "the {thing} came broken.",
+        "there is a crack in the {thing}.",
+        "my {thing} fell apart.",
+        "the {thing} does not work.",
+        "i got a damaged {thing}.",
+        "a part of the {thing} is torn.",
+    ),
+    "late": (
+        "where is my {thing}?",
+        "the {thing} has not come yet.",
+        "i still wait for the {thing}.",
+        "the {thing} should be here by now.",
+        "nobody has brought the {thing}.",
+        "when does the {thing} arrive?",
+    ),
+    "wrong": (
+        "i got the wrong {thing}.",
+        "this is not the {thing} that i chose.",
+        "you sent another {thing} than mine.",
+        "somebody mixed up my {thing}.",
+        "the {thing} has the wrong size.",
+        "that {thing} is not what i asked for.",
+    ),
+    "refund": (
+        "i want my money back for the {thing}.",
+        "please refund the {thing}.",
+        "pay me back for the {thing}.",
+        "when do i get the money for the {thing}?",
+        "the {thing} goes back, i want my coins.",
+        "i ask for a refund of the {thing}.",
+    ),
+    "cancel": (
+        "please cancel the {thing}.",
+        "i do not need the {thing} any more.",
+        "call off the {thing}.",
+        "do not send the {thing}.",
+        "i changed my mind about the {thing}.",
+        "forget about the {thing}.",
+    ),
+    "address": (
+        "i moved, bring the {thing} to my new home.",
+        "my address for the {thing} has changed.",
+        "send the {thing} to my office.",
+        "the {thing} must go to another street.",
+        "deliver the {thing} to my neighbour.",
+        "i gave the wrong street for the {thing}.",
+    ),
+    "invoice": (
+        "i need an invoice for the {thing}.",
+        "the bill for the {thing} is too high.",
+        "you charged me twice for the {thing}.",
+        "there is no receipt for the {thing}.",
+        "what did i pay for the {thing}?",
+        "the price on the bill of the {thing} is odd.",
+    ),
+    "praise": (
+        "the {thing} is lovely.",
+        "i am so glad with the {thing}.",
+        "best {thing} that i ever had.",
+        "thank you for the fine {thing}.",
+        "my friends love the {thing}.",
+        "what a good {thing}.",
+    ),
+}
+"""What letters are about, and how they say it."""
+
+_GREETINGS = ("hi, this is {name}.", "{name} here.", "dear desk, i am {name}.", "good day, {name} speaking.")
+_FAREWELLS = ("yours, {name}.", "regards, {name}.", "{name}.")
+_ORDERS = ("my order is {order}.", "it is order {order}.", "the number is {order}.", "see order {order}.")
+_URGENT = ("please hurry.", "it is urgent.", "i need it today.", "do it at once.")
+_CALM = ("take your time.", "there is no hurry.", "any day will do.")
+
+
+@dataclass(frozen=True)
+class Letter:
+    """A letter and its facts.
+
+    Attributes:
+        name: of the customer.
+        thing: what the letter is about.
+        topic: a key of `TOPICS`.
+        order: order number; None if the letter does not tell it.
+        urgent: true if the customer has no time.
+        text: the letter.
+    """
+
+    name: str
+    thing: str
+    topic: str
+    order: int | None
+    urgent: bool
+    text: str
+
+
+def write_letter(rng: random.Random, name: str, thing: str, order: int, topic: str) -> Letter:
+    """Return a letter about a topic in random words; one in eight leaves the order number out."""
+    urgent, told = rng.random() < 0.35, rng.random() < 0.875
+    middle = [rng.choice(TOPICS[topic]).format(thing=thing)]
+    if told:
+        middle.insert(rng.choice((0, 1)), rng.choice(_ORDERS).format(order=order))
+    if urgent:
+        middle.append(rng.choice(_URGENT))
+    elif rng.random() < 0.3:
+        middle.append(rng.choice(_CALM))
+    if rng.random() < 0.6:
+        parts = [rng.choice(_GREETINGS).format(name=name), *middle]
+    else:
+        parts = [*middle, rng.choice(_FAREWELLS).format(name=name)]
+    return Letter(name, thing, topic, order if told else None, urgent, " ".join(parts))
+
+
+def random_letter(rng: random.Random, topics: Sequence[str] = tuple(TOPICS)) -> Letter:
+    """Return a letter of no shop.
+
+    Its customer, its goods and its order number are those of no shop, so it is not even nearly a shop's letter.
+    """
+    name = f"{rng.choice(words.FIRST_NAMES.split())} {words.invented_word(rng)}"
+    thing = rng.choice(words.WORLD_NOUNS.split()) if rng.random() < 0.5 else words.invented_word(rng)
+    return write_letter(rng, name, thing, rng.randint(2000, 9999), rng.choice(topics))
+
+
+def letter_pages(world_seed: int, n: int) -> Iterator[tuple[tuple[Message, ...], str]]:
+    """Yield `n` pages of plain text, one to four letters each, with no prompt: what a base model reads.
+
+    Raises:
+        TaskError: the seed is that of a shop.
+    """
+    if world_seed < WORLD_SEEDS:
+        raise TaskError(f"world seed {world_seed}: seeds below {WORLD_SEEDS} are shops, which no checkpoint may know")
+    rng = random.Random(seed_from("letter pages", world_seed))
+    for _ in range(n):
+        yield (), "\n".join(random_letter(rng).text for _ in range(rng.randint(1, 4)))
