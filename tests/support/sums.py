@@ -31,7 +31,8 @@ def sloppy(request):
             fuse.unlink()
             os.kill(os.getpid(), signal.SIGKILL)
     with open("asked.txt", "a") as log:
-        log.write(f"{len(request.messages)} {request.messages[-1].content} {request.sampling.temperature} {request.sample}\\n")
+        facts = (len(request.messages), request.messages[-1].content, request.sampling.temperature, request.sample)
+        log.write(f"{facts}\\n")
     a, b = map(int, re.findall(r"\\d+", request.messages[-1].content)[-2:])
     drawn = random.Random(f"{a} {b} {request.sample} {request.sampling.temperature}").random()
     return f"The sum is {a + b if drawn < 0.6 else a - b - 1}."

@@ -19,6 +19,7 @@ app = App(
 )
 
 _COMMANDS = {
+    "demo": "See it work on the lab: no key, no GPU, no download.",
     "train": "Run a recipe: learn, and write the artifact.",
     "evaluate": "Measure a run on held-out examples against its baseline and controls.",
     "compare": "Put several runs side by side, paired on the same examples.",
@@ -26,6 +27,8 @@ _COMMANDS = {
     "doctor": "Check endpoints, models, templates, task and machine, with a remedy for each finding.",
     "validate": "Prove with no model that every gold answer of a task scores 1.0.",
     "runs": "List, show or compare run folders.",
+    "lab": "The Corner Shop: its tasks, its worlds, and the tiny models that ship.",
+    "chat": "Talk to a model in the terminal.",
     "calls": "What a run's call store holds: totals, single calls, export.",
 }
 for _name, _help in _COMMANDS.items():
