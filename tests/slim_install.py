@@ -4,6 +4,7 @@ Not a pytest module, because pytest itself is not installed there.
 """
 
 import contextlib
+import importlib
 import importlib.util
 import io
 import sys
@@ -14,11 +15,8 @@ HEAVY = {"torch", "transformers", "peft", "trl", "accelerate", "pyarrow", "datas
 def main() -> None:
     installed = [name for name in ("torch", "transformers", "trl") if importlib.util.find_spec(name)]
     assert not installed, f"not a slim install: {installed}"
-    import fulcrum
-    import fulcrum.calls
-    import fulcrum.chat
-    import fulcrum.evaluation
-    import fulcrum.task
+    for module in ("fulcrum", "fulcrum.calls", "fulcrum.chat", "fulcrum.evaluation", "fulcrum.task"):
+        importlib.import_module(module)
     from fulcrum.cli.main import main as run
 
     for arguments in (["--help"], ["train", "--help"], ["--version"]):
