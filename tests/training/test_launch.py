@@ -68,6 +68,7 @@ def count_e(prompts, completions):
     return [float(text.count("e")) for text in completions]
 
 
+@pytest.mark.slow
 def test_a_policy_job_finds_its_reward_by_name(tmp_path):
     settings = {"batch_size": 8, "generations": 4, "max_tokens": 4, "steps": 1}
     job = {"kind": "policy", "reward": "test_launch:count_e", "settings": settings}

@@ -39,6 +39,7 @@ def test_the_reward_rises(tmp_path):
     assert result.seen_tokens > result.loss_tokens
 
 
+@pytest.mark.slow
 def test_a_failed_call_moves_nothing(tmp_path):
     """Every call that did not fail has the same reward: were a failure a zero, the others would stand out."""
 
@@ -62,6 +63,7 @@ def test_a_step_without_any_answer_is_survived(tmp_path):
     assert result.curves["reward/failed"] == [1.0]
 
 
+@pytest.mark.slow
 def test_the_reward_sees_whole_groups_of_messages_and_text(tmp_path):
     calls = []
 
@@ -80,6 +82,7 @@ def test_the_reward_sees_whole_groups_of_messages_and_text(tmp_path):
     assert {prompt: seen.count(prompt) for prompt in seen} == dict.fromkeys(PROMPTS, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("adapter", [False, True], ids=["new", "continued"])
 def test_a_stopped_training_ends_as_if_it_had_not_been(tmp_path, adapter):
     options = {"adapter": shared_adapter() if adapter else None, "settings": changed(steps=4, kl=0.1)}

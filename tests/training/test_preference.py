@@ -15,6 +15,8 @@ from fulcrum.training.settings import PreferenceSettings
 from support.tiny import shared_adapter, shared_model, tiny_model
 from support.training import Interrupt, assert_same_weights, keep_trainers, preference_rows, weights
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")  # PEFT asks by an old name
+
 SETTINGS = PreferenceSettings(
     learning_rate=1e-2, batch_size=8, epochs=2, lora_rank=4, lora_alpha=8, checkpoint_every=2, beta=0.2
 )
@@ -90,11 +92,13 @@ def losses(tokenizer, tmp_path):
     return loss
 
 
+@pytest.mark.slow
 def test_without_likelihood_our_loss_is_trls(losses):
     assert losses(nll_weight=0.0) == pytest.approx(losses(), rel=1e-5)
     assert abs(losses() - 0.6931) > 1e-3, "the policy stands at the reference, where any loss is log 2"
 
 
+@pytest.mark.slow
 def test_the_likelihood_is_a_mean_over_rows_and_not_trls_over_tokens(losses, tokenizer):
     policy = with_adapter(shared_adapter())
     rows = [log_probs(policy, row["prompt_ids"], row["chosen_ids"]) for row in encoded(tokenizer)[:8]]
@@ -116,6 +120,7 @@ def test_mean_nll_is_the_mean_of_means_whatever_the_padding(rows):
     assert mean_nll(values, mask).item() == pytest.approx(expected, abs=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [1, 4, 5], ids=["ones", "fours", "ragged"])
 def test_micro_batches_do_not_change_the_result_even_where_the_last_is_smaller(tmp_path, rows):
     for micro, name in ((10, "whole"), (rows, "cut")):
@@ -124,6 +129,7 @@ def test_micro_batches_do_not_change_the_result_even_where_the_last_is_smaller(t
     assert_same_weights(tmp_path / "whole", tmp_path / "cut", tolerance=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("start", "reference", "expected"),
     [
@@ -160,6 +166,7 @@ def test_the_reference_is_the_one_that_was_named(tmp_path, tokenizer, monkeypatc
     assert not [name for name in weights(result.path) if ".ref." in name]
 
 
+@pytest.mark.slow
 def test_full_tuning_takes_another_model_as_reference(tmp_path):
     settings = changed(tuning="full", learning_rate=1e-9, epochs=1)
     other = tiny_model(tmp_path / "other", seed=7)
@@ -182,6 +189,7 @@ def test_training_teaches_the_preference_and_counts_its_tokens(tmp_path, tokeniz
     assert result.seen_tokens == answers + 4 * sum(len(row["prompt_ids"]) for row in rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tuning", ["lora", "full"])
 def test_a_stopped_training_ends_as_if_it_had_not_been(tmp_path, tuning):
     settings = changed(tuning=tuning)
@@ -194,6 +202,7 @@ def test_a_stopped_training_ends_as_if_it_had_not_been(tmp_path, tuning):
     assert prefer(shared_model(), preference_rows(), tmp_path / "out", settings) == result
 
 
+@pytest.mark.slow
 def test_another_reference_is_another_training(tmp_path):
     done = prefer(shared_model(), preference_rows(), tmp_path / "out", changed(epochs=1))
     with pytest.raises(TrainingError, match=r"changed: reference \('start' -> '\w{16}'\)\."):

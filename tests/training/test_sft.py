@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, TrainingArguments
 
 from fulcrum.chat.message import user
 from fulcrum.errors import ModelError, TrainingError
@@ -19,6 +19,8 @@ from fulcrum.training.settings import TrainingSettings
 from fulcrum.training.sft import finetune
 from support.tiny import shared_adapter, shared_model
 from support.training import Interrupt, assert_same_weights, chat_rows, keep_trainers, weights
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")  # PEFT asks by an old name
 
 SETTINGS = TrainingSettings(learning_rate=1e-2, batch_size=8, epochs=2, lora_rank=4, lora_alpha=8, checkpoint_every=2)
 
@@ -32,6 +34,7 @@ def trained(tmp_path_factory):
     return finetune(shared_model(), chat_rows(), tmp_path_factory.mktemp("sft") / "adapter", SETTINGS)
 
 
+@pytest.mark.slow
 def test_the_loss_is_the_mean_over_all_response_tokens_of_the_step(trained):
     model = AutoModelForCausalLM.from_pretrained(shared_model())
     tokenizer = AutoTokenizer.from_pretrained(shared_model())
@@ -52,6 +55,7 @@ def test_the_loss_is_the_mean_over_all_response_tokens_of_the_step(trained):
     assert steps == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tuning", ["full", "lora"])
 def test_eight_rows_at_once_train_as_one_row_eight_times(tmp_path, tuning):
     for rows in (8, 1, 3):  # of 8 rows no three fit evenly: twos are taken
@@ -69,6 +73,7 @@ def test_training_lowers_the_loss_and_says_so(trained):
     assert on_disk == trained
 
 
+@pytest.mark.slow
 def test_the_same_training_twice_gives_the_same_bytes(trained, tmp_path):
     finetune(shared_model(), chat_rows(), tmp_path / "again", SETTINGS)
     finetune(shared_model(), chat_rows(), tmp_path / "other", changed(seed=1))
@@ -84,6 +89,7 @@ def test_the_same_training_twice_gives_the_same_bytes(trained, tmp_path):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tuning", ["lora", "full"])
 def test_what_is_saved_is_what_was_trained(tmp_path, monkeypatch, tuning):
     trainers = keep_trainers(monkeypatch, sft)
@@ -101,6 +107,7 @@ def test_what_is_saved_is_what_was_trained(tmp_path, monkeypatch, tuning):
     assert not [file for file in result.path.iterdir() if file.suffix in (".bin", ".pt", ".pth", ".md")]
 
 
+@pytest.mark.slow
 def test_a_training_stopped_between_checkpoints_ends_as_if_it_had_not_been(trained, tmp_path):
     for after in (3, 5):
         with pytest.raises(KeyboardInterrupt):
@@ -143,6 +150,7 @@ def test_a_killed_training_ends_as_if_it_had_not_been(trained, tmp_path, line):
     assert_same_weights(result.path, trained.path)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_was_cut_short_is_not_continued_from(trained, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         finetune(shared_model(), chat_rows(), tmp_path / "out", SETTINGS, on_step=Interrupt(5))
@@ -164,6 +172,7 @@ def test_a_finished_training_is_recognised(trained):
     assert finetune(shared_model(), chat_rows(), trained.path, SETTINGS, on_step=never) == trained
 
 
+@pytest.mark.slow
 def test_changed_inputs_are_refused_by_name(trained, tmp_path):
     with pytest.raises(
         TrainingError, match=r"finished .*: rows \('\w+' -> '\w+'\), settings.learning_rate \(0.01 -> 0"
@@ -177,6 +186,7 @@ def test_changed_inputs_are_refused_by_name(trained, tmp_path):
         finetune(shared_model(), chat_rows(), tmp_path / "out", changed(seed=3))
 
 
+@pytest.mark.slow
 def test_a_training_that_never_got_to_a_checkpoint_may_be_changed(tmp_path):
     with pytest.raises(TrainingError, match="longer than the model's context"):
         finetune(shared_model(), [ChatRow((user("x" * 300),), "y")], tmp_path / "out", SETTINGS)
@@ -190,6 +200,7 @@ def test_a_folder_that_holds_something_else_is_left_alone(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
+@pytest.mark.slow
 def test_a_training_goes_on_from_an_adapter(tmp_path):
     start = shared_adapter()
     result = finetune(shared_model(), chat_rows(), tmp_path / "out", changed(learning_rate=1e-9), adapter=start)
@@ -201,12 +212,14 @@ def test_a_training_goes_on_from_an_adapter(tmp_path):
     assert weights(result.path)
 
 
+@pytest.mark.slow
 def test_a_lost_loss_stops_the_training_with_advice(tmp_path):
     with pytest.raises(TrainingError, match=r"step \d of 6: the loss is .*lower learning_rate \(1e\+20\)"):
         finetune(shared_model(), chat_rows(), tmp_path / "out", changed(learning_rate=1e20, max_grad_norm=0.0))
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_what_cannot_be_trained_is_refused(tmp_path):
     with pytest.raises(TrainingError, match="there are no rows for the sft training"):
         finetune(shared_model(), [], tmp_path / "out", SETTINGS)
@@ -216,6 +229,16 @@ def test_what_cannot_be_trained_is_refused(tmp_path):
         finetune(tmp_path / "nowhere", chat_rows(), tmp_path / "out", SETTINGS)
 
 
+@pytest.mark.slow
 def test_nothing_is_written_to_the_terminal(tmp_path, capfd):
     finetune(shared_model(), chat_rows(8), tmp_path / "out", SETTINGS)
     assert capfd.readouterr() == ("", "")
+
+
+def test_several_devices_in_sight_do_not_spread_one_process(tmp_path, monkeypatch):
+    """On a machine with several GPUs, TRL refuses what `Trainer` does by default."""
+    as_it_is = TrainingArguments.__post_init__
+    monkeypatch.setattr(TrainingArguments, "__post_init__", lambda self: (as_it_is(self), setattr(self, "_n_gpu", 4)))
+    trainers = keep_trainers(monkeypatch, sft)
+    finetune(shared_model(), chat_rows(8), tmp_path / "out", SETTINGS)
+    assert trainers[0].args.n_gpu == 1

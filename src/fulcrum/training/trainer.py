@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import PrinterCallback, Trainer, TrainerCallback
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.utils import logging as transformers_logging
 
 from fulcrum.errors import TrainingError
@@ -110,6 +110,12 @@ class StepwiseTrainer(Trainer):
     """Goes before a TRL trainer among the bases: timing, checks and quiet, and nothing about the algorithm."""
 
     _logged_at: float
+
+    def __init__(self, *, args: TrainingArguments, **options: Any) -> None:
+        # One process trains on one device; without this, `Trainer` would spread the model over all GPUs in a way
+        # that TRL refuses. More devices come with `accelerate launch`.
+        args._n_gpu = min(args.n_gpu, 1)
+        super().__init__(args=args, **options)
 
     def _send_telemetry(self) -> None:
         """Send nothing: a training is nobody else's business."""
