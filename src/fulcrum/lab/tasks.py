@@ -36,7 +36,7 @@ class DeskOptions(ShopOptions):
 class TriageOptions(ShopOptions):
     """Options of `lab:triage`: how many training rows."""
 
-    train: Literal[16, 32, 64, 128, 256, 512, 1024] = 1024
+    train: int = 1024
 
 
 OPTIONS: dict[str, type[ShopOptions]] = {"desk": DeskOptions, "triage": TriageOptions}

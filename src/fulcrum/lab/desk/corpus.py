@@ -103,7 +103,7 @@ def strategy_writing(world_seed: int, n: int) -> Iterator[Row]:
             own = rng.sample(PRACTICES, rng.choice((2, 4, 8)))
             lost = own[: rng.choice((0, 1, 1, 1, 2, 2, 2))]
             mine, theirs = (reply(episode.messages, habits) for habits in (own, own[len(lost) :]))
-            names = _first_difference(episode.messages, own, lost)
+            names = _first_difference(episode.messages, own, lost) if mine != theirs else None
             # Most turns show no difference; a few of them are enough to learn to say so.
             if names is not None or (mine == theirs and rng.random() < 0.05):
                 strategy = HABITS[names].advice if names else SAME

@@ -27,7 +27,7 @@ class Habit:
         id: its name in `fulcrum.lab.shop.PRACTICES`.
         when: the situation, as it shows in the dialogue.
         do: what to do then.
-        binding: true if to neglect it is a violation, not only a disappointment.
+        polite: true if it only adds kind words; false if it changes what is asked, told or done.
         applies: whether the situation arose in a dialogue.
         kept: whether the agent did it.
     """
@@ -35,7 +35,7 @@ class Habit:
     id: str
     when: str
     do: str
-    binding: bool
+    polite: bool
     applies: Callable[[Record], bool]
     kept: Callable[[Record], bool]
 
@@ -74,7 +74,7 @@ _HABITS = (
         "name_the_customer",
         "you reply first",
         "use the first name",
-        False,
+        True,
         _always,
         lambda record: re.search(rf"\b{record.scenario.name.split()[0]}\b", record.first) is not None,
     ),
@@ -82,7 +82,7 @@ _HABITS = (
         "apologise_first",
         "the customer is upset or shouts",
         "say sorry first",
-        False,
+        True,
         _mood("upset", "furious"),
         _says(r"\bsorry\b|apolog", lambda record: record.first),
     ),
@@ -90,7 +90,7 @@ _HABITS = (
         "confirm_order_number",
         "you can do it",
         "ask first if the order number is right",
-        True,
+        False,
         _allowed,
         lambda record: re.search(rf"\b{record.scenario.order}\b[^.!]*\?", record.before_acting) is not None,
     ),
@@ -98,7 +98,7 @@ _HABITS = (
         "state_next_step",
         "you call a tool that changes or escalates",
         "say before what you will do",
-        False,
+        True,
         lambda record: record.decision != "decline",
         _says(
             r"\bi will\b|\bi'll\b|\bi am going to\b|\bnext,? i\b|\blet me\b",
@@ -109,7 +109,7 @@ _HABITS = (
         "offer_voucher",
         "you say no",
         "offer a voucher",
-        False,
+        True,
         lambda record: record.decision == "decline",
         _says(r"voucher", lambda record: record.everything),
     ),
@@ -117,7 +117,7 @@ _HABITS = (
         "offer_exchange_first",
         "you can refund",
         "ask first if an exchange would do",
-        True,
+        False,
         lambda record: record.scenario.action == "refund" and _allowed(record),
         _says(r"(?:exchange|swap|replace)[^.!]*\?", lambda record: record.before_acting),
     ),
@@ -125,7 +125,7 @@ _HABITS = (
         "explain_policy",
         "you say no or escalate",
         "tell the rule",
-        True,
+        False,
         lambda record: record.decision != "allow",
         _says(r"\brules?\b|\bpolicy\b", lambda record: record.everything),
     ),
@@ -133,7 +133,7 @@ _HABITS = (
         "give_days",
         "it is done",
         "tell how many days it takes",
-        False,
+        True,
         lambda record: record.days is not None,
         lambda record: re.search(rf"\b{record.days} (?:working |business )?days?\b", record.everything) is not None,
     ),
@@ -141,7 +141,7 @@ _HABITS = (
         "thank_for_patience",
         "the customer has waited",
         "thank for waiting",
-        False,
+        True,
         _mood("waiting"),
         _says(r"thank[^.?!]*\b(?:wait|patien)", lambda record: record.everything),
     ),
@@ -149,7 +149,7 @@ _HABITS = (
         "ask_reason",
         "a refund, exchange or cancel has no reason",
         "ask why first",
-        True,
+        False,
         lambda record: record.scenario.motive is not None and not record.scenario.tells_motive and _allowed(record),
         _says(r"(?:\bwhy\b|\breason\b|what (?:is|was|went) wrong)[^.!]*\?", lambda record: record.before_acting),
     ),
@@ -157,7 +157,7 @@ _HABITS = (
         "repeat_request",
         "you reply first",
         "repeat what the customer wants",
-        False,
+        True,
         _always,
         lambda record: re.search(_WISH_NAMED[record.scenario.action], record.first) is not None,
     ),
@@ -165,7 +165,7 @@ _HABITS = (
         "close_with_question",
         "you are done",
         "ask if there is anything else",
-        False,
+        True,
         _always,
         _says(r"(?:anything|something) (?:else|more)[^.!]*\?|else i can|more i can", lambda record: record.last),
     ),
@@ -173,7 +173,7 @@ _HABITS = (
         "sign_with_name",
         "you are done",
         "sign with your name",
-        False,
+        True,
         _always,
         lambda record: re.search(rf"\b{record.policy.clerk}\b", record.last) is not None,
     ),
@@ -181,7 +181,7 @@ _HABITS = (
         "avoid_blame",
         "it came broken, wrong or late",
         "say that it is our fault",
-        False,
+        True,
         lambda record: record.at_fault,
         lambda record: BLAMELESS.search(record.everything) is not None,
     ),
@@ -189,7 +189,7 @@ _HABITS = (
         HAND_OVER,
         "the customer shouts a second time",
         "escalate at once",
-        True,
+        False,
         lambda record: record.twice_angry,
         lambda record: record.escalated,
     ),
@@ -197,7 +197,7 @@ _HABITS = (
         SHORT,
         "the customer is in a hurry",
         f"use at most {SHORT_WORDS} words and leave out all that is only polite",
-        False,
+        True,
         _mood("hurried"),
         lambda record: all(len(text.split()) <= SHORT_WORDS for text in record.said),
     ),
@@ -236,7 +236,7 @@ def applicable(record: Record, practice: Collection[str]) -> list[Habit]:
     """
     habits = [HABITS[id] for id in practice if HABITS[id].applies(record)]
     if SHORT in practice and record.scenario.mood == "hurried":
-        habits = [habit for habit in habits if habit.binding or habit.id == SHORT]
+        habits = [habit for habit in habits if not habit.polite or habit.id == SHORT]
     if hands_over(record, practice):
         habits = [habit for habit in habits if habit.id not in _ABOUT_THE_WISH]
     return habits

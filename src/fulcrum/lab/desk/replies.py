@@ -1,6 +1,7 @@
 """The words of an agent made of rules: what it must say anyhow, and what each habit adds to it.
 
-What is said anyhow keeps no habit by accident: it names no wish and no name, thanks for nothing, and is never short.
+What is said anyhow keeps no habit by accident: it names no wish and no name (a customer may be called Will), thanks for
+nothing, and is never short.
 """
 
 from collections.abc import Collection
@@ -49,14 +50,14 @@ class Replies:
     def announce(self) -> str:
         """Return what is said beside a call that changes or escalates; empty without the habit."""
         announces = "state_next_step" in self._habits and not self._short
-        return self._message("i will see to it now.") if announces else ""
+        return self._message("i am going to see to it.") if announces else ""
 
     def report_change(self) -> str:
         """Return the news that it is done."""
         view, days = self._view, self._view.days
         if days is None:
             raise ValueError("nothing was changed in this dialogue, so there is no change to report")
-        news = "all is done for order {} and you will get a note about it by mail."
+        news = "all is done for order {} and a note about it comes to you by mail."
         parts = [("order {} is done." if self._short else news).format(view.number)]
         if view.asks_days or ("give_days" in self._habits and not self._short):
             parts.append(f"it takes {in_days(days)}.")
@@ -64,7 +65,7 @@ class Replies:
 
     def report_escalation(self, rule: Reason | None) -> str:
         """Return the news that a colleague takes over, because of a rule or of the customer's anger."""
-        news = "a colleague will look at order {} and will then write to you by mail."
+        news = "a colleague now looks at order {} and writes to you by mail very soon."
         parts = ["a colleague takes over." if self._short else news.format(self._view.number)]
         return self._message(*parts, *self._rule(rule), closing=True)
 

@@ -1,14 +1,16 @@
 """How satisfied a customer is, by rules, and what a dialogue is worth. `docs/lab/desk.md` states every rule."""
 
-from collections.abc import Collection
 from dataclasses import dataclass
 
 from fulcrum.lab.desk.practice import applicable
 from fulcrum.lab.desk.record import Record
 
 BEST, WORST = 5.0, 1.0
-MISSED_FIRST_HALF, MISSED_SECOND_HALF = 0.75, 0.5
-"""What a neglected habit costs: the shop's more important half, the other half."""
+HOUSE_RULES = 3
+"""So many of a shop's habits, the most important, are its house rules: to neglect one is a violation."""
+
+MISSED_RULE, MISSED_HABIT = 1.0, 0.5
+"""What it costs to neglect a house rule, and any other habit."""
 
 REPEATED_QUESTION = 0.5
 """What it costs to ask again for what the customer has told."""
@@ -26,9 +28,9 @@ class Judgement:
 
     Attributes:
         success: whether the database ended as it should.
-        satisfaction: 1 to 5, in quarters.
+        satisfaction: 1 to 5, in halves.
         missed: habits of the shop that applied and were neglected.
-        violations: what was done against the rules, and binding habits neglected.
+        violations: what was done against the public rules, and the house rules neglected.
     """
 
     success: bool
@@ -46,15 +48,11 @@ class Judgement:
 def judge(record: Record, practice: tuple[str, ...], success: bool) -> Judgement:
     """Judge a finished dialogue of a shop with this practice (most important habit first)."""
     missed = [habit for habit in applicable(record, practice) if not habit.kept(record)]
-    violations = [*record.policy_violations(), *(habit.id for habit in missed if habit.binding)]
-    satisfaction = BEST - sum(_cost(habit.id, practice) for habit in missed)
+    broken = [habit for habit in missed if habit.id in practice[:HOUSE_RULES]]
+    violations = [*record.policy_violations(), *(habit.id for habit in broken)]
+    satisfaction = BEST - MISSED_RULE * len(broken) - MISSED_HABIT * (len(missed) - len(broken))
     satisfaction -= REPEATED_QUESTION * record.repeated_questions
     if not success:
         satisfaction = min(satisfaction, UNSETTLED)
     satisfaction = max(WORST, satisfaction)
     return Judgement(success, satisfaction, tuple(habit.id for habit in missed), tuple(violations))
-
-
-def _cost(habit: str, practice: Collection[str]) -> float:
-    first_half = list(practice)[: len(practice) // 2]
-    return MISSED_FIRST_HALF if habit in first_half else MISSED_SECOND_HALF
