@@ -1,8 +1,6 @@
 # pyright: basic
 """Models in this process: any causal language model of Hugging Face with a chat template, on CPU or GPU."""
 
-import contextlib
-import json
 import sys
 import threading
 import time
@@ -20,10 +18,10 @@ from fulcrum.chat.adapters import Adapters
 from fulcrum.chat.completion import Completion, Failure, Usage
 from fulcrum.chat.decoding import Row, cut_batches, decode, left_padded
 from fulcrum.chat.fingerprint import model_fingerprint
-from fulcrum.chat.message import Message
 from fulcrum.chat.model import Finished, Request
 from fulcrum.chat.options import split_options
 from fulcrum.chat.parsing import split_reasoning, take_tool_calls
+from fulcrum.chat.template import template_faults, template_message
 from fulcrum.errors import ModelError
 from fulcrum.hardware import choose_device, choose_dtype, memory_bytes
 from fulcrum.hashing import seed_from
@@ -127,6 +125,10 @@ class HuggingFaceModel:
         with self._lock:
             self._adapters.unload(name)
 
+    def template_faults(self) -> list[str]:
+        """Return what is wrong with the chat template, in phrases; see `fulcrum.chat.template`."""
+        return template_faults(self._tokenizer, self._stop_tokens)
+
     def identity(self, request: Request) -> dict[str, str]:
         """Return hashes of the model and of the adapter that `request` names, and the type it is computed in.
 
@@ -221,7 +223,7 @@ class HuggingFaceModel:
         """Return the prompt as text; raise jinja's `TemplateError` if the template does not take it."""
         switch = {"enable_thinking": request.sampling.thinking} if self._thinking_switch else {}
         return self._tokenizer.apply_chat_template(
-            [_template_message(message) for message in request.messages],
+            [template_message(message) for message in request.messages],
             tools=[tool.to_json() for tool in request.tools] or None,
             tokenize=False,
             add_generation_prompt=True,
@@ -346,15 +348,6 @@ class _Scored:
     adapter: str | None
     prompt: list[int]
     answer: list[int]
-
-
-def _template_message(message: Message) -> dict[str, Any]:
-    """Return a message as chat templates want it: arguments of tool calls as an object, not as text."""
-    data = message.to_json()
-    for call in data.get("tool_calls", ()):
-        with contextlib.suppress(json.JSONDecodeError):
-            call["function"]["arguments"] = json.loads(call["function"]["arguments"])
-    return data
 
 
 def _device(name: str, device: str) -> torch.device:

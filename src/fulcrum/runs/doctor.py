@@ -4,10 +4,10 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 from fulcrum.calls.ledger import is_local
-from fulcrum.chat import ChatModel, Completion, Request, Sampling, complete, resolve
+from fulcrum.chat import ChatModel, Completion, Failure, Request, Sampling, complete, resolve
 from fulcrum.errors import FulcrumError, ModelError
 from fulcrum.recipe import Recipe
 from fulcrum.runs.plan import free_memory, some_questions, weight_bytes
@@ -33,6 +33,34 @@ class Finding:
     level: Level
     what: str
     remedy: str = ""
+
+
+@runtime_checkable
+class Endpoint(Protocol):
+    """A model that can be asked whether it is there."""
+
+    @property
+    def name(self) -> str:
+        """The name in the recipe."""
+        ...
+
+    def ping(self) -> Failure | None:
+        """Return why it cannot be used, or None."""
+        ...
+
+
+@runtime_checkable
+class Templated(Protocol):
+    """A model whose chat template can be looked at."""
+
+    @property
+    def name(self) -> str:
+        """The name in the recipe."""
+        ...
+
+    def template_faults(self) -> list[str]:
+        """Return what is wrong with the template."""
+        ...
 
 
 def examine(recipe: Recipe) -> Iterator[Finding]:
@@ -103,17 +131,19 @@ def _model(recipe: Recipe, name: str, roles: list[str]) -> Iterator[Finding]:
 
 
 def _reachable(model: ChatModel) -> Iterator[Finding]:
-    """Ask an endpoint which models it has."""
-    if is_local(model.name):
-        return
-    from fulcrum.chat.endpoint import EndpointModel
-
-    if not isinstance(model, EndpointModel):
-        return
-    if failure := model.ping():
-        yield Finding("bad", f"{model.name}: {failure.kind}: {failure.detail}", "start the server, or correct the name")
-    else:
-        yield Finding("good", f"{model.name}: reachable, and it lists the model")
+    """Ask an endpoint which models it has, or a local model for the faults of its template."""
+    if isinstance(model, Endpoint):
+        if failure := model.ping():
+            said = f"{model.name}: {failure.kind}: {failure.detail}"
+            yield Finding("bad", said, "start the server, or correct the name")
+        else:
+            yield Finding("good", f"{model.name}: reachable, and it lists the model")
+    if isinstance(model, Templated):
+        faults = model.template_faults()
+        for fault in faults:
+            yield Finding("bad", f"{model.name}: {fault}", "give the tokenizer the template of an instruction model")
+        if not faults:
+            yield Finding("good", f"{model.name}: the chat template has a generation prompt and a stop token")
 
 
 def _answers(recipe: Recipe, model: ChatModel) -> Iterator[Finding]:

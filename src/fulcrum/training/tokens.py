@@ -7,8 +7,8 @@ from typing import Any
 
 from trl.chat_template_utils import has_generation_markers
 
-from fulcrum.chat.huggingface import _template_message as template_message
 from fulcrum.chat.message import Message, assistant
+from fulcrum.chat.template import template_message
 from fulcrum.errors import TrainingError
 
 Tokenizer = Any
