@@ -30,8 +30,8 @@ demo: $(INSTALLED)  ## run what there is on the lab: no key, no GPU, no download
 test: $(INSTALLED)  ## the whole test suite
 	$(PYTEST)
 
-quick: $(INSTALLED)  ## the fast part of the test suite
-	$(PYTEST) -m 'not slow'
+quick: $(INSTALLED)  ## the fast tests, without those that load a model
+	$(PYTEST) -m 'not slow' --ignore tests/models --ignore tests/training
 
 lint: $(INSTALLED)  ## ruff and pyright
 	$(BIN)/ruff check

@@ -177,6 +177,7 @@ complete(model, [Request((user(f"{index:03}"),)) for index in range(100)])
 """
 
 
+@pytest.mark.slow
 def test_killed_runs_ask_again_only_what_was_in_flight(tmp_path: Path) -> None:
     tests = Path(__file__).parents[1]
     script = tmp_path / "run.py"

@@ -170,6 +170,7 @@ def test_an_endpoint_that_is_down_is_never_scored_wrong(capsys: pytest.CaptureFi
     assert not Path("down/evaluation.json").exists()
 
 
+@pytest.mark.slow
 def test_a_killed_evaluation_continues_and_repeats_no_call() -> None:
     run("train", "recipe.toml", "--output", "whole")
     run("evaluate", "whole")

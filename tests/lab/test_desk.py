@@ -559,6 +559,7 @@ EPISODE_TEXTS = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(EPISODE_TEXTS)
 def test_any_text_is_taken_and_every_dialogue_ends(texts: list[str]) -> None:

@@ -1,0 +1,51 @@
+"""Every command in the README, the docs and the recipes is one that the command line understands."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from fulcrum.cli.main import app
+from fulcrum.recipe import read_recipe
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
+RECIPES = sorted((ROOT / "recipes").glob("*.toml"))
+
+
+def commands(text: str) -> list[str]:
+    blocks = re.findall(r"```(?:sh|console|bash)\n(.*?)```", text, flags=re.DOTALL)
+    lines = [line.removeprefix("$ ") for block in blocks for line in block.splitlines()]
+    return [line for line in lines if line.startswith("fulcrum ")]
+
+
+COMMANDS = [(page.name, command) for page in PAGES for command in commands(page.read_text(encoding="utf-8"))]
+
+
+@pytest.mark.parametrize(("page", "command"), COMMANDS)
+def test_a_command_in_a_page_is_understood(page: str, command: str) -> None:
+    app.parse_args(shlex.split(command, comments=True)[1:], exit_on_error=False, print_error=False)
+
+
+def test_pages_hold_commands() -> None:
+    assert len(COMMANDS) >= 12
+
+
+@pytest.mark.parametrize("target", ["demo", "test", "quick", "lint", "docs", "bench", "format", "slim"])
+def test_the_makefile_has_what_the_pages_name(target: str) -> None:
+    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)
+def test_a_recipe_is_read_and_says_what_to_expect(path: Path) -> None:
+    recipe = read_recipe(path)
+    assert read_recipe(path, quick=True).method.name == recipe.method.name
+    comment = path.read_text(encoding="utf-8").split("method =")[0]
+    assert comment.startswith("#") and "minutes" in comment
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), f"{page.name} links to {target}"
