@@ -7,6 +7,7 @@ PYTEST := $(BIN)/pytest -n 2 --dist worksteal
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM := false
 export HF_HUB_OFFLINE := 1
+export NO_MKDOCS_2_WARNING := 1
 
 .PHONY: help install demo test quick lint format docs bench slim clean
 
