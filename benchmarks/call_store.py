@@ -7,7 +7,6 @@ Writes benchmarks/results/call-store.json.
 """
 
 import argparse
-import json
 import multiprocessing
 import random
 import statistics
@@ -15,11 +14,11 @@ import tempfile
 import time
 from pathlib import Path
 
+from _result import record
+
 from fulcrum.calls import CallStore, call_key
 from fulcrum.chat import Completion, Request, Sampling, Usage, system, user
-from fulcrum.runs.environment import environment
 
-RESULT = Path(__file__).parent / "results" / "call-store.json"
 BATCH = 1000
 LOOK_UPS = 5000
 
@@ -80,18 +79,15 @@ def main() -> None:
                 times.append(time.perf_counter() - before)
         size = sum(file.stat().st_size for file in Path(folder).iterdir())
     quantiles = statistics.quantiles(times, n=100)
-    result = {
-        "command": f"python benchmarks/call_store.py --calls {count}",
-        "environment": environment(),
-        "calls_written_by_two_processes": count,
-        "calls_found": stored,
-        "seconds_to_write": round(seconds, 1),
-        "bytes_per_call": round(size / count, 1),
-        "look_up_ms": {"p50": round(quantiles[49] * 1e3, 4), "p99": round(quantiles[98] * 1e3, 4)},
-    }
-    RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    print(json.dumps(result, indent=2))
+    record(
+        "call-store",
+        f"python benchmarks/call_store.py --calls {count}",
+        calls_written_by_two_processes=count,
+        calls_found=stored,
+        seconds_to_write=round(seconds, 1),
+        bytes_per_call=round(size / count, 1),
+        look_up_ms={"p50": round(quantiles[49] * 1e3, 4), "p99": round(quantiles[98] * 1e3, 4)},
+    )
 
 
 if __name__ == "__main__":

@@ -6,17 +6,14 @@ Sums of six numbers worked step by step, drawn at temperature 1 in batches of 64
 benchmarks/results/generation-speed.json.
 """
 
-import json
 import time
-from pathlib import Path
 
 import torch
+from _result import record
 
 from fulcrum.chat import Request, Sampling, complete, resolve
-from fulcrum.runs.environment import environment
 from fulcrum.task.load import load_task
 
-RESULT = Path(__file__).parent / "results" / "generation-speed.json"
 ROWS = 256
 
 
@@ -33,18 +30,15 @@ def main() -> None:
     answers = complete(model, requests)
     seconds = time.perf_counter() - started
     written = sum(answer.usage.completion_tokens for answer in answers)
-    result = {
-        "command": "OMP_NUM_THREADS=2 python benchmarks/generation_speed.py",
-        "environment": environment(),
-        "threads": torch.get_num_threads(),
-        "answers": len(answers),
-        "tokens_per_answer": round(written / len(answers), 1),
-        "tokens_per_second": round(written / seconds),
-        "load_seconds": round(load_seconds, 2),
-    }
-    RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    print(json.dumps(result, indent=2))
+    record(
+        "generation-speed",
+        "OMP_NUM_THREADS=2 python benchmarks/generation_speed.py",
+        threads=torch.get_num_threads(),
+        answers=len(answers),
+        tokens_per_answer=round(written / len(answers), 1),
+        tokens_per_second=round(written / seconds),
+        load_seconds=round(load_seconds, 2),
+    )
 
 
 if __name__ == "__main__":

@@ -5,16 +5,13 @@
 Writes benchmarks/results/start-up.json: wall seconds of whole processes, and of `import fulcrum` alone.
 """
 
-import json
 import statistics
 import subprocess
 import sys
 import time
-from pathlib import Path
 
-from fulcrum.runs.environment import environment
+from _result import record
 
-RESULT = Path(__file__).parent / "results" / "start-up.json"
 RUNS = 11
 HELP = "from fulcrum.cli.main import main; main(['--help'])"
 
@@ -42,18 +39,15 @@ def import_seconds() -> float:
 
 
 def main() -> None:
-    result = {
-        "command": "python benchmarks/start_up.py",
-        "environment": environment(),
-        "seconds": {
+    record(
+        "start-up",
+        "python benchmarks/start_up.py",
+        seconds={
             "bare python": seconds("-c", "pass"),
             "import fulcrum": import_seconds(),
             "fulcrum --help": seconds("-c", HELP),
         },
-    }
-    RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    print(json.dumps(result, indent=2))
+    )
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@
 A Llama of six layers of 256 (5 million parameters) with random weights. Writes benchmarks/results/training-speed.json.
 """
 
-import json
 import random
 import sys
 import tempfile
@@ -13,10 +12,10 @@ import time
 from pathlib import Path
 
 import torch
+from _result import record
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from fulcrum.chat import user
-from fulcrum.runs.environment import environment
 from fulcrum.training.rows import ChatRow
 from fulcrum.training.settings import TrainingSettings
 from fulcrum.training.sft import finetune
@@ -24,7 +23,6 @@ from fulcrum.training.sft import finetune
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 from support.tiny import tiny_tokenizer
 
-RESULT = Path(__file__).parent / "results" / "training-speed.json"
 STEPS = 12
 BATCH = 16
 WORDS = 60
@@ -90,17 +88,14 @@ def main() -> None:
         build(model)
         speed, length = ours(model, Path(folder) / "tuned")
         bare = bare_loop(model, length)
-    result = {
-        "command": "OMP_NUM_THREADS=2 python benchmarks/training_speed.py",
-        "environment": environment(),
-        "threads": torch.get_num_threads(),
-        "tokens_in_a_row": length,
-        "tokens_per_second": {"bare PyTorch loop": round(bare), "fulcrum.training.sft": round(speed)},
-        "overhead": round(bare / speed - 1, 3),
-    }
-    RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    print(json.dumps(result, indent=2))
+    record(
+        "training-speed",
+        "OMP_NUM_THREADS=2 python benchmarks/training_speed.py",
+        threads=torch.get_num_threads(),
+        tokens_in_a_row=length,
+        tokens_per_second={"bare PyTorch loop": round(bare), "fulcrum.training.sft": round(speed)},
+        overhead=round(bare / speed - 1, 3),
+    )
 
 
 if __name__ == "__main__":

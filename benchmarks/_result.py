@@ -1,0 +1,15 @@
+"""Where a benchmark's figures go: benchmarks/results/NAME.json, with the command and the machine."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from fulcrum.atomic import write_text
+from fulcrum.runs.environment import environment
+
+
+def record(name: str, command: str, **figures: Any) -> None:
+    """Write and print one benchmark's figures."""
+    text = json.dumps({"command": command, "environment": environment(), **figures}, indent=2) + "\n"
+    write_text(Path(__file__).parent / "results" / f"{name}.json", text)
+    print(text)
