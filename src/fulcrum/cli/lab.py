@@ -123,14 +123,14 @@ def pretrain(
         compiled: Use torch.compile; needs a C++ compiler.
         install: Put the result where lab:NAME is looked for.
     """
+    short = checkpoint.removeprefix("lab:")
+    recipe(short)  # a wrong name is refused before anything heavy is loaded
     import logging
 
     from fulcrum.chat.huggingface import HuggingFaceModel
     from fulcrum.lab.cards import render_card, write_card
     from fulcrum.lab.pretraining import pretrain as train
 
-    short = checkpoint.removeprefix("lab:")
-    recipe(short)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     output = output or Path("runs") / f"pretrain-{short}"
     made = train(short, output, steps, minutes, start, device, compiled)
