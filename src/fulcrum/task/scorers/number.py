@@ -19,8 +19,8 @@ _NUMBER = re.compile(
     (?P<sign>(?<![\w)\]}}])[-+\u2212])? (?:\\?[$€£])? (?P<inner_sign>(?<=[$€£])-)?
     (?:
         \\[dt]?frac\{{ (?P<top>-?[0-9]+) \}} \{{ (?P<bottom>[0-9]+) \}}
-      | (?P<whole>[0-9]+)[ ](?P<over>[0-9]+)/(?P<under>[0-9]+) (?![0-9/.])
-      | (?<!/)(?P<numerator>{_DIGITS})/(?P<denominator>{_DIGITS}) (?![0-9/.])
+      | (?P<whole>[0-9]+)[ ](?P<over>[0-9]+)/(?P<under>[0-9]+) (?![0-9/]|\.[0-9])
+      | (?<!/)(?P<numerator>{_DIGITS})/(?P<denominator>{_DIGITS}) (?![0-9/]|\.[0-9])
       | (?P<decimal>(?:{_DIGITS}(?:\.[0-9]+)?|(?<![0-9])\.[0-9]+)(?:[eE][-+]?[0-9]{{1,3}}(?![0-9]))?)
     )
     (?P<percent>\s?\\?%)?
@@ -29,7 +29,11 @@ _NUMBER = re.compile(
 )
 _MARK = re.compile(r"####[ \t]*(?P<rest>[^\n]*)")
 _LIST_ITEM = re.compile(r"[0-9]+[.)]\s")
-_UNIT = re.compile(r"\\(?:text|mathrm|textbf|mbox)\s*\{[^{}]*\}(?:\^(?:[0-9]|\{[0-9]\}))?|\\[,;!: ]|~")
+_UNIT = re.compile(
+    r"\\(?:text|mathrm|textbf|mbox)\s*\{[^{}]*\}(?:\^(?:[0-9]|\{[0-9]\}))?|\^(?:\\circ|\{\\circ\})|\\[,;!: ]|~"
+)
+_LATEX_COMMA = re.compile(r"(?<=[0-9])(?:\{,\}|,\\!|\\[,!])(?=[0-9]{3}(?![0-9]))")
+_MINUS_APART = re.compile(r"^\s*([-\u2212])\s+")
 _LONGEST = 400
 """Digits of the longest number that is read: more are noise, and would cost time."""
 
@@ -90,7 +94,10 @@ def final_number(text: str) -> Number | None:
     boxed = last_boxed(text)
     if boxed is not None:
         # A box may hold "x = 5"; "3, 4" or "10^6" in it are answers, but not one number.
-        content = _UNIT.sub(" ", boxed.rpartition("=")[2])
+        whole = _MINUS_APART.sub(r"\1", _LATEX_COMMA.sub(",", boxed.rpartition("=")[2]))
+        content = _UNIT.sub(" ", whole)
+        if not content.strip():  # all of it is set as text, as in \boxed{\text{12}}
+            content = whole
         numbers = _numbers(content)
         return numbers[0] if len(numbers) == 1 and "^" not in content else None
     marked = [
