@@ -14,7 +14,8 @@ from fulcrum.task.scorers.boxed import last_boxed
 from fulcrum.task.scorers.scorer import ConfiguredScorer, target_text
 
 _MARKER = re.compile(
-    r"\b(?:answer|label|category|class|choice|option|intent)\b\W{0,4}(?:is\b|:|=)\W{0,4}(?P<rest>[^\n]*)"
+    r"\b(?:answer|label|category|class|choice|option|intent)\b\W{0,4}(?:is\b|:|=)"
+    r"(?:(?![-+]\d)\W){0,4}(?P<rest>[^\n]*)"  # the sign of a label such as -1 is part of it
 )
 _JOINT = re.compile(r"(?<=\w)(?:[ \t]+|_+|-)(?=\w)")
 _DECORATION = "_ \t.,;:!?\"'`*()[]{}<>"
