@@ -88,3 +88,8 @@ def test_a_table_still_knows_where_its_keys_stand(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"r\.toml:3: rounds: 0 given"):
         read_settings(Inner, read_document(path).table("inner"))
     assert Document().table("inner").data == {}
+
+
+def test_a_flag_below_an_unknown_table_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"^--inner\.deep\.er: inner\.deep: no such key"):
+        read(tmp_path, 'task = "x"\n[inner]\nrounds = 2\n', {"inner.deep.er": "1"})

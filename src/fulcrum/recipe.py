@@ -157,7 +157,7 @@ def _method(document: Document) -> Method:
     name = document.data.get("method")
     if name is None:
         raise SettingsError(f"{document.name}: method: is missing; known methods: {', '.join(METHODS)}")
-    if name not in METHODS:
+    if not isinstance(name, str) or name not in METHODS:
         near = nearest(str(name), list(METHODS)) or f"; known methods: {', '.join(METHODS)}"
         raise SettingsError(f"{document.origin(('method',))}: method: there is no method {name!r}{near}")
     return load_method(name)

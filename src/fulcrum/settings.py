@@ -43,7 +43,10 @@ class Document:
     origins: dict[Key, str] = field(default_factory=dict[Key, str])
 
     def origin(self, key: Key) -> str:
-        """Return where `key`, or the nearest table around it, was given."""
+        """Return where `key`, a key below it, or the nearest table around it, was given."""
+        for path, origin in self.origins.items():
+            if key and key not in self.origins and path[: len(key)] == key:
+                return origin
         for length in range(len(key), 0, -1):
             if key[:length] in self.origins:
                 return self.origins[key[:length]]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fulcrum.cli.main import main
+from fulcrum.cli.main import app, main
 from support.sums import write_sums
 
 HEAVY = ("torch", "transformers", "peft", "trl", "accelerate", "pyarrow", "openai", "datasets", "pandas")
@@ -70,6 +70,13 @@ def test_every_key_is_a_flag_and_quick_is_below_flags(capsys: pytest.CaptureFixt
     capsys.readouterr()
 
 
+def test_flags_reach_tables_of_any_depth() -> None:
+    flags = ["--settings.training.epochs", "3", "--settings.training.optimizer.rate=1e-3", "--settings.rounds", "-2"]
+    _, bound, _ = app.parse_args(["train", *flags], exit_on_error=False, print_error=False)
+    expected = {"training.epochs": "3", "training.optimizer.rate": "1e-3", "rounds": "-2"}
+    assert bound.arguments["flags"].settings == expected
+
+
 def test_plan_counts_what_evaluation_then_makes(capsys: pytest.CaptureFixture[str]) -> None:
     _, out, _ = outcome(capsys, "plan", "recipe.toml", "--json")
     planned = json.loads(out)
@@ -112,6 +119,10 @@ BAD_INPUT = {
     "missing recipe": (("train", "recip.toml"), "recip.toml: no such file; did you mean 'recipe.toml'?"),
     "malformed TOML": (("train", "broken.toml"), "broken.toml:2: not TOML"),
     "misspelt key": (("train", "recipe.toml", "--settings.vote", "3"), "did you mean 'votes'?"),
+    "unknown table": (("train", "recipe.toml", "--settings.deep.er", "3"), "--settings.deep.er: deep: no such key"),
+    "table without key": (("train", "recipe.toml", "--settings", "3"), "name a key of it after a dot"),
+    "method no text": (("train", "recipe.toml", "--method", "[1]"), "there is no method [1]"),
+    "no question": (("evaluate", "run", "--limit", "0"), "--limit"),
     "misspelt flag": (("train", "recipe.toml", "--taks", "x"), "Did you mean --task?"),
     "misspelt command": (("trian", "recipe.toml"), 'Did you mean "train"?'),
     "unknown method": (("train", "recipe.toml", "--method", "baselin"), "did you mean 'baseline'?"),

@@ -1,12 +1,12 @@
 """What the commands share: recipe flags, and where output goes."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
-from cyclopts import Parameter
+from cyclopts import Parameter, Token
 from rich.console import Console
 
 from fulcrum.recipe import Recipe, read_recipe
@@ -16,6 +16,22 @@ console = Console()
 
 log = Console(stderr=True)
 """Progress and remarks: standard error."""
+
+
+def _dotted(_: type, tokens: Any) -> dict[str, str]:
+    """Return the texts of a table's flags by dotted key; cyclopts itself reads only one level below a table."""
+    if not isinstance(tokens, Mapping):
+        raise ValueError("this is a table; name a key of it after a dot")
+    return {".".join(token.keys): token.value for token in _leaves(cast(Mapping[str, Any], tokens))}
+
+
+def _leaves(tokens: Mapping[str, Any]) -> Iterator[Token]:
+    for below in tokens.values():
+        yield from _leaves(cast(Mapping[str, Any], below)) if isinstance(below, Mapping) else below
+
+
+Table = Annotated[dict[str, str] | None, Parameter(negative=(), accepts_keys=True, converter=_dotted)]
+"""Flags below one table: `--settings.rounds 3 --settings.training.epochs 2`."""
 
 
 @Parameter(name="*")
@@ -36,9 +52,9 @@ class RecipeFlags:
     method: str | None = None
     task: str | None = None
     seed: str | None = None
-    models: Annotated[dict[str, str] | None, Parameter(negative=())] = None
-    settings: Annotated[dict[str, str] | None, Parameter(negative=())] = None
-    budget: Annotated[dict[str, str] | None, Parameter(negative=())] = None
+    models: Table = None
+    settings: Table = None
+    budget: Table = None
     quick: Annotated[bool, Parameter(negative=())] = False
 
     def read(self, path: Path | None) -> Recipe:

@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
+from cyclopts.validators import Number
 
-from fulcrum.cli.common import console, log, print_json
+from fulcrum.cli.common import Table, console, log, print_json
 from fulcrum.cli.progress import show_calls
 from fulcrum.evaluation.diagnosis import diagnose
 from fulcrum.evaluation.render import conclusions, evaluation_table
@@ -21,8 +22,8 @@ def evaluate(
     /,
     *,
     split: Split = "test",
-    limit: int | None = None,
-    budget: Annotated[dict[str, str] | None, Parameter(negative=())] = None,
+    limit: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
+    budget: Table = None,
     json: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
     """Measure a run on held-out examples against its baseline and every control.
