@@ -62,6 +62,9 @@ def example(target):
         ("SELECT id FROM orders WHERE 0", "SELECT city, id FROM orders WHERE 1 = 2", "right"),
         # rows that differ in the last digit of their first number still meet their partner
         ("VALUES (0.3, 1), (0.30000000000000004, 2)", "VALUES (0.30000000000000004, 1), (0.3, 2)", "right"),
+        # rows that hold the same values in other columns
+        ("VALUES (NULL, 1), (1, NULL), ('a', 1)", "VALUES ('a', 1), (1, NULL), (NULL, 1)", "right"),
+        ("VALUES (NULL, 1), (NULL, 1)", "VALUES (NULL, 1), (1, NULL)", "wrong"),
         ("SELECT 1", "SELEC 1", "unparsable"),
         ("SELECT 1", "SELECT nothing FROM orders", "wrong"),
         ("SELECT 1", "I do not know", "unparsable"),
@@ -118,6 +121,10 @@ def test_an_attack_ends_as_a_wrong_answer_soon(scorer, database, tmp_path, monke
         ("Sure!\n```sql\nSELECT 1;\n```\nThat is it.", "SELECT 1"),
         ("```sql\nSELECT 1\n```\nbetter:\n```\nSELECT 2\n```", "SELECT 2"),
         ("```sqlite\nSELECT 1", "SELECT 1"),
+        ("```SQLite\nSELECT 1\n```\nThat is it.", "SELECT 1"),
+        ("```sql\n-- one\nSELECT 1\n```\nIt returns:\n```\n1\n```\n", "-- one\nSELECT 1"),
+        ("```sql\nSELECT 1\n```\nIt returns:\n```text\n1\n```\n", "SELECT 1"),
+        ("```sql\nSELEC 1\n```", "SELEC 1"),
         (
             "Select-free prose\n\nWITH t AS (SELECT 1) SELECT * FROM t\n\nIt counts.",
             "WITH t AS (SELECT 1) SELECT * FROM t",
@@ -172,6 +179,7 @@ def test_gold_scores_one_and_votes_for_itself_in_any_order(scorer, rows):
 
 def test_votes_count_rows_not_words(scorer):
     key = scorer.answer_key
+    assert key("VALUES (NULL, 1), (1, NULL)") == key("VALUES (1, NULL), (NULL, 1)")
     assert key("SELECT count(*) FROM orders") == key("SELECT 4.0") != key("SELECT 5")
     assert key("SELECT x FROM nowhere") is None
     assert key("no idea") is None

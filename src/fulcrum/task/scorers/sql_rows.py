@@ -17,7 +17,7 @@ from fulcrum.task.sandbox import QueryError, Rows, Sandbox, Value
 from fulcrum.task.score import Score, right, unparsable, wrong
 from fulcrum.task.scorers.scorer import ConfiguredScorer, target_error
 
-_FENCE = re.compile(r"```[ \t]*(?:sql|SQL|sqlite)?[ \t]*\r?\n(?P<body>.*?)(?:```|\Z)", re.DOTALL)
+_FENCE = re.compile(r"```[ \t]*[\w+-]*[ \t]*\r?\n(?P<body>.*?)(?:```|\Z)", re.DOTALL)
 _STATEMENT = re.compile(
     r"""
     ^ (?:[^\n:]{0,80}:)? [ \t>*`]*
@@ -41,9 +41,9 @@ _TOKEN = re.compile(
 class SqlRowsScorer(ConfiguredScorer):
     """Runs the query of the answer and that of the target, read-only, and compares their rows.
 
-    The query is the last fenced block, or what follows the first SQL keyword that begins a line, up to its `;` or a
-    blank line. Rows are compared as a multiset, in order only if the target query has an ORDER BY of its own;
-    columns are compared by place, whatever their names.
+    The query is the last fenced block that holds one (the last of all, if none does), or what follows the first SQL
+    keyword that begins a line, up to its `;` or a blank line. Rows are compared as a multiset, in order only if the
+    target query has an ORDER BY of its own; columns are compared by place, whatever their names.
 
     Attributes:
         database: SQLite file; in a task file relative to that file.
@@ -151,9 +151,10 @@ def extract_sql(text: str) -> str | None:
     What follows the first complete statement is left out if it is prose, and kept if it is SQL, so that the second
     statement is seen and refused.
     """
-    fences = [fence["body"].strip() for fence in _FENCE.finditer(text)]
-    if fences and fences[-1]:
-        return _trimmed(fences[-1]) or None
+    fences = [body for fence in _FENCE.finditer(text) if (body := fence["body"].strip())]
+    if fences:
+        # A block behind the query may show its rows.
+        return _trimmed(next(filter(_STATEMENT.search, reversed(fences)), fences[-1])) or None
     start = _STATEMENT.search(text)
     if start is None:
         return None
@@ -185,10 +186,13 @@ def has_outer_order(query: str) -> bool:
 def _sort_key(row: tuple[Value, ...]) -> tuple[list[tuple[str, str]], list[float], list[float]]:
     """Return a key under which rows that are the same but for rounding stand in the same order.
 
-    Texts go first, then numbers without the digits that rounding can change, then all their digits.
+    First comes all but the numbers, of which only the places count, then numbers without the digits that rounding
+    can change, then all their digits.
     """
     numbers = [float(value) for value in row if isinstance(value, int | float)]
-    others = [(type(value).__name__, repr(value)) for value in row if not isinstance(value, int | float)]
+    others = [
+        ("number", "") if isinstance(value, int | float) else (type(value).__name__, repr(value)) for value in row
+    ]
     return others, [float(f"{number:.9g}") for number in numbers], numbers
 
 
