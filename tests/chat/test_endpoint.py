@@ -62,6 +62,9 @@ def test_resolve_reads_the_options_between_address_and_model(server: FaultServer
     [
         ("http://host/v1", "no model after #"),
         ("http:///v1#qwen", "no host"),
+        ("http://host:80a/v1#qwen", "an address that cannot work: Port could not be cast"),
+        ("http://host:99999/v1#qwen", "an address that cannot work: Port out of range"),
+        ("http://[::1/v1#qwen", "an address that cannot work: Invalid IPv6 URL"),
         ("http://host/v1?timout=3#qwen", "did you mean 'timeout'"),
         ("http://host/v1?timeout=soon#qwen", 'timeout: "soon" given'),
         ("http://host/v1?retries=-1#qwen", "retries"),
@@ -179,6 +182,7 @@ def test_reasoning_logprobs_and_tool_calls_are_kept_apart_from_the_text() -> Non
         (chat_completion(None, refusal="I cannot help with that."), "refused", ""),
         (chat_completion("half a", "content_filter"), "refused", "half a"),
         (chat_completion("half a sen", "length"), "truncated", "half a sen"),
+        (chat_completion("half a sen", "model_length"), "truncated", "half a sen"),
         (chat_completion("", "length", reasoning_content="hmm"), "truncated", ""),
         (chat_completion(""), "empty", ""),
         (chat_completion("  \n"), "empty", "  \n"),
@@ -207,6 +211,8 @@ def test_a_reply_that_is_not_the_protocol_is_trouble_and_never_an_answer(text: s
     [
         (Reply(b"<html>wrong port</html>"), "server", 3),
         (Reply({"error": {"message": "upstream is down"}}), "server", 3),
+        (Reply(chat_completion("half a sen", "abort")), "server", 3),
+        (Reply(chat_completion("half a sen", "error")), "server", 3),
         (error(500, "out of memory"), "server", 3),
         (error(503, "loading the model"), "server", 3),
         (error(429, "slow down"), "rate_limit", 3),

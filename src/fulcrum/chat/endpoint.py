@@ -56,8 +56,12 @@ def open_model(name: str) -> "EndpointModel":
     Raises:
         ModelError: the name is not of this form, or an option cannot work.
     """
-    parts = urlsplit(name)
     form = "http(s)://HOST[:PORT]/v1[?OPTIONS]#MODEL"
+    try:
+        parts = urlsplit(name)
+        _ = parts.port  # read only here, so that one that is no port is refused
+    except ValueError as error:
+        raise ModelError(f"{name!r} has an address that cannot work: {error}; the form is {form}") from error
     if not parts.hostname or not parts.fragment:
         missing = "host" if not parts.hostname else "model after #"
         raise ModelError(f"{name!r} names no {missing}; the form is {form}")

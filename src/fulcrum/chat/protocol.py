@@ -17,10 +17,13 @@ from fulcrum.hashing import seed_from
 
 _FINISH_REASONS: dict[str | None, FinishReason] = {
     "length": "length",
+    "max_tokens": "length",
+    "model_length": "length",
     "tool_calls": "tool_calls",
     "function_call": "tool_calls",
     "content_filter": "content_filter",
 }
+_BROKEN_OFF = frozenset({"abort", "error"})
 _BAD_REQUEST = frozenset({400, 403, 422})
 _OVERLOAD = frozenset({429, 503, 529})
 _PASSING = frozenset({408, 409, 425, 429})
@@ -164,7 +167,7 @@ class _Models(BaseModel):
 
 
 def read_reply(text: str, model: str, seconds: float) -> Completion | Trouble:
-    """Return what a reply with status 200 amounts to: trouble if it is not the protocol.
+    """Return what a reply with status 200 amounts to: trouble if it is not the protocol, or half an answer.
 
     Args:
         text: body of the reply.
@@ -176,6 +179,8 @@ def read_reply(text: str, model: str, seconds: float) -> Completion | Trouble:
     except ValidationError as error:
         return _foreign("a chat completion", text, error)
     choice = reply.choices[0]
+    if choice.finish_reason in _BROKEN_OFF:
+        return Trouble("server", f"the server broke the answer off (finish_reason {choice.finish_reason!r})")
     message = choice.message
     completion = Completion(
         text=message.content or "",
