@@ -181,6 +181,21 @@ def test_an_endpoint_that_is_down_is_never_scored_wrong(capsys: pytest.CaptureFi
     assert not Path("down/evaluation.json").exists()
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
+def test_any_terminal_can_show_any_answer(encoding: str) -> None:
+    answer = "Zwölf \U0001f600 \ud83d"
+    Path("bots.py").write_text(f"def sloppy(request):\n    return {answer!a}\n")
+    fulcrum = [sys.executable, "-c", "from fulcrum.cli.main import main; main()"]
+    flags = ["--settings.votes", "0", "--settings.shots", "0", "--output", "run"]
+    subprocess.run([*fulcrum, "train", "recipe.toml", *flags], check=True, capture_output=True)
+    for command in (["evaluate", "run", "--limit", "2"], ["calls", "export", "run", "--keys"]):
+        environment = {**os.environ, "PYTHONIOENCODING": encoding}
+        assert subprocess.run([*fulcrum, *command], env=environment, capture_output=True).returncode == 0
+    shown = subprocess.run([*fulcrum, "calls", "export", "run"], env=environment, capture_output=True, check=True)
+    texts = {json.loads(line)["completion"]["text"] for line in shown.stdout.decode(encoding).splitlines()}
+    assert texts == {answer}
+
+
 @pytest.mark.slow
 def test_a_killed_evaluation_continues_and_repeats_no_call() -> None:
     run("train", "recipe.toml", "--output", "whole")

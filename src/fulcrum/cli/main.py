@@ -1,5 +1,8 @@
 """`fulcrum`: the command line. Each command is a module, loaded when it is called."""
 
+import codecs
+import io
+import json
 import sys
 from collections.abc import Sequence
 
@@ -35,8 +38,22 @@ for _name, _help in _COMMANDS.items():
     app.command(f"fulcrum.cli.{_name}:{_name}", name=_name, help=_help)
 
 
+def _escape(error: UnicodeError) -> tuple[str, int]:
+    """Write what a terminal has no letter for as JSON does, so that `--json` stays JSON."""
+    assert isinstance(error, UnicodeEncodeError)
+    return json.dumps(error.object[error.start : error.end])[1:-1], error.end
+
+
+def _never_fail_to_print() -> None:
+    codecs.register_error("fulcrum-escape", _escape)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="fulcrum-escape")
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command. Exit codes: 0 done, 1 done but something was found wanting, 2 cannot work, 130 stopped."""
+    _never_fail_to_print()
     try:
         app(arguments, exit_on_error=False, print_error=False)
     except (CycloptsError, FulcrumError) as error:
