@@ -85,6 +85,17 @@ def test_few_shot_shows_train_examples_as_earlier_turns_after_the_system_message
     assert solver.name == "few-shot@2"
 
 
+def test_few_shot_never_shows_a_question_its_own_answer() -> None:
+    task = shouting_task()
+    model = ScriptedModel()
+    questions = task.questions("train")
+    FewShot(model, draw_demonstrations(task, 3), Sampling()).answer([Turn(q, q.messages) for q in questions])
+    for question, request in zip(questions, model.requests, strict=True):
+        shown = {message.content for message in request.messages[1:-1]}
+        text = question.fields["text"]
+        assert shown == {"x", "y", "z", "X", "Y", "Z"} - {text, text.upper()}
+
+
 def test_few_shot_in_a_dialogue_keeps_the_dialogue_last() -> None:
     model = ScriptedModel()
     task = shouting_task()

@@ -10,6 +10,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import chain
 
 from fulcrum.chat import ChatModel, Completion, Failure, Sampling, assistant
 from fulcrum.errors import ModelError, SettingsError, TaskError
@@ -54,19 +55,22 @@ class FewShot:
     ) -> None:
         self.name = name or f"few-shot@{len(demonstrations)}"
         self._direct = Direct(model, sampling)
-        self._shown = tuple(
-            message
+        self._shown = {
+            question.id: (*(message for message in question.messages if message.role != "system"), assistant(gold))
             for question, gold in demonstrations
-            for message in (*(m for m in question.messages if m.role != "system"), assistant(gold))
-        )
+        }
 
     def answer(self, turns: Sequence[Turn]) -> list[Answer]:
-        """Answer every turn; a system message stays first, the demonstrations follow it."""
+        """Answer every turn; a system message stays first, the demonstrations follow it.
+
+        A question that is itself among the demonstrations, as can be in the train split, is not shown its own answer.
+        """
         return self._direct.answer([self._with_demonstrations(turn) for turn in turns])
 
     def _with_demonstrations(self, turn: Turn) -> Turn:
         system = tuple(message for message in turn.messages[:1] if message.role == "system")
-        return replace(turn, messages=(*system, *self._shown, *turn.messages[len(system) :]))
+        others = (shown for question_id, shown in self._shown.items() if question_id != turn.question.id)
+        return replace(turn, messages=(*system, *chain.from_iterable(others), *turn.messages[len(system) :]))
 
 
 def draw_demonstrations(task: Task, k: int, seed: int = 0) -> list[tuple[Question, str]]:
