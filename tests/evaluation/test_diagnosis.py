@@ -1,6 +1,7 @@
 from collections.abc import Sequence
 
 from fulcrum.evaluation import diagnosis
+from fulcrum.evaluation.pairing import outcomes
 from fulcrum.evaluation.rollouts import SolverRollouts
 from fulcrum.evaluation.table import EvaluationRow, oracle_row, rows_from
 from support.evaluation import made
@@ -54,23 +55,34 @@ def test_unparsable_answers() -> None:
     assert diagnosis.unparsable_answers("direct", direct([None] + [0] * 9).rollouts) is None
 
 
+def failures_could_decide(baseline: SolverRollouts, *method: SolverRollouts) -> str | None:
+    """Look at one method, whose results may be of several seeds."""
+    before, after = rows(baseline, *method)
+    rollouts = [rollout for result in method for rollout in result.rollouts]
+    return diagnosis.failures_could_decide(after, rollouts, before, outcomes(baseline.rollouts))
+
+
 def test_failures_that_could_undo_a_gain() -> None:
     baseline = direct([1] * 50 + [0] * 50)
-    hiding = rows(baseline, mine([1] * 50 + [0] * 5 + [1] * 15 + ["truncated"] * 30))
-    said = diagnosis.failures_could_decide(hiding[1], hiding[0])
+    said = failures_could_decide(baseline, mine([1] * 50 + [0] * 5 + [1] * 15 + ["truncated"] * 30))
     assert said is None  # 65 of 100 right is still more than 50
-    hiding = rows(baseline, mine([1] * 20 + ["truncated"] * 30 + [1] * 25 + ["truncated"] * 25))
-    said = diagnosis.failures_could_decide(hiding[1], hiding[0])
+    said = failures_could_decide(baseline, mine([1] * 20 + ["truncated"] * 30 + [1] * 25 + ["truncated"] * 25))
     assert said is not None
     assert "55 attempts failed (0 of direct)" in said
     assert "-5.0 instead of +55.6" in said
 
 
 def test_failures_decide_nothing_where_there_is_no_gain_or_the_baseline_fails_as_often() -> None:
-    level = rows(direct([1, 0] * 20), mine([1, 0] * 10 + ["truncated"] * 20))
-    assert diagnosis.failures_could_decide(level[1], level[0]) is None
-    both = rows(direct([0] * 20 + ["truncated"] * 20), mine([1] * 20 + ["truncated"] * 20))
-    assert diagnosis.failures_could_decide(both[1], both[0]) is None
+    assert failures_could_decide(direct([1, 0] * 20), mine([1, 0] * 10 + ["truncated"] * 20)) is None
+    truncated = ["truncated"] * 20
+    assert failures_could_decide(direct([0] * 20 + truncated), mine([1] * 20 + truncated)) is None
+
+
+def test_a_failed_attempt_among_several_weighs_as_one_attempt() -> None:
+    baseline = direct([1] * 50 + [0] * 50)
+    seeds = [made("mine", "method", [1] * 80 + [0] * 20, seed=seed) for seed in range(2)]
+    third = made("mine", "method", [1] * 30 + ["truncated"] * 70, seed=2)
+    assert failures_could_decide(baseline, *seeds, third) is None  # (80 + 80 + 30) / 3 of 100 is more than 50
 
 
 def test_word_for_word_the_same_answers() -> None:

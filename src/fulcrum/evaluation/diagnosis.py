@@ -5,12 +5,14 @@ Every check is a pure function that returns a sentence, or None if there is noth
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from statistics import NormalDist
 
 from fulcrum.evaluation.pairing import Outcome, outcomes, pair
 from fulcrum.evaluation.results import pool_seeds
 from fulcrum.evaluation.rollouts import Rollout, SolverRollouts
 from fulcrum.evaluation.table import EvaluationRow
+from fulcrum.task import wrong
 
 _NOTICEABLE_FAILURES = 0.02
 _NOTICEABLE_UNPARSABLE = 0.1
@@ -47,7 +49,8 @@ def diagnose(results: Sequence[SolverRollouts], rows: Sequence[EvaluationRow]) -
     for name, result in solvers.items():
         said += [*failed_calls(name, result.rollouts), unparsable_answers(name, result.rollouts)]
     for row in (row for row in rows if row.role_of_solver == "method"):
-        said += [failures_could_decide(row, baseline) for baseline in baselines]
+        rollouts = solvers[row.solver].rollouts
+        said += [failures_could_decide(row, rollouts, base, achieved[base.solver]) for base in baselines]
         said += [same_answers(solvers[row.solver], solvers[baseline.solver]) for baseline in baselines]
         said += [too_few_examples(row), harmful(row)]
         said += [explained_by_control(row, achieved[row.solver], rival, achieved[rival.solver]) for rival in rivals]
@@ -98,12 +101,15 @@ def unparsable_answers(solver: str, rollouts: Sequence[Rollout]) -> str | None:
     )
 
 
-def failures_could_decide(row: EvaluationRow, baseline: EvaluationRow) -> str | None:
+def failures_could_decide(
+    row: EvaluationRow, rollouts: Sequence[Rollout], baseline: EvaluationRow, before: Mapping[str, Outcome]
+) -> str | None:
     """The left-out failures are enough to undo a gain, were they all wrong answers."""
-    if row.difference is None or row.mean is None or baseline.mean is None or not _clear_gain(row):
+    if row.difference is None or not _clear_gain(row) or row.failures <= baseline.failures:
         return None
-    pessimistic = row.mean * row.n / max(1, row.n + row.failures) - baseline.mean
-    if row.failures <= baseline.failures or pessimistic > 0:
+    as_wrong = (replace(r, score=wrong()) if r.score.verdict == "failed" else r for r in rollouts)
+    pairing = pair(before, outcomes(as_wrong))
+    if pairing is None or (pessimistic := pairing.difference.estimate) > 0:
         return None
     return (
         f"{row.solver}: {row.failures} attempts failed ({baseline.failures} of {baseline.solver}). Were they wrong "
