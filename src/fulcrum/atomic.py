@@ -14,6 +14,11 @@ def write_text(path: Path, text: str) -> None:
     partial.replace(path)
 
 
+def is_partial(path: Path) -> bool:
+    """Return true for what a kill in the middle of `write_text` leaves."""
+    return path.name.startswith(".") and path.name.endswith(".partial")
+
+
 def write_json(path: Path, data: Any) -> None:
     """Write indented JSON with sorted keys, whole or not at all."""
     write_text(path, json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")

@@ -11,10 +11,11 @@ from pydantic import Field
 from fulcrum.chat import Sampling
 from fulcrum.evaluation.baselines import BestOfN, Direct, FewShot, SelfConsistency, draw_demonstrations
 from fulcrum.methods import Contender, PlannedCalls, Role
-from fulcrum.recipe import Recipe
+from fulcrum.recipe import JUDGE, Recipe
 from fulcrum.runs import Run
 from fulcrum.settings import Settings
 from fulcrum.task import Task
+from fulcrum.task.scorers import JudgeScorer
 
 
 class BaselineSettings(Settings):
@@ -56,6 +57,10 @@ class BaselineMethod:
             PlannedCalls("self-consistency", "actor", questions * settings.votes if task.scorer else 0, prompt, answer),
             PlannedCalls("best-of-n", "actor", questions * settings.best_of, prompt, answer),
         ]
+        if isinstance(task.scorer, JudgeScorer):
+            votes = 1 + settings.votes if settings.votes > 1 else 0  # the answer elected, and each draw for the oracle
+            scored = questions * (1 + (settings.shots > 0) + votes + (settings.best_of > 1))
+            rows.append(PlannedCalls("scoring", JUDGE, 2 * scored, prompt + 2 * answer, task.scorer.max_tokens))
         return [row for row in rows if row.calls]
 
     def learn(self, run: Run) -> None:

@@ -15,6 +15,10 @@ from fulcrum.methods import METHODS, Method, load_method
 from fulcrum.settings import Document, Settings, nearest, read_document, read_settings
 from fulcrum.task import Task
 from fulcrum.task.load import load_task
+from fulcrum.task.scorers import JudgeScorer
+
+JUDGE = "judge"
+"""Role of the model by which a task scores."""
 
 
 class RecipeKeys(Settings):
@@ -71,6 +75,16 @@ class Recipe:
         """
         return load_task(self.keys.task)
 
+    @property
+    def asked(self) -> Mapping[str, str]:
+        """Model name of every role that is asked, the task's judge included.
+
+        Raises:
+            TaskError: the task cannot be loaded.
+        """
+        scorer = self.task.scorer
+        return {**self.models, JUDGE: scorer.model} if isinstance(scorer, JudgeScorer) else self.models
+
     @cached_property
     def prices(self) -> Prices:
         """The price table, empty if the recipe names none.
@@ -80,7 +94,7 @@ class Recipe:
         """
         table = self.keys.budget.prices
         prices = read_prices(table) if table else Prices()
-        unknown = sorted({model for model in self.models.values() if prices.of(model) is None})
+        unknown = sorted({model for model in self.asked.values() if prices.of(model) is None})
         if self.keys.budget.money is not None and unknown:
             raise SettingsError(
                 f"budget.money: the price of {unknown[0]} is unknown, so money cannot be limited; name it in the table "

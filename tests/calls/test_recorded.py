@@ -120,6 +120,35 @@ def test_too_many_failures_stop_the_run(tmp_path: Path) -> None:
         desk.budget.check()
 
 
+def test_a_dead_endpoint_is_not_asked_for_a_whole_batch(tmp_path: Path) -> None:
+    dead = ScriptedModel(lambda _: Completion.failed("timeout", "late"), name=REMOTE)
+    desk = Desk(tmp_path, dead)
+    answers = desk.ask(*map(str, range(500)))
+    assert len(dead.requests) == 20 and len(answers) == 500
+    assert all(answer.failure is not None for answer in answers)
+    with pytest.raises(TooManyFailures, match="20 of 20 calls failed"):
+        desk.budget.check()
+
+
+def test_a_batch_is_not_stopped_for_failures_that_chance_explains(tmp_path: Path) -> None:
+    def fails_first(request: Request) -> Completion:
+        failing = int(request.messages[0].content) < 6
+        return Completion.failed("server", "500") if failing else echo(request)
+
+    desk = Desk(tmp_path, ScriptedModel(fails_first, name=REMOTE))
+    assert sum(answer.ok for answer in desk.ask(*map(str, range(40)))) == 34
+    desk.budget.check()
+
+
+def test_failed_calls_of_earlier_sittings_count_as_calls_and_not_as_failures(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, ScriptedModel(lambda _: Completion.failed("server", "500")))
+    desk.ask("a", "b", "c")
+    again = Desk(tmp_path, ScriptedModel(), calls=5)
+    again.budget.failed_before = again.store.failed_calls()
+    assert [answer.ok for answer in again.ask("a", "b", "c")] == [True, True, False]
+    assert again.budget.refused == "calls 5 of 5" and again.budget.spent.failures == 0
+
+
 def test_money_is_unknown_when_the_price_is(tmp_path: Path) -> None:
     desk = Desk(tmp_path, ScriptedModel(name="http://elsewhere/v1#m"))
     desk.ask("a")

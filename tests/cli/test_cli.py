@@ -99,10 +99,16 @@ def test_doctor_finds_a_model_that_does_not_count_or_score(capsys: pytest.Captur
 
 def test_doctor_names_a_dead_endpoint_with_a_remedy(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = outcome(
-        capsys, "doctor", "recipe.toml", "--models.actor", "http://127.0.0.1:9/v1?retries=0#qwen", "--json"
+        capsys, "doctor", "recipe.toml", "--models.actor", "http://127.0.0.1:9/v1?backoff=100#qwen", "--json"
     )
     bad = [finding for finding in json.loads(out) if finding["level"] == "bad"]
-    assert code == 1 and bad and all(finding["remedy"] for finding in bad)
+    assert code == 1 and len(bad) == 1 and "start the server" in bad[0]["remedy"]
+
+
+def test_doctor_says_which_key_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ("--models.actor", "http://127.0.0.1:9/v1?key_env=FULCRUM_NO_SUCH_KEY#qwen", "--json")
+    code, out, _ = outcome(capsys, "doctor", "recipe.toml", *flags)
+    assert code == 1 and "FULCRUM_NO_SUCH_KEY, which is not set" in json.loads(out)[-1]["what"]
 
 
 def test_validate_passes_gold_and_names_what_fails(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,11 +3,12 @@ from pathlib import Path
 
 import pytest
 
-from fulcrum.errors import BudgetSpent, RunError, SettingsError
+from fulcrum.errors import BudgetSpent, RunError, SettingsError, TooManyFailures
 from fulcrum.recipe import Recipe, read_recipe
 from fulcrum.runs import Run, default_folder
 from fulcrum.runs.catalog import compare_settings, reopen, summarise
 from fulcrum.runs.evaluate import evaluate_run
+from fulcrum.runs.plan import plan
 from fulcrum.runs.run import read_events
 from support.sums import write_sums
 
@@ -156,11 +157,54 @@ def test_a_money_budget_wants_known_prices(recipe_file: Path) -> None:
         _ = recipe.prices
 
 
+def use_judge(folder: Path, model: str) -> None:
+    task = (folder / "task.toml").read_text().replace('kind = "number"', f'kind = "judge"\nmodel = "{model}"')
+    (folder / "task.toml").write_text(task)
+
+
+def test_a_money_budget_wants_the_price_of_the_judge_too(recipe_file: Path, tmp_path: Path) -> None:
+    use_judge(tmp_path, "http://localhost:1/v1#judge")
+    with pytest.raises(SettingsError, match="price of http://localhost:1/v1#judge is unknown"):
+        _ = read_recipe(recipe_file, {"budget.money": "3"}).prices
+
+
+def test_the_plan_counts_the_judge(recipe_file: Path, tmp_path: Path) -> None:
+    use_judge(tmp_path, "python:bots:tie")
+    recipe = read_recipe(recipe_file, {"settings.votes": "3"})
+    planned = {row.stage: row.calls for row in plan(recipe).rows}
+    with Run(tmp_path / "run", recipe) as run:
+        evaluate_run(run)
+        assert planned["scoring"] == run.ledger.snapshot()["judge"].answers
+
+
+def test_failed_calls_of_earlier_sittings_are_calls(recipe_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "broken_bots.py").write_text("def down(request):\n    raise OSError('down')\n")
+    limited = read_recipe(recipe_file, {"budget.calls": "30", "models.actor": "python:broken_bots:down"})
+    with Run(tmp_path / "run", limited) as run, pytest.raises(TooManyFailures, match="20 of 20"):
+        evaluate_run(run)
+    with Run(tmp_path / "run", limited) as run:
+        assert (run.budget.failed_before, run.budget.spent.calls) == (20, 0)
+
+
+@pytest.mark.parametrize("left", [".recipe.toml.17.partial", "budget.json", "environment.json"])
+def test_a_kill_while_the_folder_is_made_can_be_continued(recipe: Recipe, tmp_path: Path, left: str) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / left).write_text("{")
+    Run(tmp_path / "run", recipe).close()
+    assert reopen(tmp_path / "run").models == recipe.models
+
+
+def test_wrong_prices_leave_the_run_as_it_was(recipe_file: Path, tmp_path: Path) -> None:
+    Run(tmp_path / "run", read_recipe(recipe_file, {"budget.calls": "9"})).close()
+    with pytest.raises(SettingsError, match="no such file"):
+        Run(tmp_path / "run", read_recipe(recipe_file, {"budget.prices": "none.toml"}))
+    assert reopen(tmp_path / "run").keys.budget.calls == 9
+
+
 def test_a_judge_is_stored_and_counted_like_any_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     recipe_file = write_sums(tmp_path)
-    task = (tmp_path / "task.toml").read_text().replace('kind = "number"', 'kind = "judge"\nmodel = "python:bots:tie"')
-    (tmp_path / "task.toml").write_text(task)
+    use_judge(tmp_path, "python:bots:tie")
     flags = {"settings.votes": "0", "settings.shots": "0"}
     with Run(tmp_path / "run", read_recipe(recipe_file, flags)) as run:
         (row,), _ = evaluate_run(run)

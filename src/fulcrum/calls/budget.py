@@ -1,5 +1,6 @@
 """The budget: a hard stop before the next call, never in the middle of one."""
 
+import math
 import threading
 import time
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from fulcrum.errors import BudgetSpent, TooManyFailures
 from fulcrum.settings import Settings
 
 _ENOUGH_CALLS_TO_JUDGE = 20
+_SIGMAS_TO_STOP_EARLY = 3.0  # in the middle of a batch only what chance does not explain, such as a dead endpoint
 
 
 class BudgetSettings(Settings):
@@ -42,12 +44,15 @@ class Budget:
         settings: the limits.
         spent: what has been paid for so far, earlier sittings of the same run included.
         minutes_before: wall time of earlier sittings.
+        failed_before: calls of earlier sittings that failed and left no answer. They count against `calls`, but not
+            against `failure_share`: the endpoint may have been mended since.
         refused: which limit kept a wanted call from being made; None if none did.
     """
 
     settings: BudgetSettings = field(default_factory=BudgetSettings)
     spent: Spend = field(default_factory=Spend)
     minutes_before: float = 0.0
+    failed_before: int = 0
     refused: str | None = None
     _started: float = field(default_factory=time.monotonic)
     _in_flight: int = 0
@@ -89,15 +94,24 @@ class Budget:
 
     def _exhausted(self, in_flight: int) -> str | None:
         limits, spent = self.settings, self.spent
-        if limits.calls is not None and spent.calls + in_flight >= limits.calls:
-            return f"calls {spent.calls} of {limits.calls}"
+        calls = spent.calls + self.failed_before
+        if limits.calls is not None and calls + in_flight >= limits.calls:
+            return f"calls {calls} of {limits.calls}"
         if limits.tokens is not None and spent.tokens >= limits.tokens:
             return f"tokens {spent.tokens} of {limits.tokens}"
         if limits.money is not None and spent.paid_cost is not None and spent.paid_cost >= limits.money:
             return f"money {spent.paid_cost:.2f} of {limits.money:.2f}"
         if limits.minutes is not None and self.minutes >= limits.minutes:
             return f"minutes {self.minutes:.1f} of {limits.minutes:g}"
+        if self._too_many_failures(sigmas=_SIGMAS_TO_STOP_EARLY):
+            return f"{spent.failures} of {spent.calls} calls failed"
         return None
+
+    def _too_many_failures(self, sigmas: float = 0.0) -> bool:
+        """Return true if more calls failed than allowed, by so many standard deviations of chance."""
+        calls, allowed = self.spent.calls, self.settings.failure_share
+        chance = sigmas * math.sqrt(calls * allowed * (1 - allowed))
+        return calls >= _ENOUGH_CALLS_TO_JUDGE and self.spent.failures > allowed * calls + chance
 
     def check(self) -> None:
         """Stop the run if it must stop.
@@ -106,15 +120,14 @@ class Budget:
             BudgetSpent: a limit kept a wanted call from being made.
             TooManyFailures: more than the allowed share of calls failed.
         """
+        if self._too_many_failures():
+            raise TooManyFailures(
+                f"{self.spent.failures} of {self.spent.calls} calls failed, more than budget.failure_share = "
+                f"{self.settings.failure_share:g} allows; `fulcrum calls stats RUN` shows which, `fulcrum doctor "
+                "RECIPE` why. Mend the endpoint and run the same command to continue, or raise budget.failure_share"
+            )
         if self.refused:
             raise BudgetSpent(
                 f"budget spent: {self.refused}. Every answer is stored; raise the limit under [budget] and run the "
                 "same command to continue"
-            )
-        calls, failures, allowed = self.spent.calls, self.spent.failures, self.settings.failure_share
-        if calls >= _ENOUGH_CALLS_TO_JUDGE and failures > allowed * calls:
-            raise TooManyFailures(
-                f"{failures} of {calls} calls failed, more than budget.failure_share = {allowed:g} allows; "
-                "`fulcrum calls stats RUN` shows which, `fulcrum doctor RECIPE` why. Mend the endpoint and run the "
-                "same command to continue, or raise budget.failure_share"
             )

@@ -238,6 +238,10 @@ class CallStore:
         )
         return [Paid(*row) for row in rows]
 
+    def failed_calls(self) -> int:
+        """Return how many calls failed and left no answer."""
+        return self._connection.execute("SELECT count(*) FROM failures").fetchone()[0]
+
     def failures(self) -> list[tuple[str, str, str, int]]:
         """Return role, model, kind and count of all failed calls, stored answers that are unusable included."""
         rows = self._connection.execute(

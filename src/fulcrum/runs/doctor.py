@@ -8,8 +8,8 @@ from typing import Literal, Protocol, runtime_checkable
 
 from fulcrum.calls.ledger import is_local
 from fulcrum.chat import ChatModel, Completion, Failure, Request, Sampling, complete, resolve
-from fulcrum.errors import FulcrumError, ModelError
-from fulcrum.recipe import Recipe
+from fulcrum.errors import FulcrumError, MissingExtra, ModelError
+from fulcrum.recipe import JUDGE, Recipe
 from fulcrum.runs.plan import free_memory, some_questions, weight_bytes
 from fulcrum.task import SPLITS
 from fulcrum.task.validate import unchecked, validate
@@ -73,9 +73,8 @@ def examine(recipe: Recipe) -> Iterator[Finding]:
             "bad", f"task {recipe.keys.task}: {error}", "mend the task first; `fulcrum validate` checks it alone"
         )
         return
-    models = dict.fromkeys(recipe.models.values())
-    for name in models:
-        roles = [role for role, model in recipe.models.items() if model == name]
+    for name in dict.fromkeys(recipe.asked.values()):
+        roles = [role for role, model in recipe.asked.items() if model == name]
         yield from _model(recipe, name, roles)
 
 
@@ -111,7 +110,7 @@ def _task(recipe: Recipe) -> Iterator[Finding]:
 
 
 def _model(recipe: Recipe, name: str, roles: list[str]) -> Iterator[Finding]:
-    trained = [role for role in roles if recipe.method.roles[role].trained]
+    trained = [role for role in roles if role in recipe.method.roles and recipe.method.roles[role].trained]
     if trained and not is_local(name):
         yield Finding(
             "bad",
@@ -120,14 +119,23 @@ def _model(recipe: Recipe, name: str, roles: list[str]) -> Iterator[Finding]:
         )
     try:
         model = resolve(name)
-    except ModelError as error:
-        yield Finding("bad", f"{name}: {error}", f"mend models.{roles[0]}")
+    except (ModelError, MissingExtra) as error:
+        yield Finding("bad", f"{name}: {error}", f"mend {_where(roles[0])}")
         return
     try:
-        yield from _reachable(model)
-        yield from _answers(recipe, model)
+        reached = list(_reachable(model))
+        yield from reached
+        dead = isinstance(model, Endpoint) and reached[0].level == "bad"
+        if not dead:  # a call to a dead endpoint would only be tried again and again
+            yield from _answers(recipe, model)
+    except ModelError as error:
+        yield Finding("bad", f"{name}: {error}", f"mend {_where(roles[0])}")
     finally:
         model.close()
+
+
+def _where(role: str) -> str:
+    return "the scorer's model in the task file" if role == JUDGE else f"models.{role}"
 
 
 def _reachable(model: ChatModel) -> Iterator[Finding]:
@@ -150,7 +158,7 @@ def _answers(recipe: Recipe, model: ChatModel) -> Iterator[Finding]:
     """Make a few calls, and see whether sampling, stopping, counting and log-probabilities work."""
     question = some_questions(recipe, 1)[0]
     greedy = Request(question.messages, Sampling(max_tokens=recipe.task.max_tokens), question.tools)
-    first, again = (complete(model, [greedy])[0] for _ in range(2))
+    first = complete(model, [greedy])[0]
     if first.failure is not None and first.failure.kind != "truncated":
         yield Finding(
             "bad",
@@ -159,7 +167,7 @@ def _answers(recipe: Recipe, model: ChatModel) -> Iterator[Finding]:
         )
         return
     yield from _stopping(recipe, model, first)
-    if first.text != again.text:
+    if complete(model, [greedy])[0].text != first.text:
         yield Finding(
             "warning",
             f"{model.name}: two greedy calls gave different texts",

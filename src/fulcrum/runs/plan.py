@@ -90,7 +90,7 @@ def plan(recipe: Recipe, *, probe_endpoints: bool = False) -> Plan:
     roles = list(dict.fromkeys(row.role for row in planned))
     pace: dict[str, tuple[float, str]] = {}
     for role in roles:
-        name = recipe.models[role]
+        name = recipe.asked[role]
         if known := _stored_pace(default_folder(recipe) / "calls.sqlite", role):
             pace[role] = known
         elif is_local(name) or probe_endpoints:
@@ -98,13 +98,13 @@ def plan(recipe: Recipe, *, probe_endpoints: bool = False) -> Plan:
             pace[role] = _probed_pace(recipe, name, answer)
     rows = [_row(recipe, row, pace) for row in planned]
     _refuse_hopeless_budget(recipe, rows)
-    memory = {role: size for role in roles if (size := weight_bytes(recipe.models[role]))}
+    memory = {role: size for role in roles if (size := weight_bytes(recipe.asked[role]))}
     return Plan(rows, pace, memory, free_memory())
 
 
 def _row(recipe: Recipe, planned: PlannedCalls, pace: dict[str, tuple[float, str]]) -> PlanRow:
     prompt, answer = planned.calls * planned.prompt_tokens, planned.calls * planned.completion_tokens
-    cost = recipe.prices.cost(recipe.models[planned.role], prompt, answer)
+    cost = recipe.prices.cost(recipe.asked[planned.role], prompt, answer)
     minutes = planned.calls * pace[planned.role][0] / 60 if planned.role in pace else None
     return PlanRow(planned.stage, planned.role, planned.calls, prompt + answer, cost, minutes)
 

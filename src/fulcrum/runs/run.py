@@ -12,18 +12,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self, cast
 
-from fulcrum.atomic import read_json, write_json, write_text
+from fulcrum.atomic import is_partial, read_json, write_json, write_text
 from fulcrum.calls import Budget, CallStore, Ledger, RecordedModel, Spend
 from fulcrum.chat import ChatModel, resolve
 from fulcrum.errors import RunError
 from fulcrum.hashing import content_hash
-from fulcrum.recipe import Recipe
+from fulcrum.recipe import JUDGE, Recipe
 from fulcrum.runs.environment import environment
 from fulcrum.task import Task
 from fulcrum.task.scorers import JudgeScorer
 
 _FORMAT = 1
-_FIRST_FILES = frozenset({".lock", "recipe.toml", "command.txt", "environment.json"})
+_FIRST_FILES = frozenset({".lock", "recipe.toml", "command.txt", "environment.json", "budget.json"})
+"""What a new run writes before `resolved.json`, which makes the folder a run; a kill may leave some of them."""
 
 
 def default_folder(recipe: Recipe) -> Path:
@@ -56,15 +57,15 @@ class Run:
             self._lock.close()
             raise RunError(f"{folder}: another process is working on this run; wait for it or stop it") from None
         try:
-            self._enter_folder()
-            write_json(folder / "budget.json", recipe.keys.budget.model_dump(mode="json", exclude_defaults=True))
             prices = recipe.prices
+            self._enter_folder()
             self.store = CallStore(folder / "calls.sqlite")
         except BaseException:
             self._lock.close()
             raise
         self.ledger = Ledger(prices)
-        self.budget = Budget(recipe.keys.budget, self._paid_before(), self._minutes_before())
+        failed_before = self.store.failed_calls()
+        self.budget = Budget(recipe.keys.budget, self._paid_before(), self._minutes_before(), failed_before)
         self._models: dict[str, ChatModel] = {}
         _mend_events(folder)
         self.log("sitting/start", command=_command())
@@ -72,6 +73,7 @@ class Run:
     def _enter_folder(self) -> None:
         resolved = {"format": _FORMAT, **self.recipe.resolved()}
         path = self.folder / "resolved.json"
+        budget = self.recipe.keys.budget.model_dump(mode="json", exclude_defaults=True)
         if path.exists():
             changes = differences(read_json(path), resolved)
             if changes:
@@ -79,12 +81,15 @@ class Run:
                     f"{self.folder}: this run was started with other settings: {'; '.join(changes)}. "
                     "Use them again to continue it, or --output another folder"
                 )
+            write_json(self.folder / "budget.json", budget)
             return
-        if strangers := [child for child in self.folder.iterdir() if child.name not in _FIRST_FILES]:
-            raise RunError(f"{self.folder}: holds {strangers[0].name} and no run; choose another --output")
+        names = (child.name for child in self.folder.iterdir() if not is_partial(child))
+        if strangers := sorted(set(names) - _FIRST_FILES):
+            raise RunError(f"{self.folder}: holds {strangers[0]} and no run; choose another --output")
         write_text(self.folder / "recipe.toml", self.recipe.source)
         write_text(self.folder / "command.txt", _command() + "\n")
         write_json(self.folder / "environment.json", environment())
+        write_json(self.folder / "budget.json", budget)
         write_json(path, resolved)
 
     def _paid_before(self) -> Spend:
@@ -135,7 +140,7 @@ class Run:
         """Return a task whose judge, if it has one, is stored, counted and budgeted like every other model."""
         if not isinstance(task.scorer, JudgeScorer):
             return task
-        judge = RecordedModel(self._open(task.scorer.model), "judge", self.store, self.ledger, self.budget)
+        judge = RecordedModel(self._open(task.scorer.model), JUDGE, self.store, self.ledger, self.budget)
         return replace(task, scorer=task.scorer.with_model(judge))
 
     @property
