@@ -28,6 +28,7 @@ def example(target):
         ('first {"a": 1}, then {"a": {"b": [2]}}.', {"a": {"b": [2]}}),
         ('a {brace} and {"a": "}"} here', {"a": "}"}),
         ("[1, 2] is it", [1, 2]),
+        ('{"a": "}", "b": [1],} or rather {"a": 2}', {"a": 2}),
         ("7", 7),
         ('```json\n"word"\n```', "word"),
     ],
@@ -37,7 +38,18 @@ def test_the_value_in_a_text(text, value):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "nothing", "{'a': 1}", '{"a": 1', '{"a": NaN}', "[" * 100_000, "9" * 5000, "{" * 100_000]
+    "text",
+    [
+        *("", "nothing", "{'a': 1}", '{"a": 1', '{"a": NaN}', "[" * 100_000, "9" * 5000, "{" * 100_000),
+        # a part that is sound makes no sound whole
+        *(
+            '{"queue": "Q7", "items": [1],}',
+            '{"queue": {"n": 1}',
+            "{'items': [1]}",
+            '[{"n": 1}, {"n": 2}',
+            "[[1], [2],]",
+        ),
+    ],
 )
 def test_what_is_no_json_is_unparsable_and_told_apart_from_wrong(text):
     score = JsonScorer().score(example(TARGET), text)

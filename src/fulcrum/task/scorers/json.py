@@ -11,6 +11,9 @@ from fulcrum.task.scorers.scorer import ConfiguredScorer, target_error
 
 _FENCE = re.compile(r"```[ \t]*(?:json|JSON)?[ \t]*\r?\n(?P<body>.*?)```", re.DOTALL)
 _STARTS = re.compile(r"[{\[]")
+_MEANT = re.compile(r"\{\s*[\"']|\[\s*[\"'{\[]")
+"""How a bracket that is no bracket of prose goes on."""
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|(?P<open>[{\[])|(?P<close>[}\]])', re.DOTALL)
 _ATTEMPTS = 500
 """Brackets at which reading is tried before a text is given up: a text of brackets must not cost minutes."""
 
@@ -111,10 +114,22 @@ def find_json(text: str) -> Any:
             value, place = _DECODER.raw_decode(text, start.start())
             found.append(value)
         except (ValueError, RecursionError):
-            place = start.end()
+            # What stands inside a malformed value is a part of the answer, not the answer.
+            malformed = _MEANT.match(text, start.start())
+            place = _end_of_brackets(text, start.start()) if malformed else start.end()
     if not found:
         raise ValueError("no JSON value in the text")
     return found[-1]
+
+
+def _end_of_brackets(text: str, start: int) -> int:
+    """Return where the bracket at `start` is closed, the end of the text if it is not."""
+    depth = 0
+    for token in _TOKEN.finditer(text, start):
+        depth += bool(token["open"]) - bool(token["close"])
+        if depth == 0:
+            return token.end()
+    return len(text)
 
 
 def _loads(text: str) -> Any:
