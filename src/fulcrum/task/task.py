@@ -208,8 +208,3 @@ class SingleAnswer:
         if self._completion.failure is not None:
             return failed(self._completion.failure)
         return self._scorer.score(self._example, self._completion.text)
-
-
-def metadata_of(task: Task, question_id: str) -> Mapping[str, Any]:
-    """Return the facts kept with an example, for slicing results."""
-    return task._by_id[question_id].metadata  # pyright: ignore[reportPrivateUsage]
