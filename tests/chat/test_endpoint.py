@@ -176,6 +176,12 @@ def test_reasoning_logprobs_and_tool_calls_are_kept_apart_from_the_text() -> Non
     assert completion.tool_calls == (ToolCall("c1", "look_up", '{"id": 7}'),)
 
 
+@pytest.mark.parametrize("text", ["<think>\ntwo and two\n</think>\n\nfour", "two and two\n</think>\n\nfour"])
+def test_reasoning_that_the_server_left_in_the_text_is_taken_out(text: str) -> None:
+    completion = read(chat_completion(text))
+    assert (completion.text, completion.reasoning, completion.ok) == ("four", "two and two", True)
+
+
 @pytest.mark.parametrize(
     ("payload", "kind", "text"),
     [
@@ -187,6 +193,7 @@ def test_reasoning_logprobs_and_tool_calls_are_kept_apart_from_the_text() -> Non
         (chat_completion(""), "empty", ""),
         (chat_completion("  \n"), "empty", "  \n"),
         (chat_completion(None, reasoning_content="only thoughts"), "empty", ""),
+        (chat_completion("<think>only thoughts"), "empty", ""),
     ],
 )
 def test_answers_that_must_not_be_used_are_typed_and_paid_for(payload: object, kind: str, text: str) -> None:

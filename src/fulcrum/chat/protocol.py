@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field, ValidationError
 from fulcrum.chat.completion import Completion, Failure, FailureKind, FinishReason, Usage
 from fulcrum.chat.message import ToolCall
 from fulcrum.chat.model import Request
+from fulcrum.chat.parsing import split_reasoning
 from fulcrum.hashing import seed_from
 
 _FINISH_REASONS: dict[str | None, FinishReason] = {
@@ -182,8 +183,12 @@ def read_reply(text: str, model: str, seconds: float) -> Completion | Trouble:
     if choice.finish_reason in _BROKEN_OFF:
         return Trouble("server", f"the server broke the answer off (finish_reason {choice.finish_reason!r})")
     message = choice.message
+    reasoning, content = message.reasoning_content or message.reasoning or "", message.content or ""
+    if not reasoning:
+        # A server without a parser for reasoning leaves it in the text; `<think>` itself may stand in the prompt.
+        reasoning, content = split_reasoning(content, opened="</think>" in content and "<think>" not in content)
     completion = Completion(
-        text=message.content or "",
+        text=content,
         finish_reason=_FINISH_REASONS.get(choice.finish_reason, "stop"),
         usage=Usage(reply.usage.prompt_tokens, reply.usage.completion_tokens) if reply.usage else Usage(),
         seconds=seconds,
@@ -191,7 +196,7 @@ def read_reply(text: str, model: str, seconds: float) -> Completion | Trouble:
         tool_calls=tuple(
             ToolCall(call.id, call.function.name, call.function.arguments) for call in message.tool_calls or ()
         ),
-        reasoning=message.reasoning_content or message.reasoning or "",
+        reasoning=reasoning,
         logprobs=_logprobs(choice.logprobs),
     )
     return replace(completion, failure=_failure(completion, message.refusal))
