@@ -161,3 +161,25 @@ def test_files_that_are_not_call_stores_are_refused_by_name(tmp_path: Path) -> N
             CallStore(path)
     with pytest.raises(StoreError, match="no such call store"):
         CallStore(tmp_path / "missing.sqlite", read_only=True)
+
+
+def test_damage_and_a_full_disk_are_store_errors_that_name_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "calls.sqlite"
+    with CallStore(path) as store:
+        known = [put(store, f"question {index}", Completion("x" * index)) for index in range(300)]
+        store._connection.execute("PRAGMA max_page_count = 1")
+        with pytest.raises(StoreError, match=r"calls\.sqlite: .*full"):
+            for index in range(300):
+                put(store, f"more {index}", Completion("y" * 200))
+    content = path.read_bytes()
+    path.write_bytes(content[:8192] + b"Z" * (len(content) - 8192))
+    with CallStore(path, read_only=True) as damaged:
+        for read in (lambda: damaged.get_many(known), damaged.paid, lambda: list(damaged.calls())):
+            with pytest.raises(StoreError, match=r"calls\.sqlite: .*malformed"):
+                read()
+
+
+def test_a_failure_may_say_anything(tmp_path: Path) -> None:
+    with CallStore(tmp_path / "calls.sqlite") as store:
+        put(store, "q", Completion.failed("server", "broken reply: \ud83d"))
+        assert store.failures() == [("actor", "python:scripted", "server", 1)]

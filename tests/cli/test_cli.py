@@ -187,6 +187,19 @@ def test_an_endpoint_that_is_down_is_never_scored_wrong(capsys: pytest.CaptureFi
     assert not Path("down/evaluation.json").exists()
 
 
+def test_compare_pools_seeds_whatever_their_folders_are_called(capsys: pytest.CaptureFixture[str]) -> None:
+    for folder, *flags in (["one"], ["two", "--seed", "1"], ["more", "--settings.shots", "2"]):
+        run("train", "recipe.toml", "--settings.votes", "0", *flags, "--output", folder)
+        run("evaluate", folder, "--limit", "6")
+    capsys.readouterr()
+    code, out, _ = outcome(capsys, "compare", "one", "two", "more", "--json")
+    rows = {row["solver"]: row["seed"] for row in json.loads(out)["rows"]}
+    assert code == 0
+    assert rows == {"one: direct": None, "one: few-shot@4": None, "more: few-shot@2": 0}
+    code, _, err = outcome(capsys, "compare", "one", "two")
+    assert code == 2 and "differ in nothing but the seed" in err
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
 def test_any_terminal_can_show_any_answer(encoding: str) -> None:
     answer = "Zwölf \U0001f600 \ud83d"

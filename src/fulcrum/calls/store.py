@@ -5,8 +5,8 @@ import sqlite3
 import threading
 import time
 import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import closing
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -149,7 +149,7 @@ class CallStore:
         self._connection.close()
 
     def __len__(self) -> int:
-        return self._connection.execute("SELECT count(*) FROM calls").fetchone()[0]
+        return self._read("SELECT count(*) FROM calls")[0][0]
 
     def get(self, key: str) -> Completion | None:
         """Return the stored answer under a key, marked `from_store`, or None."""
@@ -161,11 +161,7 @@ class CallStore:
         for start in range(0, len(keys), _LOOK_UP_AT_ONCE):
             some = [bytes.fromhex(key) for key in keys[start : start + _LOOK_UP_AT_ONCE]]
             marks = ",".join("?" * len(some))
-            with self._lock:
-                rows = self._connection.execute(
-                    f"SELECT key, completion FROM calls WHERE key IN ({marks})", some
-                ).fetchall()
-            for key, blob in rows:
+            for key, blob in self._read(f"SELECT key, completion FROM calls WHERE key IN ({marks})", some):
                 found[key.hex()] = replace(Completion.from_json(_unpack(blob)), from_store=True)
         return found
 
@@ -191,7 +187,9 @@ class CallStore:
         for key, request, completion in finished:
             failure = completion.failure
             if failure is not None and not failure.paid:
-                failures.append((now, role, model.name, failure.kind, failure.detail[:500]))
+                # Half a surrogate pair, as a broken reply may hold it, is no text to SQLite.
+                detail = failure.detail[:500].encode("utf-8", "backslashreplace").decode("utf-8")
+                failures.append((now, role, model.name, failure.kind, detail))
                 continue
             record = {"identity": model.identity(request), "request": request.to_json()}
             calls.append(
@@ -208,7 +206,7 @@ class CallStore:
                     _pack(completion.to_json()),
                 )
             )
-        with self._lock:
+        with self._lock, self._named_errors():
             self._connection.execute("BEGIN IMMEDIATE")
             before = self._connection.total_changes
             self._connection.executemany("INSERT OR IGNORE INTO calls VALUES (?,?,?,?,?,?,?,?,?,?)", calls)
@@ -225,14 +223,14 @@ class CallStore:
         """Yield stored calls in the order in which they were made, of one role, or with a key prefix."""
         query = "SELECT key, created, role, model, request, completion FROM calls"
         query += " WHERE (?1 IS NULL OR role = ?1) AND lower(hex(key)) LIKE ?2 || '%' ORDER BY created, key"
-        with closing(self._connection.execute(query, (role, prefix.lower()))) as rows:
+        with self._named_errors(), closing(self._connection.execute(query, (role, prefix.lower()))) as rows:
             for key, created, of_role, model, request, completion in rows:
                 answer = Completion.from_json(_unpack(completion))
                 yield Call(key.hex(), created, of_role, model, _unpack(request), answer)
 
     def paid(self) -> list[Paid]:
         """Return what has been paid for, by role and model."""
-        rows = self._connection.execute(
+        rows = self._read(
             "SELECT role, model, count(*), sum(prompt_tokens), sum(completion_tokens), sum(seconds), count(failure)"
             " FROM calls GROUP BY role, model ORDER BY role, model"
         )
@@ -240,16 +238,27 @@ class CallStore:
 
     def failed_calls(self) -> int:
         """Return how many calls failed and left no answer."""
-        return self._connection.execute("SELECT count(*) FROM failures").fetchone()[0]
+        return self._read("SELECT count(*) FROM failures")[0][0]
 
     def failures(self) -> list[tuple[str, str, str, int]]:
         """Return role, model, kind and count of all failed calls, stored answers that are unusable included."""
-        rows = self._connection.execute(
+        rows = self._read(
             "SELECT role, model, kind, count(*) FROM (SELECT role, model, kind FROM failures UNION ALL"
             " SELECT role, model, failure FROM calls WHERE failure IS NOT NULL)"
             " GROUP BY role, model, kind ORDER BY role, model, kind"
         )
         return [tuple(row) for row in rows]
+
+    def _read(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
+        with self._lock, self._named_errors():
+            return self._connection.execute(query, values).fetchall()
+
+    @contextmanager
+    def _named_errors(self) -> Generator[None]:
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            raise StoreError(f"{self.path}: {error}; free the disk, or restore the file from a copy") from error
 
 
 def _pack(data: dict[str, Any]) -> bytes:

@@ -9,6 +9,7 @@ from cyclopts import Parameter
 
 from fulcrum.cli.common import console, print_json
 from fulcrum.cli.progress import show_calls
+from fulcrum.errors import RunError
 from fulcrum.evaluation.compare import compare as compare_results
 from fulcrum.evaluation.render import conclusions, difference_table, evaluation_table
 from fulcrum.evaluation.results import read_results
@@ -36,10 +37,12 @@ def compare(
         split: Which examples, with --task.
         json: Print for machines.
     """
-    results: dict[str, list[SolverRollouts]] = {}
-    for run in runs:
-        results.setdefault(_label(run), []).extend(_results(run, task, split))
-    comparison = compare_results(results)
+    groups = _by_recipe(runs)
+    if len(groups) < 2 <= len(runs):
+        raise RunError(f"{', '.join(map(str, runs))}: differ in nothing but the seed; add a run of another recipe")
+    comparison = compare_results(
+        {name: [result for run in group for result in _results(run, task, split)] for name, group in groups.items()}
+    )
     if json:
         differences = [asdict(difference) for difference in comparison.differences]
         print_json({"rows": to_json(comparison.rows), "differences": differences, "notes": comparison.notes})
@@ -51,11 +54,17 @@ def compare(
         console.print(sentence, markup=False, highlight=False)
 
 
-def _label(run: Path) -> str:
-    """Name a run by its folder, less the hash at the end when it is a default folder; seeds share a name."""
-    resolved = read_resolved(run)
-    others = {key: value for key, value in resolved.items() if key != "seed"}
-    return f"{run.name.rpartition('-')[0] or run.name} {content_hash(others, 4)}"
+def _by_recipe(runs: Sequence[Path]) -> dict[str, list[Path]]:
+    """Put runs that differ only in seed together, under the name of the first one's folder."""
+    groups: dict[str, list[Path]] = {}
+    for run in runs:
+        others = {key: value for key, value in read_resolved(run).items() if key != "seed"}
+        groups.setdefault(content_hash(others), []).append(run)
+    names = [group[0].resolve().name for group in groups.values()]
+    return {
+        name if names.count(name) == 1 else str(group[0]): group
+        for name, group in zip(names, groups.values(), strict=True)
+    }
 
 
 def _results(run: Path, task: str | None, split: Split) -> Sequence[SolverRollouts]:

@@ -6,6 +6,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from fulcrum.cli.common import RecipeFlags, console, log, print_json
+from fulcrum.cli.progress import show_calls
 from fulcrum.runs import default_folder, open_run
 
 
@@ -28,7 +29,7 @@ def train(
     checked = (flags or RecipeFlags()).read(recipe)
     folder = output or default_folder(checked)
     log.print(f"{checked.method.name} on {checked.keys.task} in {folder}", highlight=False)
-    with open_run(checked, folder) as run:
+    with open_run(checked, folder) as run, show_calls(run):
         checked.method.learn(run)
         run.budget.check()
         spent = run.ledger.total()
