@@ -229,6 +229,7 @@ def test_a_reply_that_is_not_the_protocol_is_trouble_and_never_an_answer(text: s
         (error(400, "the prompt was filtered", "content_filter"), "refused", 1),
         (Reply({"detail": "Unexpected fields"}, 422), "server", 1),
         (Reply(b"no such page", 404), "server", 1),
+        (Reply(b"[" * 100_000, 404), "server", 1),
     ],
 )
 def test_only_what_may_pass_is_tried_again(reply: Reply, kind: str, tries: int) -> None:

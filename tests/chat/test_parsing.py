@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fulcrum.chat.message import ToolCall
+from fulcrum.chat.message import Message, ToolCall
 from fulcrum.chat.options import split_options
 from fulcrum.chat.parsing import split_reasoning, take_tool_calls
+from fulcrum.chat.template import template_message
 from fulcrum.errors import ModelError
 
 
@@ -32,10 +33,19 @@ def test_tool_calls_leave_the_text():
     assert calls == (ToolCall("c0", "find", '{"n": 1}'), ToolCall("c1", "stop", "{}"))
 
 
-@pytest.mark.parametrize("inside", ["{not json}", '{"arguments": {}}', '{"name": 3}'])
+TOO_LONG, TOO_DEEP = '{"n": ' + "9" * 5000 + "}", '{"n": ' * 100_000 + "1" + "}" * 100_000
+
+
+@pytest.mark.parametrize("inside", ["{not json}", '{"arguments": {}}', '{"name": 3}', TOO_LONG, TOO_DEEP])
 def test_a_malformed_tool_call_stays_in_the_text(inside):
     text = f"x <tool_call>{inside}</tool_call>"
     assert take_tool_calls(text, "c") == (text, ())
+
+
+@pytest.mark.parametrize("arguments", ["not json", TOO_LONG, TOO_DEEP])
+def test_arguments_that_cannot_be_read_reach_the_template_as_they_are(arguments):
+    message = Message("assistant", "", (ToolCall("c0", "find", arguments),))
+    assert template_message(message)["tool_calls"][0]["function"]["arguments"] == arguments
 
 
 words = st.text(alphabet='ab {}<>"é', max_size=8)

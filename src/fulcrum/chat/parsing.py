@@ -38,7 +38,7 @@ def take_tool_calls(text: str, prefix: str) -> tuple[str, tuple[ToolCall, ...]]:
     def take(match: re.Match[str]) -> str:
         try:
             call = json.loads(match[1])
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):  # also numbers and nestings that Python does not read
             return match[0]
         if not isinstance(call.get("name"), str):
             return match[0]

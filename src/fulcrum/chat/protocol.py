@@ -252,7 +252,7 @@ def _error_of(text: str) -> tuple[str, str]:
     """Return the code and the message of an error reply, in the forms that servers give it."""
     try:
         data: Any = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return "", text
     fields = cast("dict[str, Any]", data) if isinstance(data, dict) else {}
     error: Any = fields.get("error", fields)

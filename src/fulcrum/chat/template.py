@@ -12,7 +12,7 @@ def template_message(message: Message) -> dict[str, Any]:
     """Return a message as chat templates want it: arguments of tool calls as an object, not as text."""
     data = message.to_json()
     for call in data.get("tool_calls", ()):
-        with contextlib.suppress(json.JSONDecodeError):
+        with contextlib.suppress(ValueError, RecursionError):
             call["function"]["arguments"] = json.loads(call["function"]["arguments"])
     return data
 
