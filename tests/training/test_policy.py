@@ -100,6 +100,15 @@ def test_a_stopped_training_ends_as_if_it_had_not_been(tmp_path, adapter):
     }
 
 
+@pytest.mark.slow
+def test_micro_batches_change_neither_what_is_written_nor_what_is_learnt(tmp_path):
+    for rows in (32, 3):  # of 32 rows no three fit evenly: twos are taken
+        settings = changed(steps=2, micro_batch_size=rows, learning_rate=1e-3)
+        optimise(shared_model(), PROMPTS, share_of_e, tmp_path / str(rows), settings)
+    assert_same_weights(tmp_path / "32", tmp_path / "3", tolerance=1e-5)
+    assert not unchanged(tmp_path / "3", None)
+
+
 def test_what_cannot_work_is_refused(tmp_path):
     with pytest.raises(TrainingError, match=r"6 of 6 prompts leave no room for max_tokens 250 in .* 256 tokens"):
         optimise(shared_model(), PROMPTS, share_of_e, tmp_path / "out", changed(max_tokens=250))
