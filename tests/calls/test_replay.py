@@ -33,6 +33,15 @@ def test_a_recording_of_several_models_wants_one_picked(tmp_path: Path) -> None:
     assert answer.text == "ONE"
 
 
+def test_answers_of_several_adapters_are_never_mixed_up(tmp_path: Path) -> None:
+    path = tmp_path / "calls.sqlite"
+    with CallStore(path) as store:
+        model = RecordedModel(ScriptedModel(name="hf:m"), "actor", store, Ledger(), Budget())
+        complete(model, [Request((user("one"),), adapter=adapter) for adapter in ("a", "b")])
+    (answer,) = complete(resolve(f"replay:{path}"), [Request((user("one"),))])
+    assert answer.failure is not None and "several adapters" in answer.failure.detail
+
+
 def test_a_missing_recording_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no such call store"):
         resolve(f"replay:{tmp_path / 'none.sqlite'}")

@@ -139,6 +139,7 @@ BAD_INPUT = {
     "missing target": (("validate", "untargeted.toml"), "untargeted.jsonl:2"),
     "unknown model": (("plan", "recipe.toml", "--models.actor", "htp://x"), "did you mean 'http'?"),
     "budget below one step": (("plan", "recipe.toml", "--budget.calls", "3"), "budget.calls: 3 is below one step"),
+    "output is a file": (("train", "recipe.toml", "--output", "rows.jsonl"), "rows.jsonl: File exists"),
     "not a run": (("evaluate", "."), "is not a run folder"),
 }
 
@@ -231,6 +232,20 @@ def test_a_killed_evaluation_continues_and_repeats_no_call() -> None:
     asked = Path("asked.txt").read_text().splitlines()
     assert len(asked) == len(set(asked))
     assert Path("killed/rollouts.jsonl").read_bytes() == Path("whole/rollouts.jsonl").read_bytes()
+
+
+def test_ctrl_c_exits_with_130_and_the_same_command_continues(capsys: pytest.CaptureFixture[str]) -> None:
+    bots = Path("bots.py").read_text().replace("os.kill(os.getpid(), signal.SIGKILL)", "raise KeyboardInterrupt")
+    Path("stopped_bots.py").write_text(bots)
+    run("train", "recipe.toml", "--models.actor", "python:stopped_bots:sloppy", "--output", "run")
+    Path("fuse.txt").write_text("50")
+    capsys.readouterr()
+    code, out, err = outcome(capsys, "evaluate", "run", "--json")
+    assert (code, out) == (130, "") and "the same command continues" in err and "Traceback" not in err
+    code, out, _ = outcome(capsys, "evaluate", "run", "--json")
+    assert code == 0 and [row["n"] for row in json.loads(out)] == [32] * 4
+    asked = Path("asked.txt").read_text().splitlines()
+    assert len(asked) == len(set(asked)) == 32 * 7
 
 
 def test_light_commands_load_nothing_heavy_and_fit_the_first_screen() -> None:

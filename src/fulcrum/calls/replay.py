@@ -8,12 +8,16 @@ from fulcrum.chat import Completion, Finished, Request
 from fulcrum.errors import ModelError, StoreError
 from fulcrum.hashing import canonical_json
 
+_UNKNOWN = Completion.failed("server", "not in the recording: this request was never made")
+_SEVERAL = Completion.failed("server", "the recording holds answers of several adapters or weights to this request")
+
 
 class ReplayModel:
     """Gives the recorded answer to a recorded request; to any other, a `server` failure that says so.
 
     A recording answers by the request alone, so that it can stand in for the endpoint that made it. If several
-    models of the store answered the same request, the name must pick one: `replay:calls.sqlite#MODEL`.
+    models of the store answered the same request, the name must pick one: `replay:calls.sqlite#MODEL`. What one
+    model answered with several adapters or weights cannot be told apart by the request, and is a failure too.
 
     Args:
         path: the call store, opened read-only.
@@ -34,9 +38,11 @@ class ReplayModel:
             raise ModelError(f"replay:{path}#{model}: pick one of the recorded models: {', '.join(names)}")
         self.name = f"replay:{path}" + (f"#{model}" if model else "")
         self._identity = {"replay": model or "".join(names)}
-        self._answers = {
-            canonical_json(call.request["request"]): call.completion for call in calls if model in ("", call.model)
-        }
+        self._answers: dict[str, Completion] = {}
+        for call in calls:
+            if model in ("", call.model):
+                request = canonical_json(call.request["request"])
+                self._answers[request] = _SEVERAL if request in self._answers else call.completion
 
     def identity(self, request: Request) -> dict[str, str]:
         """Return the recorded model's name."""
@@ -45,9 +51,8 @@ class ReplayModel:
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Finished]:
         """Look every request up."""
-        unknown = Completion.failed("server", "not in the recording: this request was never made")
         for index, request in enumerate(requests):
-            yield [(index, self._answers.get(canonical_json(request.to_json()), unknown))]
+            yield [(index, self._answers.get(canonical_json(request.to_json()), _UNKNOWN))]
 
     def close(self) -> None:
         """Nothing to free: the recording was read at once."""

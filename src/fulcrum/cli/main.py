@@ -66,3 +66,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has gone; there is nobody left to tell
         sys.exit(141)
+    except OSError as error:  # no space, no permission, a file where a folder should be
+        sys.stderr.write(f"fulcrum: {error.filename or 'input or output'}: {error.strerror or error}\n")
+        sys.exit(2)

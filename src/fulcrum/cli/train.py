@@ -28,8 +28,8 @@ def train(
     """
     checked = (flags or RecipeFlags()).read(recipe)
     folder = output or default_folder(checked)
-    log.print(f"{checked.method.name} on {checked.keys.task} in {folder}", highlight=False)
     with open_run(checked, folder) as run, show_calls(run):
+        log.print(f"{checked.method.name} on {checked.keys.task} in {folder}", highlight=False)
         checked.method.learn(run)
         run.budget.check()
         spent = run.ledger.total()
