@@ -19,6 +19,7 @@ class Outer(Settings):
     task: str
     inner: Inner = Inner()
     models: dict[str, str] = Field(default_factory=dict[str, str])
+    named: dict[str, Inner] = Field(default_factory=dict[str, Inner])
 
 
 def read(tmp_path: Path, text: str, flags: dict[str, str] | None = None) -> Outer:
@@ -39,7 +40,7 @@ def test_every_problem_is_named_at_once_with_its_line_or_flag(tmp_path: Path) ->
             "--inner.rounds: inner.rounds: 0 given; input should be greater than or equal to 1",
             f"{path}:5: inner.round: no such key; did you mean 'rounds'?",
             f"{path}:6: inner.trainer: \"dpoo\" is not allowed; allowed: 'sft', 'dpo'; did you mean 'dpo'?",
-            f"{path}:2: retries: no such key; known here: task, inner, models",
+            f"{path}:2: retries: no such key; known here: task, inner, models, named",
         ]
     )
 
@@ -88,6 +89,11 @@ def test_a_table_still_knows_where_its_keys_stand(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"r\.toml:3: rounds: 0 given"):
         read_settings(Inner, read_document(path).table("inner"))
     assert Document().table("inner").data == {}
+
+
+def test_keys_below_a_name_of_the_users_own_are_known(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"r\.toml:3: named\.mine\.round: no such key; did you mean 'rounds'\?"):
+        read(tmp_path, 'task = "x"\n[named."mine"]\nround = 2\n')
 
 
 def test_a_flag_below_an_unknown_table_is_named(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
@@ -150,7 +150,8 @@ def _show(value: Any) -> str:
 def _field_names(kind: type[BaseModel], path: Key) -> list[str]:
     """Return the keys allowed at `path` inside `kind`."""
     current: type[BaseModel] = kind
-    for part in path:
+    parts = iter(path)
+    for part in parts:
         field_info = current.model_fields.get(part)
         annotation = field_info.annotation if field_info else None
         models = [
@@ -161,6 +162,8 @@ def _field_names(kind: type[BaseModel], path: Key) -> list[str]:
         if not models:
             return []
         current = models[0]
+        if get_origin(annotation) is dict:
+            next(parts, None)  # a name of the user's own, such as that of a model
     return list(current.model_fields)
 
 

@@ -234,6 +234,18 @@ def test_a_killed_evaluation_continues_and_repeats_no_call() -> None:
     assert Path("killed/rollouts.jsonl").read_bytes() == Path("whole/rollouts.jsonl").read_bytes()
 
 
+def test_a_run_evaluated_from_another_folder_says_where_its_task_was(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("train", "recipe.toml", "--output", "run")
+    Path("elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    capsys.readouterr()
+    code, _, err = outcome(capsys, "evaluate", "../run")
+    assert code == 2 and len(err.splitlines()) == 1
+    assert "../run: its task task.toml cannot be loaded" in err and "start this one where the run was started" in err
+
+
 def test_ctrl_c_exits_with_130_and_the_same_command_continues(capsys: pytest.CaptureFixture[str]) -> None:
     bots = Path("bots.py").read_text().replace("os.kill(os.getpid(), signal.SIGKILL)", "raise KeyboardInterrupt")
     Path("stopped_bots.py").write_text(bots)

@@ -20,7 +20,7 @@ def doctor(
     json: Annotated[bool, Parameter(negative=())] = False,
     flags: RecipeFlags | None = None,
 ) -> None:
-    """Check machine, task and models of a recipe, with a remedy for each finding. Makes eight short calls a model.
+    """Check machine, task and models of a recipe, with a remedy for each finding. Makes seven short calls a model.
 
     Args:
         recipe: The recipe file; every key of it is also a flag.

@@ -8,7 +8,7 @@ from typing import Any
 
 from fulcrum.atomic import read_json
 from fulcrum.calls import CallStore
-from fulcrum.errors import RunError
+from fulcrum.errors import FulcrumError, RunError
 from fulcrum.recipe import Recipe, check_recipe
 from fulcrum.runs.run import differences, read_events
 from fulcrum.settings import Document
@@ -63,14 +63,22 @@ def reopen(folder: Path, budget: Mapping[str, str] | None = None) -> Recipe:
         budget: limits to set instead, as flag texts.
 
     Raises:
-        RunError: the folder is not a run.
+        RunError: the folder is not a run, or its task cannot be loaded from here.
         SettingsError: a limit cannot work.
     """
     resolved = read_resolved(folder)
     tables: dict[str, Any] = {key: resolved[key] for key in ("method", "task", "seed", "models", "settings")}
     document = Document(tables | {"budget": read_json(folder / "budget.json")}, str(folder))
     document.override({f"budget.{key}": text for key, text in (budget or {}).items()})
-    return check_recipe(document)
+    recipe = check_recipe(document)
+    try:
+        _ = recipe.task
+    except FulcrumError as error:
+        raise RunError(
+            f"{folder}: its task {recipe.keys.task} cannot be loaded: {error}; a relative path counts from the folder "
+            "in which a command is started: start this one where the run was started"
+        ) from error
+    return recipe
 
 
 def summarise(folder: Path) -> RunSummary:
