@@ -163,6 +163,16 @@ def test_a_wrong_model_name_is_a_server_failure_with_the_servers_words(server: F
     assert server.requests["hello"] == 1
 
 
+def test_nulls_where_a_server_has_nothing_to_say_lose_no_answer() -> None:
+    call = {"id": None, "function": {"name": "f", "arguments": None}}
+    payload = chat_completion(None, "tool_calls", tool_calls=[call])
+    payload["usage"] = {"prompt_tokens": 3, "completion_tokens": None}
+    answer = read_reply(json.dumps(payload), "tiny", 0.1)
+    assert isinstance(answer, Completion) and answer.ok
+    assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == (3, 0)
+    assert [(call.id, call.name, call.arguments) for call in answer.tool_calls] == [("", "f", "")]
+
+
 def test_reasoning_logprobs_and_tool_calls_are_kept_apart_from_the_text() -> None:
     payload = chat_completion("four", reasoning_content="two and two")
     payload["choices"][0]["logprobs"] = {"content": [{"token": "fo", "logprob": -0.5}, {"token": "ur", "logprob": 0}]}

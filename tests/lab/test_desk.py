@@ -310,6 +310,16 @@ def by_protocol(agent: Agent) -> Agent:
     return speak
 
 
+@pytest.mark.parametrize(
+    "arguments", ["[" * 100_000, '{"order": ' + "9" * 5000 + "}", '{"order": "9223372036854775808"}']
+)
+def test_hostile_arguments_are_no_order(arguments: str) -> None:
+    task = desk_task(1, "a", "protocol")
+    episode = task.open(task.examples("train")[0].id)
+    episode.step(Completion("", "tool_calls", tool_calls=(ToolCall("1", "refund", arguments),)))
+    assert "no " in episode.messages[-1].content
+
+
 def test_calls_in_text_and_by_protocol_are_worth_the_same() -> None:
     task = desk_task(1, "b", "protocol")
     assert task.tools == TOOLS

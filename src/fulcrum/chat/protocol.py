@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, Self, cast
+from typing import Annotated, Any, Self, cast
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from fulcrum.chat.completion import Completion, Failure, FailureKind, FinishReason, Usage
 from fulcrum.chat.message import ToolCall
@@ -116,13 +116,18 @@ def request_body(request: Request, model: str, dialect: Dialect) -> dict[str, An
     return body
 
 
+_Text = Annotated[str, BeforeValidator(lambda given: "" if given is None else given)]
+_Count = Annotated[int, BeforeValidator(lambda given: 0 if given is None else given)]
+"""Servers write null where they have nothing to say; an answer that was paid for is not lost over it."""
+
+
 class _Function(BaseModel):
     name: str
-    arguments: str = ""
+    arguments: _Text = ""
 
 
 class _ToolCall(BaseModel):
-    id: str = ""
+    id: _Text = ""
     function: _Function
 
 
@@ -149,8 +154,8 @@ class _Choice(BaseModel):
 
 
 class _Usage(BaseModel):
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
+    prompt_tokens: _Count = 0
+    completion_tokens: _Count = 0
 
 
 class _Reply(BaseModel):

@@ -21,7 +21,8 @@ ECHO = "[desk]"
 """What opens the answer to a call within a text."""
 
 _IN_TEXT = re.compile(rf"(?<!\S){SIGN}(?P<name>\w+)(?P<rest>(?:(?!\s{SIGN})[^\n])*)")
-_NUMBER = re.compile(r"\d+")
+_NUMBER = re.compile(r"\d{1,18}")
+"""An order's number; more digits no SQLite integer could hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,7 @@ def _number_and_rest(text: str) -> tuple[int | None, str]:
 def _protocol_call(call: ToolCall) -> Call:
     try:
         arguments = json.loads(call.arguments or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         arguments = None
     if not isinstance(arguments, dict):
         return Call(call.name, id=call.id)
@@ -138,8 +139,7 @@ def _run(call: Call, database: DeskDatabase) -> Result:
         return Result(call, f"{call.text}: {listed}" if orders else f"no customer {call.text}", "looked up")
     if call.name not in ("order", "escalate", *ACTIONS):
         return Result(call, f"no tool {call.name}")
-    # A number that no SQLite integer can hold is no order either.
-    order = database.order(call.number) if call.number is not None and call.number < 2**63 else None
+    order = database.order(call.number) if call.number is not None else None
     if order is None:
         return Result(call, "no such order" if call.number is None else f"no order {call.number}")
     match call.name:
