@@ -30,11 +30,12 @@ def read_card(name: str) -> dict[str, Any]:
 def write_card(name: str, folder: Path, model: ChatModel) -> dict[str, Any]:
     """Measure the checkpoint in `folder`, and write its card there as JSON and as `README.md`."""
     short = name.removeprefix("lab:")
+    training = read_json(folder / "training.json")
     card = {
         "name": f"lab:{short}",
         "about": recipe(name).about,
-        "command": f"fulcrum lab pretrain {short}",
-        "training": read_json(folder / "training.json"),
+        "command": training["command"],
+        "training": training,
         "skills": {skill.name: skill.to_json() for skill in measure(model, short)},
     }
     write_json(folder / CARD, card)

@@ -133,7 +133,10 @@ def pretrain(
         earlier.seconds + progress.seconds,
         progress.loss,
     )
-    return _export(output / "checkpoint", model, tokenizer, whole, device)
+    options = {"steps": steps, "minutes": minutes, "start": start, "device": None if device == "cpu" else device}
+    said = [f"--{option} {value}" for option, value in options.items() if value is not None]
+    command = " ".join(["fulcrum lab pretrain", str(settings["name"]), *said, *(["--compiled"] if compiled else [])])
+    return _export(output / "checkpoint", model, tokenizer, whole, device, command)
 
 
 def build_model(made_by: CheckpointRecipe, tokenizer: Any, start: Path | None = None) -> Any:
@@ -278,12 +281,12 @@ def _log(model: Any, held_out: list[Tensor], progress: Progress, total: int, amp
     )
 
 
-def _export(folder: Path, model: Any, tokenizer: Any, whole: Progress, device: str) -> Path:
+def _export(folder: Path, model: Any, tokenizer: Any, whole: Progress, device: str, command: str) -> Path:
     """Write the checkpoint, and beside it how much training it has had in all."""
     parameters = model.num_parameters()
     model.to(torch.bfloat16).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     machine = torch.cuda.get_device_name(device) if device.startswith("cuda") else f"{os.cpu_count()} CPU cores"
-    facts = {"progress": asdict(whole), "parameters": parameters, "machine": machine, "torch": torch.__version__}
-    write_json(folder / "training.json", facts)
+    facts = {"command": command, "parameters": parameters, "machine": machine, "torch": torch.__version__}
+    write_json(folder / "training.json", {**facts, "progress": asdict(whole)})
     return folder
