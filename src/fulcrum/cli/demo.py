@@ -21,7 +21,7 @@ def demo(*, output: Path = Path("runs/demo")) -> None:
         output: Where the run folders go.
     """
     for task in _TASKS:
-        recipe = read_recipe(None, {"method": "baseline", "task": task}, quick=True)
+        recipe = read_recipe(None, {"method": "baseline", "task": task})
         folder = output / task.partition(":")[2]
         log.print(f"{recipe.models['actor']} on {task}, {_QUESTIONS} test questions, in {folder}", highlight=False)
         with open_run(recipe, folder) as run, show_calls(run):
