@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 FAULTS = ("rate_limit", "server_error", "hang", "drop", "truncated_json", "empty_choices", "slow_drip")
+LASTING_FAULTS = ("wrong_model",)
+"""Faults that another try would not mend."""
 HANG_SECONDS = 60.0
 _PHRASES = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found", 429: "Too Many Requests"}
 
@@ -239,6 +241,8 @@ class FaultServer:
                         self.answered[prompt] += 1
             case "rate_limit":
                 await _send(writer, error(429, "slow down", **{"Retry-After": f"{self.retry_after:g}"}))
+            case "wrong_model":
+                await _send(writer, error(404, f"The model `{self.model}` does not exist", "model_not_found"))
             case "server_error":
                 await _send(writer, error(500, "out of memory"))
             case "hang":

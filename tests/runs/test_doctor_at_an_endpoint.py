@@ -1,0 +1,32 @@
+from pathlib import Path
+
+import pytest
+
+from fulcrum.recipe import read_recipe
+from fulcrum.runs.doctor import Finding, examine
+from support.fault_server import FaultServer
+from support.sums import write_sums
+
+
+def findings(recipe_file: Path, actor: str) -> dict[str, Finding]:
+    return {finding.what: finding for finding in examine(read_recipe(recipe_file, {"models.actor": actor}))}
+
+
+def test_a_live_endpoint_is_reached_and_its_habits_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with FaultServer() as server:
+        actor = f"{server.url}#tiny"
+        found = findings(write_sums(tmp_path), actor)
+    assert found[f"{actor}: reachable, and it lists the model"].level == "good"
+    assert found[f"{actor}: answers, and stops by itself"].level == "good"
+    # The server answers every draw alike and offers no log-probabilities.
+    assert found[f"{actor}: 4 draws at temperature 1 are all the same"].level == "warning"
+    assert found[f"{actor}: gives no log-probabilities"].level == "warning"
+
+
+def test_a_misspelt_model_is_named_with_its_nearest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with FaultServer() as server:
+        found = findings(write_sums(tmp_path), f"{server.url}#tinny")
+    (bad,) = [finding for finding in found.values() if finding.level == "bad"]
+    assert "did you mean 'tiny'" in bad.what and bad.remedy
