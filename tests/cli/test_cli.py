@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fulcrum.cli.main import app, main
+from fulcrum.cli.main import application, main
 from support.sums import write_sums
 
 HEAVY = ("torch", "transformers", "peft", "trl", "accelerate", "pyarrow", "openai", "datasets", "pandas")
@@ -72,7 +72,7 @@ def test_every_key_is_a_flag_and_quick_is_below_flags(capsys: pytest.CaptureFixt
 
 def test_flags_reach_tables_of_any_depth() -> None:
     flags = ["--settings.training.epochs", "3", "--settings.training.optimizer.rate=1e-3", "--settings.rounds", "-2"]
-    _, bound, _ = app.parse_args(["train", *flags], exit_on_error=False, print_error=False)
+    _, bound, _ = application().parse_args(["train", *flags], exit_on_error=False, print_error=False)
     expected = {"training.epochs": "3", "training.optimizer.rate": "1e-3", "rounds": "-2"}
     assert bound.arguments["flags"].settings == expected
 
@@ -260,15 +260,24 @@ def test_ctrl_c_exits_with_130_and_the_same_command_continues(capsys: pytest.Cap
     assert len(asked) == len(set(asked)) == 32 * 7
 
 
-def test_light_commands_load_nothing_heavy_and_fit_the_first_screen() -> None:
-    script = (
-        "import sys\nfrom fulcrum.cli.main import main\n"
-        "try:\n    main(['--help'])\n"
-        f"except SystemExit:\n    print(sorted(set({HEAVY}) & sys.modules.keys()), file=sys.stderr)\n"
-    )
-    shown = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, env={**os.environ, "COLUMNS": "100"}
-    )
-    assert shown.stderr.strip() == "[]"
-    options = [line for line in shown.stdout.splitlines() if line.startswith("│ ") and line[2] != " "]
-    assert 5 < len(options) <= 15
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["--version"]])
+def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
+    script = f"""
+import atexit, sys
+from fulcrum.cli.main import main
+atexit.register(lambda: print(sorted(set({HEAVY}) & sys.modules.keys()), file=sys.stderr))
+main({arguments})
+"""
+    shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert shown.stderr.strip() == "[]" and shown.stdout.strip()
+
+
+def test_the_first_screen_fits_and_names_only_commands_that_are_there(capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = outcome(capsys, "--help")
+    assert outcome(capsys)[1] == out
+    commands = [line.split()[0] for line in out.splitlines() if line.startswith("  ")]
+    assert 5 < len(commands) <= 15
+    assert max(map(len, out.splitlines())) <= 80
+    for command in commands:
+        code, said, _ = outcome(capsys, command, "--help")
+        assert code == 0 and f"fulcrum {command}" in said

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fulcrum.cli.main import app
+from fulcrum.cli.main import application
 from fulcrum.recipe import read_recipe
 
 ROOT = Path(__file__).parents[2]
@@ -25,7 +25,7 @@ COMMANDS = [(page.name, command) for page in PAGES for command in commands(page.
 
 @pytest.mark.parametrize(("page", "command"), COMMANDS)
 def test_a_command_in_a_page_is_understood(page: str, command: str) -> None:
-    app.parse_args(shlex.split(command, comments=True)[1:], exit_on_error=False, print_error=False)
+    application().parse_args(shlex.split(command, comments=True)[1:], exit_on_error=False, print_error=False)
 
 
 def test_pages_hold_commands() -> None:

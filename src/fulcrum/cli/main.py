@@ -5,37 +5,61 @@ import io
 import json
 import sys
 from collections.abc import Sequence
-
-from cyclopts import App, CycloptsError
+from functools import cache
+from typing import TYPE_CHECKING
 
 import fulcrum
 from fulcrum.errors import FulcrumError
 
-app = App(
-    name="fulcrum",
-    help="Lift a language model on your own task, measure honestly, deploy what won.",
-    version=fulcrum.__version__,
-    version_flags=["--version"],
-    help_flags=["--help", "-h"],
-    help_format="plaintext",  # the other formats load a parser for markup that our help does not use
-    suppress_keyboard_interrupt=False,
-)
+if TYPE_CHECKING:
+    from cyclopts import App
 
+_ABOUT = "Lift a language model on your own task, measure honestly, deploy what won."
 _COMMANDS = {
     "demo": "See it work on the lab: no key, no GPU, no download.",
     "train": "Run a recipe: learn, and write the artifact.",
-    "evaluate": "Measure a run on held-out examples against its baseline and controls.",
+    "evaluate": "Measure a run on held-out examples against baseline and controls.",
     "compare": "Put several runs side by side, paired on the same examples.",
-    "plan": "Calls, tokens, money, minutes and memory of a recipe, before anything runs.",
-    "doctor": "Check endpoints, models, templates, task and machine, with a remedy for each finding.",
+    "plan": "What a recipe will take: calls, tokens, money, minutes, memory.",
+    "doctor": "Check endpoints, models, task and machine; a remedy for each finding.",
     "validate": "Prove with no model that every gold answer of a task scores 1.0.",
     "runs": "List, show or compare run folders.",
     "lab": "The Corner Shop: its tasks, its worlds, and the tiny models that ship.",
     "chat": "Talk to a model in the terminal.",
     "calls": "What a run's call store holds: totals, single calls, export.",
 }
-for _name, _help in _COMMANDS.items():
-    app.command(f"fulcrum.cli.{_name}:{_name}", name=_name, help=_help)
+
+
+def overview() -> str:
+    """Return the first screen: all commands, a line each. It loads no library, so that it is there at once."""
+    commands = "\n".join(f"  {name:<10}{about}" for name, about in _COMMANDS.items())
+    return f"""Usage: fulcrum COMMAND
+
+{_ABOUT}
+
+{commands}
+
+fulcrum COMMAND --help says more of a command; --version prints the version.
+"""
+
+
+@cache
+def application() -> "App":
+    """Return the command line; a command's module is loaded when the command is called."""
+    from cyclopts import App
+
+    app = App(
+        name="fulcrum",
+        help=_ABOUT,
+        version=fulcrum.__version__,
+        version_flags=["--version"],
+        help_flags=["--help", "-h"],
+        help_format="plaintext",  # the other formats load a parser for markup that our help does not use
+        suppress_keyboard_interrupt=False,
+    )
+    for name, about in _COMMANDS.items():
+        app.command(f"fulcrum.cli.{name}:{name}", name=name, help=about)
+    return app
 
 
 def _escape(error: UnicodeError) -> tuple[str, int]:
@@ -54,8 +78,14 @@ def _never_fail_to_print() -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command. Exit codes: 0 done, 1 done but something was found wanting, 2 cannot work, 130 stopped."""
     _never_fail_to_print()
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    if arguments in ([], ["--help"], ["-h"]):
+        sys.stdout.write(overview())
+        return
+    from cyclopts import CycloptsError
+
     try:
-        app(arguments, exit_on_error=False, print_error=False)
+        application()(arguments, exit_on_error=False, print_error=False)
     except (CycloptsError, FulcrumError) as error:
         for line in str(error).splitlines():
             sys.stderr.write(f"fulcrum: {line}\n")
