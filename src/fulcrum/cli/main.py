@@ -24,7 +24,7 @@ _COMMANDS = {
     "doctor": "Check endpoints, models, task and machine; a remedy for each finding.",
     "validate": "Prove with no model that every gold answer of a task scores 1.0.",
     "runs": "List, show or compare run folders.",
-    "lab": "The Corner Shop: its tasks, its worlds, and the tiny models that ship.",
+    "lab": "The Corner Shop: its tasks, its worlds, and its tiny models.",
     "chat": "Talk to a model in the terminal.",
     "calls": "What a run's call store holds: totals, single calls, export.",
 }
