@@ -21,7 +21,7 @@ _COMMANDS = {
     "evaluate": "Measure a run on held-out examples against baseline and controls.",
     "compare": "Put several runs side by side, paired on the same examples.",
     "plan": "What a recipe will take: calls, tokens, money, minutes, memory.",
-    "doctor": "Check endpoints, models, task and machine; a remedy for each finding.",
+    "doctor": "Check endpoints, models, task, machine; a remedy for each finding.",
     "validate": "Prove with no model that every gold answer of a task scores 1.0.",
     "runs": "List, show or compare run folders.",
     "lab": "The Corner Shop: its tasks, its worlds, and its tiny models.",
