@@ -281,3 +281,21 @@ def test_the_first_screen_fits_and_names_only_commands_that_are_there(capsys: py
     for command in commands:
         code, said, _ = outcome(capsys, command, "--help")
         assert code == 0 and f"fulcrum {command}" in said
+
+
+def test_runs_are_compared_on_another_task_than_their_own(capsys: pytest.CaptureFixture[str]) -> None:
+    for run_folder, votes in (("three", "3"), ("five", "5")):
+        run("train", "recipe.toml", "--settings.votes", votes, "--settings.shots", "0", "--output", run_folder)
+        run("evaluate", run_folder)
+    other = Path("task.toml").read_text().replace("What is {a} + {b}?", "Add {a} and {b}")
+    Path("other.toml").write_text(other.replace('name = "sums"', 'name = "other"'))
+    capsys.readouterr()
+    for flags, task in (((), "sums"), (("--task", "other.toml"), "other")):
+        code, out, _ = outcome(capsys, "compare", "three", "five", *flags, "--json")
+        rows = json.loads(out)["rows"]
+        assert code == 0 and {row["task"] for row in rows} == {task}
+        assert [row["role_of_solver"] for row in rows] == ["baseline", "control", "control"]
+        assert all(row["n"] == 32 for row in rows)
+    # What was measured on another task leaves the run's own evaluation alone.
+    assert json.loads(Path("three/evaluation.json").read_text())[0]["task"] == "sums"
+    assert outcome(capsys, "compare", "three", "five")[0] == 0
