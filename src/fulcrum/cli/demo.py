@@ -7,7 +7,7 @@ from fulcrum.cli.progress import show_calls
 from fulcrum.evaluation.diagnosis import diagnose
 from fulcrum.evaluation.render import conclusions, evaluation_table
 from fulcrum.recipe import read_recipe
-from fulcrum.runs import open_run
+from fulcrum.runs import default_folder, open_run
 from fulcrum.runs.evaluate import evaluate_run
 
 _TASKS = ("lab:arithmetic", "lab:sql")
@@ -22,7 +22,8 @@ def demo(*, output: Path = Path("runs/demo")) -> None:
     """
     for task in _TASKS:
         recipe = read_recipe(None, {"method": "baseline", "task": task})
-        folder = output / task.partition(":")[2]
+        # The hash of the settings, so that a demo of another version does not stand in the way.
+        folder = output / f"{task.partition(':')[2]}-{default_folder(recipe).name.rpartition('-')[2]}"
         log.print(f"{recipe.models['actor']} on {task}, {_QUESTIONS} test questions, in {folder}", highlight=False)
         with open_run(recipe, folder) as run, show_calls(run):
             recipe.method.learn(run)
