@@ -20,6 +20,7 @@ from transformers import AutoModelForCausalLM, GPTNeoXConfig, LlamaConfig
 
 from fulcrum.atomic import read_json, write_json
 from fulcrum.errors import TrainingError
+from fulcrum.hardware import choose_dtype
 from fulcrum.hashing import seed_from
 from fulcrum.lab.optimizer import Muon
 from fulcrum.lab.recipes import CheckpointRecipe, recipe
@@ -92,7 +93,8 @@ def pretrain(
     optimizers = _optimizers(model)
     progress = _restore(output / "state.pt", model, optimizers)
     forward = torch.compile(model) if compiled else model
-    amp = torch.autocast(device_type=torch.device(device).type, dtype=torch.bfloat16, enabled=_has_bfloat16(device))
+    native = choose_dtype(device, model.num_parameters()) == torch.bfloat16
+    amp = torch.autocast(device_type=torch.device(device).type, dtype=torch.bfloat16, enabled=native)
     held_out = [part.to(device) for part in batch_of(made_by, tokenizer, HELD_OUT_SEED)]
     began, saved = time.monotonic() - progress.seconds, time.monotonic()
     recent: list[float] = []
@@ -223,12 +225,6 @@ def _optimizers(model: Any) -> list[tuple[torch.optim.Optimizer, float]]:
         (Muon(matrices, lr=0.02), 0.02),
         (torch.optim.AdamW(others, lr=3e-3, betas=(0.9, 0.95), weight_decay=0.0), 3e-3),
     ]
-
-
-def _has_bfloat16(device: str) -> bool:
-    if torch.device(device).type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.device(device).type == "cpu" and torch.cpu._is_avx512_bf16_supported()
 
 
 def _check_settings(path: Path, settings: dict[str, Any]) -> None:
