@@ -8,7 +8,9 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from fulcrum.artifact import Artifact, Deployed, OpenModel
 from fulcrum.chat import Sampling
+from fulcrum.errors import RunError
 from fulcrum.evaluation.baselines import BestOfN, Direct, FewShot, SelfConsistency, draw_demonstrations
 from fulcrum.methods import Contender, PlannedCalls, Role
 from fulcrum.recipe import JUDGE, Recipe
@@ -87,6 +89,10 @@ class BaselineMethod:
         if settings.best_of > 1:
             contenders.append(Contender(BestOfN(actor, settings.best_of, drawn), "control"))
         return contenders
+
+    def deploy(self, artifact: Artifact, open_model: OpenModel) -> Deployed:
+        """Refuse: nothing was learned."""
+        raise RunError(f"{artifact.folder}: a baseline learns nothing, so there is nothing to serve")
 
 
 def _settings(recipe: Recipe) -> BaselineSettings:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, cast
 
+from fulcrum.artifact import Artifact, Deployed, OpenModel
 from fulcrum.evaluation.solver import RoleOfSolver, Solver
 from fulcrum.lazy import load
 from fulcrum.settings import Settings
@@ -108,6 +109,14 @@ class Method(Protocol):
 
     def contenders(self, run: "Run") -> Sequence[Contender]:
         """Return the solvers to evaluate, the baseline first."""
+        ...
+
+    def deploy(self, artifact: Artifact, open_model: OpenModel) -> Deployed:
+        """Open what it learned, for an endpoint.
+
+        Raises:
+            RunError: the method leaves nothing to deploy.
+        """
         ...
 
 
