@@ -1,0 +1,42 @@
+"""From the name of a local model to what a trainer loads, and from what was trained back to a name."""
+
+from pathlib import Path
+
+from fulcrum.chat.options import split_options
+from fulcrum.errors import ModelError
+
+_OPTIONS = ("adapter", "batch", "device", "dtype")
+
+
+def trainable_source(name: str) -> str:
+    """Return the folder or hub name behind `lab:NAME` or `hf:NAME`.
+
+    Raises:
+        ModelError: the model is not in this process, so that nothing here can train it, or it wears an adapter.
+    """
+    front, options = split_options(name, _OPTIONS)
+    if "adapter" in options:
+        raise ModelError(f"{name!r}: a model that is to be trained cannot wear an adapter; merge it, or name the base")
+    scheme, _, rest = front.partition(":")
+    if scheme == "hf":
+        return rest
+    if scheme == "lab":
+        from fulcrum.lab.recipes import FOLDER, recipe
+
+        recipe(front)
+        return str(FOLDER / rest)
+    raise ModelError(f"{name!r} cannot be trained: only lab:NAME and hf:PATH_OR_HUB_NAME are models of this process")
+
+
+def trained_name(name: str, trained: Path, tuning: str) -> str:
+    """Return the name of a model after training: the base under an adapter, or the new weights themselves.
+
+    Args:
+        name: of the model as it was.
+        trained: folder that the training left.
+        tuning: `lora` if that is an adapter, `full` if it is a whole model.
+    """
+    front, _, query = name.partition("?")
+    if tuning == "full":
+        return f"hf:{trained}" + (f"?{query}" if query else "")
+    return f"{front}?{query}{'&' if query else ''}adapter={trained}"
