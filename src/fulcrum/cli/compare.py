@@ -9,15 +9,13 @@ from cyclopts import Parameter
 
 from fulcrum.cli.common import console, print_json
 from fulcrum.cli.progress import show_calls
-from fulcrum.errors import RunError
 from fulcrum.evaluation.compare import compare as compare_results
 from fulcrum.evaluation.render import conclusions, difference_table, evaluation_table
 from fulcrum.evaluation.results import read_results
 from fulcrum.evaluation.rollouts import SolverRollouts
 from fulcrum.evaluation.table import to_json
-from fulcrum.hashing import content_hash
 from fulcrum.runs import Run
-from fulcrum.runs.catalog import read_resolved, reopen
+from fulcrum.runs.catalog import group_by_recipe, reopen
 from fulcrum.runs.evaluate import evaluate_run
 from fulcrum.task import Split
 from fulcrum.task.load import load_task
@@ -37,9 +35,7 @@ def compare(
         split: Which examples, with --task.
         json: Print for machines.
     """
-    groups = _by_recipe(runs)
-    if len(groups) < 2 <= len(runs):
-        raise RunError(f"{', '.join(map(str, runs))}: differ in nothing but the seed; add a run of another recipe")
+    groups = group_by_recipe(runs)
     comparison = compare_results(
         {name: [result for run in group for result in _results(run, task, split)] for name, group in groups.items()}
     )
@@ -52,19 +48,6 @@ def compare(
         console.print(difference_table(comparison.differences))
     for sentence in [*conclusions(comparison.rows), *comparison.notes]:
         console.print(sentence, markup=False, highlight=False)
-
-
-def _by_recipe(runs: Sequence[Path]) -> dict[str, list[Path]]:
-    """Put runs that differ only in seed together, under the name of the first one's folder."""
-    groups: dict[str, list[Path]] = {}
-    for run in runs:
-        others = {key: value for key, value in read_resolved(run).items() if key != "seed"}
-        groups.setdefault(content_hash(others), []).append(run)
-    names = [group[0].resolve().name for group in groups.values()]
-    return {
-        name if names.count(name) == 1 else str(group[0]): group
-        for name, group in zip(names, groups.values(), strict=True)
-    }
 
 
 def _results(run: Path, task: str | None, split: Split) -> Sequence[SolverRollouts]:

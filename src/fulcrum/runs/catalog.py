@@ -1,7 +1,7 @@
 """Run folders as they lie on disk: find them, summarise them, compare them."""
 
 import datetime
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 from fulcrum.atomic import read_json
 from fulcrum.calls import CallStore
 from fulcrum.errors import FulcrumError, RunError
+from fulcrum.hashing import content_hash
 from fulcrum.recipe import Recipe, check_recipe
 from fulcrum.runs.run import differences, read_events
 from fulcrum.settings import Document
@@ -79,6 +80,25 @@ def reopen(folder: Path, budget: Mapping[str, str] | None = None) -> Recipe:
             "in which a command is started: start this one where the run was started"
         ) from error
     return recipe
+
+
+def group_by_recipe(folders: Sequence[Path]) -> dict[str, list[Path]]:
+    """Put runs that differ only in seed together, under the name of the first one's folder.
+
+    Raises:
+        RunError: a folder is not a run, or all of them differ in nothing but the seed.
+    """
+    groups: dict[str, list[Path]] = {}
+    for folder in folders:
+        others = {key: value for key, value in read_resolved(folder).items() if key != "seed"}
+        groups.setdefault(content_hash(others), []).append(folder)
+    if len(groups) < 2 <= len(folders):
+        raise RunError(f"{', '.join(map(str, folders))}: differ in nothing but the seed; add a run of another recipe")
+    names = [group[0].resolve().name for group in groups.values()]
+    return {
+        name if names.count(name) == 1 else str(group[0]): group
+        for name, group in zip(names, groups.values(), strict=True)
+    }
 
 
 def summarise(folder: Path) -> RunSummary:
