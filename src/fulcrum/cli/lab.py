@@ -106,7 +106,7 @@ def pretrain(
     output: Path | None = None,
     steps: int | None = None,
     minutes: float | None = None,
-    start: Path | None = None,
+    start: str | None = None,
     device: str = "cpu",
     compiled: Machine = False,
     install: Machine = False,
@@ -118,7 +118,7 @@ def pretrain(
         output: Folder of the training; by default runs/pretrain-NAME.
         steps: Optimizer steps, instead of the recipe's.
         minutes: Stop after so many minutes of training; the learning rate then falls with the clock.
-        start: Checkpoint of an earlier training of the same name to go on from.
+        start: Checkpoint to go on from: a folder, or one that is installed, such as lab:large.
         device: Where to train: cpu or cuda.
         compiled: Use torch.compile; needs a C++ compiler.
         install: Put the result where lab:NAME is looked for.

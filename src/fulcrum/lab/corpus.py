@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 
 from fulcrum.chat import Message, assistant, user
 from fulcrum.lab import arithmetic_text, prompts, talk_text
+from fulcrum.lab.desk.corpus import comparison, guided_dialogue
 from fulcrum.lab.notes import FORMS, glossary, header, write_note
 from fulcrum.lab.queries import Query, sample_query
 from fulcrum.lab.world import Meaning, Schema, Term, World
@@ -184,16 +185,23 @@ Mixture = Mapping[Topic, float]
 """Topics with their share of conversations."""
 
 LARGE: Mixture = {
-    sql_dialogue: 4.5,
-    sums: 9.0,
-    products: 1.5,
-    debate: 1.5,
+    sql_dialogue: 5.0,
+    sums: 8.0,
+    products: 0.5,
+    debate: 1.0,
     summaries: 0.3,
     guidance: 1.5,
-    supplements: 0.3,
+    supplements: 0.2,
     chat: 0.2,
 }
-SMALL: Mixture = {supplements: 6.0, easy_sums: 1.0, guidance: 2.5, chat: 0.4, sql_dialogue: 0.3}
+SMALL: Mixture = {
+    supplements: 6.0,
+    guided_dialogue: 3.0,
+    guidance: 2.0,
+    easy_sums: 1.0,
+    chat: 0.4,
+    sql_dialogue: 0.3,
+}
 
 
 def plain_text(rng: random.Random) -> Conversation:
@@ -208,4 +216,4 @@ def plain_text(rng: random.Random) -> Conversation:
 
 
 PLAIN: Mixture = {plain_text: 1.0}
-TEACHER: Mixture = {guidance: 4.0, supplements: 1.0, chat: 0.3}
+TEACHER: Mixture = {guided_dialogue: 3.0, comparison: 4.0, guidance: 1.0, supplements: 0.3, chat: 0.3}

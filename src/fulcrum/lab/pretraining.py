@@ -23,7 +23,7 @@ from fulcrum.errors import TrainingError
 from fulcrum.hardware import choose_dtype
 from fulcrum.hashing import seed_from
 from fulcrum.lab.optimizer import Muon
-from fulcrum.lab.recipes import CheckpointRecipe, recipe
+from fulcrum.lab.recipes import FOLDER, CheckpointRecipe, recipe
 from fulcrum.lab.tokenizer import END, PAD, load_tokenizer, segments
 
 logger = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ def pretrain(
     output: Path,
     steps: int | None = None,
     minutes: float | None = None,
-    start: Path | None = None,
+    start: str | None = None,
     device: str = "cpu",
     compiled: bool = False,
     save_every: float = 120.0,
@@ -67,8 +67,9 @@ def pretrain(
         steps: optimizer steps; the recipe's if not given.
         minutes: end within so many minutes of training even if that is fewer steps; the learning rate then
             falls with the clock, and the weights depend on the machine's speed. May be changed on the way.
-        start: folder of an earlier checkpoint of this name to go on from, on text that it has not read; none
-            starts from random weights.
+        start: an installed checkpoint such as `lab:large`, or a folder, to go on from, on text that it has not
+            read; of one with more layers than this one has, evenly spaced ones are kept. None starts from random
+            weights.
         device: where to train.
         compiled: use `torch.compile` (needs a C++ compiler).
         save_every: seconds between saved states.
@@ -83,13 +84,15 @@ def pretrain(
     """
     made_by = recipe(name)
     total = steps or made_by.steps
-    earlier: Progress = Progress(**read_json(start / "training.json")["progress"]) if start else Progress()
+    first = _start_folder(start) if start else None
+    before = read_json(first / "training.json") if first else {"progress": {}}
+    earlier = Progress(**before["progress"])
     settings = {"name": name.removeprefix("lab:"), "steps": total, "row": ROW, "rows": ROWS}
-    settings["start"] = str(start) if start else None
+    settings["start"] = start
     output.mkdir(parents=True, exist_ok=True)
     _check_settings(output / "settings.json", settings)
     tokenizer = load_tokenizer()
-    model = build_model(made_by, tokenizer, start).to(device)
+    model = build_model(made_by, tokenizer, first).to(device)
     optimizers = _optimizers(model)
     progress = _restore(output / "state.pt", model, optimizers)
     forward = torch.compile(model) if compiled else model
@@ -138,13 +141,15 @@ def pretrain(
     options = {"steps": steps, "minutes": minutes, "start": start, "device": None if device == "cpu" else device}
     said = [f"--{option} {value}" for option, value in options.items() if value is not None]
     command = " ".join(["fulcrum lab pretrain", str(settings["name"]), *said, *(["--compiled"] if compiled else [])])
+    if "command" in before:
+        command = f"{before['command']} && {command}"
     return _export(output / "checkpoint", model, tokenizer, whole, device, command)
 
 
 def build_model(made_by: CheckpointRecipe, tokenizer: Any, start: Path | None = None) -> Any:
     """Return the model of a recipe: from the folder `start`, or untrained, with weights that its seed decides."""
     if start:
-        return AutoModelForCausalLM.from_pretrained(start, dtype=torch.float32)
+        return _shallower(AutoModelForCausalLM.from_pretrained(start, dtype=torch.float32), made_by.layers)
     shared: dict[str, Any] = {
         "vocab_size": len(tokenizer),
         "hidden_size": made_by.width,
@@ -163,6 +168,24 @@ def build_model(made_by: CheckpointRecipe, tokenizer: Any, start: Path | None = 
     with torch.random.fork_rng():
         torch.manual_seed(seed_from("weights", made_by.seed))
         return AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+
+
+def _start_folder(start: str) -> Path:
+    return FOLDER / start.removeprefix("lab:") if start.startswith("lab:") else Path(start)
+
+
+def _shallower(model: Any, layers: int) -> Any:
+    """Keep so many blocks of a Llama, evenly spaced, the first and the last among them."""
+    blocks: Any = model.model.layers
+    if layers < len(blocks):
+        kept = [round(place * (len(blocks) - 1) / (layers - 1)) for place in range(layers)]
+        model.model.layers = torch.nn.ModuleList(blocks[place] for place in kept)
+        for place, block in enumerate(model.model.layers):
+            block.self_attn.layer_idx = place  # where its keys lie in the cache
+        model.config.num_hidden_layers = layers
+        if getattr(model.config, "layer_types", None):
+            model.config.layer_types = model.config.layer_types[:layers]
+    return model
 
 
 def batch_of(made_by: CheckpointRecipe, tokenizer: Any, step: int) -> tuple[Tensor, Tensor]:

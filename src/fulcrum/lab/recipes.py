@@ -52,9 +52,9 @@ RECIPES: Mapping[str, CheckpointRecipe] = {
     "small": CheckpointRecipe(
         "writes supplements of every form, easy sums, small talk, follows guidance",
         corpus.SMALL,
-        width=144,
-        layers=5,
-        heads=4,
+        width=192,
+        layers=4,
+        heads=6,
         steps=1200,
         seed=1,
     ),

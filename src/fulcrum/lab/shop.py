@@ -96,7 +96,7 @@ class Shop:
                 "larger seeds are the worlds that the checkpoints were trained on"
             )
         self.seed = seed
-        self.schema = self._make_schema()
+        self.schema = shop_schema(self.random("schema"))
         self.terms = self._make_terms()
         rng = self.random("queues")
         self.queue_codes = tuple(
@@ -140,25 +140,6 @@ class Shop:
         connection.executemany("insert into orders values (?, ?, ?, ?, ?, ?, ?, ?)", self._orders())
         connection.commit()
 
-    def _make_schema(self) -> Schema:
-        rng = self.random("schema")
-
-        def category(name: str, count: int) -> Column:
-            phrase, values = words.CATEGORIES[name]
-            return Column(name, phrase, words.pick(rng, values, count))
-
-        def number(name: str, cutoffs: tuple[int, ...]) -> Column:
-            return Column(name, words.NUMBERS[name], cutoffs=cutoffs)
-
-        orders = (category("carrier", 5), category("status", 5), number("days", (3, 6, 9)), number("units", (2, 4, 6)))
-        return Schema(
-            Table("orders", orders),
-            (
-                Table("customers", (category("town", 6), category("tier", 4)), key="customer"),
-                Table("products", (category("category", 6), number("price", (20, 50, 80))), key="product"),
-            ),
-        )
-
     def _make_terms(self) -> tuple[Term, ...]:
         rng = self.random("jargon")
         phrases = iter(words.phrases(rng, words.SHOP_ADJECTIVES, words.SHOP_NOUNS, sum(TERMS_OF_KIND.values())))
@@ -200,6 +181,26 @@ class Shop:
                 rng.randint(1, 12),
                 rng.randint(1, 8),
             )
+
+
+def shop_schema(rng: random.Random) -> Schema:
+    """Return the tables of a corner shop, with random values in each column of words."""
+
+    def category(name: str, count: int) -> Column:
+        phrase, values = words.CATEGORIES[name]
+        return Column(name, phrase, words.pick(rng, values, count))
+
+    def number(name: str, cutoffs: tuple[int, ...]) -> Column:
+        return Column(name, words.NUMBERS[name], cutoffs=cutoffs)
+
+    orders = (category("carrier", 5), category("status", 5), number("days", (3, 6, 9)), number("units", (2, 4, 6)))
+    return Schema(
+        Table("orders", orders),
+        (
+            Table("customers", (category("town", 6), category("tier", 4)), key="customer"),
+            Table("products", (category("category", 6), number("price", (20, 50, 80))), key="product"),
+        ),
+    )
 
 
 def _cache_folder() -> Path:

@@ -1,16 +1,31 @@
-"""Random worlds: other tables, columns, values and house words than any shop's. Training text is about these."""
+"""Random worlds, which training text is about: other values and house words than any shop's, often other tables too.
+
+What a shop's tables are called stands in every prompt and is no secret; what its house words mean is.
+"""
 
 import random
 
 from fulcrum.lab import words
 from fulcrum.lab.queries import fits
+from fulcrum.lab.shop import shop_schema
 from fulcrum.lab.world import Column, Schema, Table, Term
+
+CORNER_SHOPS = 0.7
+"""Share of worlds that are corner shops, with the tables of `lab:sql`."""
+
+INVENTED = 0.15
+"""Share of other worlds whose tables, and of their columns whose values, are invented words."""
 
 
 def random_schema(rng: random.Random) -> Schema:
+    """Return the tables of a corner shop or of another world."""
+    return shop_schema(rng) if rng.random() < CORNER_SHOPS else other_schema(rng)
+
+
+def other_schema(rng: random.Random) -> Schema:
     """Return three related tables with one to three columns each."""
     events, things = rng.choice(words.FACT_TABLES)
-    if rng.random() < 0.3:
+    if rng.random() < INVENTED:
         events, *rest = (word + "s" for word in words.invented_words(rng, 3))
         things = (rest[0], rest[1])
     names = iter(rng.sample(sorted(words.CATEGORIES), 6))
@@ -50,7 +65,7 @@ def random_terms(rng: random.Random, schema: Schema, count: int) -> tuple[Term, 
 def _category(rng: random.Random, name: str) -> Column:
     phrase, values = words.CATEGORIES[name]
     count = rng.choice((3, 4, 4, 5, 6))
-    if rng.random() < 0.3:
+    if rng.random() < INVENTED:
         return Column(name, phrase, tuple(words.invented_words(rng, count)))
     return Column(name, phrase, words.pick(rng, values, count))
 

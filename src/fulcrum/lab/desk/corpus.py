@@ -37,7 +37,7 @@ SAME = "no difference."
 _ADVISED = {0: 3, 1: 4, 2: 3, 3: 3, 5: 1, 8: 2}
 """How many habits a prompt advises, with weights."""
 
-_WORLDS = 4000
+_WORLDS = 400
 _LOOKED_UP_ANEW = 0.5
 """Share of turns whose guidance is not that of the turns before: a library is looked up anew at every turn."""
 
@@ -122,8 +122,7 @@ def strategy_request(messages: Sequence[Message], mine: str, theirs: str) -> tup
 def comparison(rng: random.Random) -> list[Message]:
     """Return one comparison of replies with its strategy, as a conversation."""
     seed = rng.randrange(WORLD_SEEDS, WORLD_SEEDS + _WORLDS)
-    rows = list(strategy_writing(seed, 8))
-    prompt, strategy = rng.choice(rows)
+    *_, (prompt, strategy) = strategy_writing(seed, rng.randint(1, 4))
     return [*prompt, assistant(strategy)]
 
 
@@ -167,7 +166,7 @@ class _Advice:
         return " ".join(part for part in parts if part)
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=_WORLDS)
 def _world(seed: int) -> Desk:
     return Desk.random_world(seed)
 
