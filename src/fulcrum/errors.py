@@ -10,6 +10,8 @@
     ├── RunError (ValueError)               a run folder cannot be continued or read
     ├── BudgetSpent (RuntimeError)          the budget is used up; all that was paid for is stored
     ├── TooManyFailures (RuntimeError)      more calls failed than the recipe allows
+    ├── LibraryError (ValueError)           a library of strategies is damaged, or refuses a change
+    │   └── LibraryConflict                 somebody else has changed the strategy meanwhile
     ├── TrainingError (RuntimeError)        a training cannot start or has gone wrong
     └── MissingExtra (ImportError)          an optional package is not installed
 
@@ -48,6 +50,14 @@ class BudgetSpent(FulcrumError, RuntimeError):
 
 class TooManyFailures(FulcrumError, RuntimeError):
     """More calls failed than `budget.failure_share` allows."""
+
+
+class LibraryError(FulcrumError, ValueError):
+    """A library of strategies holds a line that is no event, or refuses a change that makes no sense."""
+
+
+class LibraryConflict(LibraryError):
+    """Somebody else has written about the strategy since it was looked at."""
 
 
 class TrainingError(FulcrumError, RuntimeError):

@@ -1,0 +1,1 @@
+"""Strategies: interpretable knowledge distillation by a library that people can read (arXiv 2408.07238)."""
