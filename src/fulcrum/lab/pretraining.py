@@ -176,12 +176,12 @@ def _start_folder(start: str) -> Path:
 
 def _shallower(model: Any, layers: int) -> Any:
     """Keep so many blocks of a Llama, evenly spaced, the first and the last among them."""
-    blocks: Any = model.model.layers
+    blocks: list[Any] = list(model.model.layers)
     if layers < len(blocks):
-        kept = [round(place * (len(blocks) - 1) / (layers - 1)) for place in range(layers)]
-        model.model.layers = torch.nn.ModuleList(blocks[place] for place in kept)
-        for place, block in enumerate(model.model.layers):
+        kept = [blocks[round(place * (len(blocks) - 1) / (layers - 1))] for place in range(layers)]
+        for place, block in enumerate(kept):
             block.self_attn.layer_idx = place  # where its keys lie in the cache
+        model.model.layers = torch.nn.ModuleList(kept)
         model.config.num_hidden_layers = layers
         if getattr(model.config, "layer_types", None):
             model.config.layer_types = model.config.layer_types[:layers]

@@ -11,6 +11,8 @@ from fulcrum.chat import ChatModel, Message, Request, Sampling, complete, user
 from fulcrum.evaluation.statistics import wilson
 from fulcrum.hashing import seed_from
 from fulcrum.lab import arithmetic_text, corpus, prompts, talk_text
+from fulcrum.lab.desk.corpus import FIRST_HELD_OUT_WORLD, SAME, desk_dialogues, strategy_writing, without_guidance
+from fulcrum.lab.desk.expert import reply
 from fulcrum.lab.notes import FORMS, glossary, header, write_note
 from fulcrum.lab.worlds import random_schema, random_term
 
@@ -113,6 +115,33 @@ def guidance(model: ChatModel, count: int) -> list[Skill]:
     return [Skill("guidance/followed", sum(done), count), Skill("guidance/unprompted", sum(alone), count)]
 
 
+def desk(model: ChatModel, count: int) -> list[Skill]:
+    """Measure replies at the desks of held-out worlds, at turns where guidance changes what is said: exact, greedy."""
+    told: list[tuple[Message, ...]] = []
+    untold: list[tuple[Message, ...]] = []
+    wanted: list[str] = []
+    for seed in range(FIRST_HELD_OUT_WORLD, FIRST_HELD_OUT_WORLD + count):
+        for messages, said in desk_dialogues(seed, None, 40):
+            bare = without_guidance(messages)
+            if bare != messages and reply(bare, ()) != said:
+                told.append(messages)
+                untold.append(bare)
+                wanted.append(said)
+                break
+    done = sum(text == said for text, said in zip(_ask(model, told), wanted, strict=True))
+    alone = sum(text == said for text, said in zip(_ask(model, untold), wanted, strict=True))
+    return [Skill("desk/followed", done, len(wanted)), Skill("desk/unprompted", alone, len(wanted))]
+
+
+def strategies(model: ChatModel, count: int) -> list[Skill]:
+    """Measure whether a strategy names what the first of two replies has and the second lacks, in held-out worlds."""
+    seeds = range(FIRST_HELD_OUT_WORLD, FIRST_HELD_OUT_WORLD + count)
+    rows = [row for seed in seeds for row in strategy_writing(seed, 3) if row[1] != SAME]
+    said = _ask(model, [messages for messages, _ in rows])
+    right = sum(text == strategy for text, (_, strategy) in zip(said, rows, strict=True))
+    return [Skill("strategies/name_the_difference", right, len(rows))]
+
+
 def forms(model: ChatModel, count: int) -> list[Skill]:
     """Measure the share of supplements, at temperature 1, that have the form asked for in valid shape."""
     right: Counter[str] = Counter()
@@ -185,9 +214,9 @@ def easy_sums(model: ChatModel, count: int) -> list[Skill]:
 
 MEASURES: dict[str, tuple[tuple[Measure, int], ...]] = {
     "large": ((sql_with_notes, 200), (sql_plain, 100), (sums, 100), (debate, 60), (guidance, 100)),
-    "small": ((forms, 240), (guidance, 100), (easy_sums, 100)),
-    "other": ((forms, 240), (guidance, 100), (easy_sums, 100)),
-    "teacher": ((guidance, 100),),
+    "small": ((forms, 240), (guidance, 100), (desk, 100), (easy_sums, 100)),
+    "other": ((forms, 240), (guidance, 100), (desk, 100), (easy_sums, 100)),
+    "teacher": ((guidance, 100), (desk, 100), (strategies, 50)),
     "base": (),
 }
 """What is measured of each checkpoint, and on how many items."""

@@ -38,6 +38,9 @@ _ADVISED = {0: 3, 1: 4, 2: 3, 3: 3, 5: 1, 8: 2}
 """How many habits a prompt advises, with weights."""
 
 _WORLDS = 400
+FIRST_HELD_OUT_WORLD = WORLD_SEEDS + _WORLDS
+"""No training text is about a world of this seed or a larger one."""
+
 _LOOKED_UP_ANEW = 0.5
 """Share of turns whose guidance is not that of the turns before: a library is looked up anew at every turn."""
 
@@ -49,6 +52,12 @@ def with_guidance(messages: Sequence[Message], lines: Sequence[str]) -> tuple[Me
     first, *others = messages
     text = "\n".join([first.content, GUIDANCE, *(f"- {line}" for line in lines)])
     return (replace(first, content=text), *others)
+
+
+def without_guidance(messages: Sequence[Message]) -> tuple[Message, ...]:
+    """Return a dialogue without the guidance that `with_guidance` added."""
+    first, *others = messages
+    return (replace(first, content=first.content.partition(f"\n{GUIDANCE}")[0]), *others)
 
 
 def desk_dialogues(world_seed: int, practices: Collection[str] | None, n: int) -> Iterator[Row]:
