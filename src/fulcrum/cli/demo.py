@@ -1,39 +1,63 @@
 """`fulcrum demo`."""
 
+import time
 from pathlib import Path
+from typing import Literal
 
+import fulcrum
 from fulcrum.cli.common import console, log
 from fulcrum.cli.progress import show_calls
 from fulcrum.evaluation.diagnosis import diagnose
 from fulcrum.evaluation.render import conclusions, evaluation_table
+from fulcrum.evaluation.summary import Summary, summarize, summary_table
 from fulcrum.recipe import read_recipe
 from fulcrum.runs import default_folder, open_run
 from fulcrum.runs.evaluate import evaluate_run
 
-_TASKS = ("lab:arithmetic", "lab:sql")
-_QUESTIONS = 100
+MethodName = Literal["supplement", "strategies", "leverage", "society"]
+
+_RECIPES: dict[MethodName, tuple[str, int]] = {
+    "supplement": ("supplement-lab-sql", 150),
+    "strategies": ("strategies-lab-desk", 60),
+    "leverage": ("leverage-lab-triage", 200),
+    "society": ("society-lab-arithmetic", 150),
+}
+"""Recipe of each method's demo, and how many test examples it is measured on."""
 
 
-def demo(*, output: Path = Path("runs/demo")) -> None:
-    """Measure what lab:large does alone, with examples and with votes. No key, no GPU, no download.
+def demo(*methods: MethodName, output: Path = Path("runs/demo")) -> None:
+    """Train and measure all four methods on the lab. No key, no GPU, no download.
 
     Args:
+        methods: Only these.
         output: Where the run folders go.
     """
-    for task in _TASKS:
-        recipe = read_recipe(None, {"method": "baseline", "task": task})
-        # The hash of the settings, so that a demo of another version does not stand in the way.
-        folder = output / f"{task.partition(':')[2]}-{default_folder(recipe).name.rpartition('-')[2]}"
-        log.print(f"{recipe.models['actor']} on {task}, {_QUESTIONS} test questions, in {folder}", highlight=False)
-        with open_run(recipe, folder) as run, show_calls(run):
-            recipe.method.learn(run)
-            rows, results = evaluate_run(run, limit=_QUESTIONS)
-        console.print(evaluation_table(rows))
-        for sentence in [*conclusions(rows), *diagnose(results, rows)]:
-            console.print(sentence, markup=False, highlight=False)
-    console.print(
-        "These are the baselines that every method must beat; `fulcrum runs list "
-        f"{output}` lists the runs, `fulcrum calls export RUN --keys` every call.",
-        markup=False,
-        highlight=False,
-    )
+    summaries: list[Summary] = []
+    for name in dict.fromkeys(methods or _RECIPES):
+        summaries.append(_run(name, output))
+    console.print(summary_table(summaries))
+    console.print(f"`fulcrum report RUN` explains a run of `fulcrum runs list {output}` in one page.", markup=False)
+
+
+def _run(name: MethodName, output: Path) -> Summary:
+    file, questions = _RECIPES[name]
+    recipe = read_recipe(_shipped(file), quick=True)
+    # The hash of the settings, so that a demo of another version does not stand in the way.
+    folder = output / f"{name}-{default_folder(recipe).name.rpartition('-')[2]}"
+    log.print(f"{name} on {recipe.keys.task}, {questions} test examples, in {folder}", highlight=False)
+    started = time.monotonic()
+    with open_run(recipe, folder) as run, show_calls(run):
+        recipe.method.learn(run)
+        rows, results = evaluate_run(run, limit=questions)
+        calls = run.ledger.total().calls
+    console.print(evaluation_table(rows))
+    for sentence in [*conclusions(rows), *diagnose(results, rows)]:
+        console.print(sentence, markup=False, highlight=False)
+    return summarize(name, rows, calls, (time.monotonic() - started) / 60)
+
+
+def _shipped(recipe: str) -> Path:
+    """Return a recipe of the package, or of the checkout that it was installed from."""
+    package = Path(fulcrum.__file__).parent
+    inside = package / "recipes" / f"{recipe}.toml"
+    return inside if inside.exists() else package.parents[1] / "recipes" / inside.name

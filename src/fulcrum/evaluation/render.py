@@ -28,10 +28,10 @@ def evaluation_table(rows: Sequence[EvaluationRow]) -> Group:
         achieved.add_row(
             row.solver,
             row.role_of_solver,
-            _interval(row.mean, row.low, row.high, sign=""),
-            _interval(row.difference, row.difference_low, row.difference_high, sign="+"),
-            _percent(row.harm),
-            _percent(row.rescue),
+            interval_text(row.mean, row.low, row.high, sign=""),
+            interval_text(row.difference, row.difference_low, row.difference_high, sign="+"),
+            percent_text(row.harm),
+            percent_text(row.rescue),
             style=style,
         )
         took.add_row(
@@ -58,7 +58,7 @@ def difference_table(differences: Sequence[RunDifference]) -> Table:
             difference.first,
             difference.second,
             f"{pairing.n:,}",
-            _interval(gap.estimate, gap.low, gap.high, sign="+"),
+            interval_text(gap.estimate, gap.low, gap.high, sign="+"),
             f"{pairing.broken:,}",
             f"{pairing.rescued:,}",
             f"{pairing.p_value:.3g}",
@@ -107,16 +107,17 @@ def _conclusion(row: EvaluationRow, baseline: EvaluationRow) -> str:
         text = (
             f"{row.solver} is not shown to differ from {baseline.solver}: {_difference(row)}, zero is in the interval"
         )
-    harm = "" if row.harm is None else f" It breaks {_percent(row.harm)} of what {baseline.solver} solved."
-    rescue = "" if row.rescue is None else f" It solves {_percent(row.rescue)} of the rest."
+    harm = "" if row.harm is None else f" It breaks {percent_text(row.harm)} of what {baseline.solver} solved."
+    rescue = "" if row.rescue is None else f" It solves {percent_text(row.rescue)} of the rest."
     return f"{text}.{harm}{rescue}"
 
 
 def _difference(row: EvaluationRow) -> str:
-    return f"{_interval(row.difference, row.difference_low, row.difference_high, sign='+')} points"
+    return f"{interval_text(row.difference, row.difference_low, row.difference_high, sign='+')} points"
 
 
-def _interval(estimate: float | None, low: float | None, high: float | None, sign: str) -> str:
+def interval_text(estimate: float | None, low: float | None, high: float | None, sign: str) -> str:
+    """Return an estimate with its interval in points of 100, or a dash; `sign` as in format specifications."""
     if estimate is None or low is None or high is None:
         return "-"
     # Adding zero turns a rounded -0.0 into 0.0.
@@ -124,5 +125,6 @@ def _interval(estimate: float | None, low: float | None, high: float | None, sig
     return f"{shown[0]} [{shown[1].removeprefix('+')}, {shown[2].removeprefix('+')}]"
 
 
-def _percent(share: float | None) -> str:
+def percent_text(share: float | None) -> str:
+    """Return a share in percent, or a dash."""
     return "-" if share is None else f"{100 * share:.1f} %"

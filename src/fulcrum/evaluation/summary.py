@@ -1,0 +1,78 @@
+"""What a run achieved, in one row: the figures that a person compares methods by."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich import box
+from rich.table import Table
+
+from fulcrum.evaluation.render import interval_text, percent_text
+from fulcrum.evaluation.table import EvaluationRow
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A method on a task, against the same model without it.
+
+    Attributes:
+        method: name of the method.
+        before: row of the baseline.
+        after: row of the method.
+        strongest: row of the control with the highest difference; None if none was evaluated.
+        calls: calls that training and evaluation made.
+        minutes: wall time of both.
+    """
+
+    method: str
+    before: EvaluationRow
+    after: EvaluationRow
+    strongest: EvaluationRow | None
+    calls: int
+    minutes: float
+
+    @property
+    def verdict(self) -> str:
+        """`better`, `worse`, or `not shown` if zero is in the interval or a control does as well."""
+        if self.after.difference_low is None or self.after.difference_high is None:
+            return "not measured"
+        if self.after.difference_high < 0:
+            return "worse"
+        if self.after.difference_low <= 0:
+            return "not shown"
+        rival = self.strongest.difference if self.strongest else None
+        return "better" if rival is None or self.after.difference_low > rival else "better than alone"
+
+
+def summarize(method: str, rows: Sequence[EvaluationRow], calls: int, minutes: float) -> Summary:
+    """Return the summary of a run's rows: its first method row against its baseline."""
+    before = next(row for row in rows if row.role_of_solver == "baseline")
+    after = next(row for row in rows if row.role_of_solver == "method")
+    rivals = [row for row in rows if row.role_of_solver == "control" and row.difference is not None]
+    strongest = max(rivals, key=lambda row: row.difference or 0.0, default=None)
+    return Summary(method, before, after, strongest, calls, minutes)
+
+
+def summary_table(summaries: Sequence[Summary]) -> Table:
+    """Return one row a method; scores and differences are in points of 100."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    for heading in ("method", "task"):
+        table.add_column(heading, overflow="fold")
+    for heading in ("before", "after", "difference", "control", "harm", "calls", "min"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("verdict")
+    table.caption = "held-out examples, points of 100, 95 % intervals; control: the strongest one's difference"
+    for summary in summaries:
+        before, after, rival = summary.before, summary.after, summary.strongest
+        table.add_row(
+            summary.method,
+            after.task,
+            percent_text(before.mean),
+            percent_text(after.mean),
+            interval_text(after.difference, after.difference_low, after.difference_high, sign="+"),
+            "-" if rival is None or rival.difference is None else f"{100 * rival.difference:+.1f}",
+            percent_text(after.harm),
+            f"{summary.calls:,}",
+            f"{summary.minutes:.1f}",
+            summary.verdict,
+        )
+    return table

@@ -1,0 +1,54 @@
+"""The shipped checkpoints: what they know, what they do not know, and how quickly they are there."""
+
+import time
+
+import pytest
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from fulcrum.chat import Request, Sampling, complete, resolve, user
+from fulcrum.lab.cards import read_card
+from fulcrum.lab.notes import glossary, header
+from fulcrum.lab.prompts import SUPPLEMENT_BLOCK
+from fulcrum.lab.recipes import FOLDER, RECIPES
+from fulcrum.lab.shop import Shop
+from fulcrum.task.load import load_task
+
+pytestmark = pytest.mark.slow
+
+SHIPPED = [name for name in RECIPES if (FOLDER / name / "model.safetensors").exists()]
+
+
+@pytest.mark.parametrize("seed", [11, 12, 13])
+def test_large_is_near_chance_on_jargon_alone_and_far_above_with_the_right_note(seed):
+    task, terms = load_task(f"lab:sql?seed={seed}"), {term.phrase: term.meaning for term in Shop(seed).terms}
+    examples = [example for example in task.examples("dev") if example.metadata["jargon"]][:40]
+    questions = {question.id: question for question in task.questions("dev")}
+    alone, told = [], []
+    for example in examples:
+        prompt = questions[example.id].messages[-1].content
+        note = glossary([(phrase, terms[phrase]) for phrase in example.metadata["terms"]])
+        block = SUPPLEMENT_BLOCK.format(prompt=prompt, supplement=f"{header('background')}\n{note}")
+        alone.append(Request((user(prompt),), Sampling(max_tokens=task.max_tokens)))
+        told.append(Request((user(block),), Sampling(max_tokens=task.max_tokens)))
+    model = resolve("lab:large")
+    completions = complete(model, alone + told)
+    values = [
+        task.score(example.id, completion).value
+        for example, completion in zip(examples * 2, completions, strict=True)
+    ]
+    unaided, aided = sum(values[: len(examples)]) / len(examples), sum(values[len(examples) :]) / len(examples)
+    assert unaided <= 0.2
+    assert aided >= unaided + 0.3
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_checkpoint_loads_with_plain_transformers_in_under_a_second(name):
+    AutoTokenizer.from_pretrained(FOLDER / name)
+    started = time.perf_counter()
+    model = AutoModelForCausalLM.from_pretrained(FOLDER / name)
+    assert time.perf_counter() - started < 1
+    assert model.num_parameters() == read_card(name)["training"]["parameters"]
+
+
+def test_the_checkpoints_together_are_under_48_mb():
+    assert sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file()) < 48e6
