@@ -148,13 +148,17 @@ class Run:
         """Folder of what is deployed."""
         return self.folder / "artifact"
 
-    def model(self, role: str) -> RecordedModel:
+    def model(self, role: str, name: str | None = None) -> RecordedModel:
         """Return the model of a role; roles with the same model share one loaded copy.
+
+        Args:
+            role: for what its calls are counted.
+            name: another model in that role than the recipe's, such as one that the run has trained.
 
         Raises:
             ModelError: it cannot be loaded.
         """
-        model = self._open(self.recipe.models[role])
+        model = self._open(name or self.recipe.models[role])
         return RecordedModel(model, role, self.store, self.ledger, self.budget)
 
     def _open(self, name: str) -> ChatModel:

@@ -1,0 +1,84 @@
+"""What is deployed: the generator's weights, with what a person wants to know before using them."""
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fulcrum.artifact import Artifact, write_card
+from fulcrum.atomic import write_json, write_text
+from fulcrum.runs import Run
+from fulcrum.supplement.controls import static_prompt
+from fulcrum.supplement.learn import Learned
+from fulcrum.supplement.settings import SupplementSettings
+from fulcrum.training.job import RESULT
+from fulcrum.training.source import trained_name
+
+WEIGHTS = "generator"
+STATIC_PROMPT = "static_prompt.txt"
+"""The best supplements of training as one text: a control, and sometimes all that one needs."""
+
+CURVE = "curve.json"
+
+
+def write_artifact(run: Run, settings: SupplementSettings, learned: Learned) -> None:
+    """Write the artifact of a run; the same run always writes the same bytes."""
+    assert learned.weights.trained is not None
+    _copy_weights(learned.weights.trained, run.artifact / WEIGHTS, run.recipe.models["generator"])
+    write_text(run.artifact / STATIC_PROMPT, static_prompt(learned.helped, settings.static) + "\n")
+    write_json(run.artifact / CURVE, list(learned.curve))
+    write_card(run, _about(run, settings, learned), chosen=learned.chosen, stopped=learned.stopped)
+
+
+def generator_name(artifact: Artifact, settings: SupplementSettings) -> str:
+    """Return the name under which the trained generator can be opened."""
+    return trained_name(artifact.models["generator"], artifact.folder / WEIGHTS, settings.warm_start.tuning)
+
+
+def _copy_weights(trained: Path, place: Path, base: str) -> None:
+    """Copy what a model is loaded from: not the record of its training, and no path of this machine."""
+    draft = place.with_name(f".{place.name}.partial")
+    shutil.rmtree(draft, ignore_errors=True)
+    shutil.copytree(trained, draft, ignore=shutil.ignore_patterns(RESULT))
+    config = draft / "adapter_config.json"
+    if config.is_file():
+        values = json.loads(config.read_text(encoding="utf-8")) | {"base_model_name_or_path": base}
+        write_json(config, values)
+    shutil.rmtree(place, ignore_errors=True)
+    draft.replace(place)
+
+
+def _about(run: Run, settings: SupplementSettings, learned: Learned) -> str:
+    models = run.recipe.models
+    stopped = f"\nThe rounds ended early: {learned.stopped}.\n" if learned.stopped else ""
+    return f"""# Supplements for {models["actor"]} on {run.recipe.keys.task}
+
+`{models["generator"]}`, trained with `{settings.trainer}`, writes a note for each question. `{models["actor"]}`
+reads it after the question, in a block that says it may be wrong. Only the generator was trained: by what the actor
+achieved.
+
+| after | actor calls so far | usable questions | dev alone | dev with supplement | of those solved alone, broken |
+|---|---|---|---|---|---|
+{_lines(learned.curve)}
+
+Deployed is the generator after {_name(learned.chosen)}, the best on dev. Dev was used to choose it, so its figure is
+too good: `fulcrum evaluate` measures on test, beside every control.
+{stopped}
+`{WEIGHTS}/` holds the weights, `{STATIC_PROMPT}` the best supplements of training as one text, `{CURVE}` all figures.
+"""
+
+
+def _lines(curve: Sequence[Mapping[str, Any]]) -> str:
+    def percent(share: float | None) -> str:
+        return "" if share is None else f"{100 * share:.1f} %"
+
+    return "\n".join(
+        f"| {_name(one['round'])} | {one['actor/calls']} | {percent(one['labels/usable_share'])} | "
+        f"{percent(one['dev/alone'])} | {percent(one['dev/mean'])} | {percent(one['dev/harm'])} |"
+        for one in curve
+    )
+
+
+def _name(number: int) -> str:
+    return f"round {number}" if number else "the warm start"

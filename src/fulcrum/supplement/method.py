@@ -1,0 +1,143 @@
+"""`method = "supplement"`: what it needs, what it will cost, what it is compared with, and what it deploys."""
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+from fulcrum.artifact import Artifact, Deployed, OpenModel, read_artifact
+from fulcrum.baseline import prompt_tokens
+from fulcrum.chat import ChatModel, Sampling
+from fulcrum.evaluation.baselines import Direct, SelfConsistency
+from fulcrum.methods import Contender, PlannedCalls, Role
+from fulcrum.recipe import Recipe
+from fulcrum.runs import Run
+from fulcrum.supplement.artifact import STATIC_PROMPT, generator_name, write_artifact
+from fulcrum.supplement.controls import Fixed, Padded, Shuffled, WrongAnswer
+from fulcrum.supplement.learn import learn
+from fulcrum.supplement.schedule import allowance, round_pool, warm_start_pool
+from fulcrum.supplement.settings import SupplementSettings
+from fulcrum.supplement.solver import Help, Supplemented
+from fulcrum.supplement.wording import WORDINGS
+from fulcrum.supplement.writer import writer_of
+
+SUPPLEMENTED, SHUFFLED, WITHOUT_ANSWERS = "supplemented", "shuffled supplement", "without answer and cot"
+DOSE, EMPTIED = "wrong answer dose", "emptied block"
+SOLVING_FORMS = frozenset({"answer", "cot"})
+"""Forms in which a generator can hand over a solution instead of help."""
+
+
+class SupplementMethod:
+    """A small trained generator writes help for a frozen actor, question by question."""
+
+    name = "supplement"
+    summary = "A small trained model writes help for a large frozen one (SGT, arXiv 2604.20727)."
+    settings = SupplementSettings
+    quick: ClassVar[Mapping[str, str]] = {
+        "rounds": "1",
+        "samples": "2",
+        "queries": "120",
+        "dev_queries": "40",
+    }
+    roles: ClassVar[Mapping[str, Role]] = {
+        "actor": Role("answers the task; frozen", default="lab:large"),
+        "generator": Role("writes the supplements; trained", default="lab:small", trained=True),
+    }
+
+    def plan(self, recipe: Recipe) -> Sequence[PlannedCalls]:
+        """Return the calls of training and of the evaluation on the test split, at most."""
+        settings, task = settings_of(recipe), recipe.task
+        train, dev, test = (len(task.examples(split)) for split in ("train", "dev", "test"))
+        train, dev = min(settings.queries or train, train), min(settings.dev_queries or dev, dev)
+        prompt, answer, note = prompt_tokens(task), settings.answer_tokens or task.max_tokens, settings.max_tokens
+        pools = {"warm start": warm_start_pool(settings)}
+        pools |= {f"round {number}": round_pool(settings, number) for number in range(1, settings.rounds + 1)}
+        rows = [PlannedCalls("alone", "actor", train * settings.label_samples, prompt, answer)]
+        for name, pool in pools.items():
+            tried = allowance(pool, settings, train)
+            rows.append(PlannedCalls(name, "generator", tried // settings.label_samples, prompt, note))
+            rows.append(PlannedCalls(name, "actor", tried, prompt + note, answer))
+            rows.append(PlannedCalls(f"{name}, dev", "generator", dev, prompt, note))
+            rows.append(PlannedCalls(f"{name}, dev", "actor", dev, prompt + note, answer))
+        rows.append(PlannedCalls("dev alone", "actor", dev, prompt, answer))
+        votes = settings.votes if task.scorer else 0
+        # The method, three controls with a writer and the actor's own; two with a fixed block; alone; two for a dose.
+        rows.append(PlannedCalls("evaluation", "generator", 3 * test, prompt, max(note, answer)))
+        rows.append(PlannedCalls("evaluation", "actor", (8 + votes + bool(task.scorer)) * test, prompt + note, answer))
+        return rows
+
+    def learn(self, run: Run) -> None:
+        """Train the generator and write the artifact."""
+        settings = settings_of(run.recipe)
+        learned = learn(run, settings)
+        write_artifact(run, settings, learned)
+        run.log("learned", artifact=str(run.artifact.name), chosen=learned.chosen)
+
+    def contenders(self, run: Run) -> Sequence[Contender]:
+        """Return the actor alone, the method, and everything that could explain its gain away.
+
+        Raises:
+            RunError: the run has not learned yet.
+        """
+        return contenders(run, run.model("actor"), artifact_of(run))
+
+    def deploy(self, artifact: Artifact, open_model: OpenModel) -> Deployed:
+        """Return the writer that puts a supplement into each request."""
+        settings = SupplementSettings.model_validate(artifact.settings)
+        return writer_of(open_model(generator_name(artifact, settings)), settings)
+
+
+def contenders(run: Run, actor: ChatModel, artifact: Artifact) -> list[Contender]:
+    """Return the solvers of an evaluation, in front of any actor; the baseline first.
+
+    A dialogue has no answer to vote on, to pass around, or to be given by the generator alone.
+    """
+    settings, task = settings_of(run.recipe), run.task
+    limit = settings.answer_tokens or task.max_tokens
+    greedy = Sampling(max_tokens=limit)
+    drawn = Sampling(1.0, max_tokens=limit, seed=run.recipe.seed)
+    wording = WORDINGS[settings.wording]
+    generator = run.model("generator", generator_name(artifact, settings))
+    writer = writer_of(generator, settings)
+    silenced = writer_of(generator, settings, without=SOLVING_FORMS)
+    untrained, own = (writer_of(model, settings) for model in (run.model("generator"), actor))
+    static = (artifact.folder / STATIC_PROMPT).read_text(encoding="utf-8")
+
+    def helped(name: str, help: Help) -> Contender:
+        return Contender(Supplemented(name, help, actor, greedy), "method" if name == SUPPLEMENTED else "control")
+
+    found = [
+        Contender(Direct(actor, greedy), "baseline"),
+        helped(SUPPLEMENTED, writer.rewrite_turns),
+        helped(SHUFFLED, Shuffled(writer)),
+        helped("length-matched dummy", Padded(writer)),
+        helped(EMPTIED, Fixed("", wording, settings.when)),
+        helped(WITHOUT_ANSWERS, silenced.rewrite_turns),
+        helped("untrained generator", untrained.rewrite_turns),
+        helped("actor's own supplement", own.rewrite_turns),
+        helped("static prompt", Fixed(static, wording, settings.when)),
+    ]
+    if task.scorer:
+        votes = SelfConsistency(actor, settings.votes, drawn, task.scorer.answer_key)
+        found += [
+            Contender(Direct(generator, greedy, name="generator alone"), "control"),
+            Contender(votes, "control"),
+            helped(DOSE, WrongAnswer(writer, actor)),
+        ]
+    return found
+
+
+def settings_of(recipe: Recipe) -> SupplementSettings:
+    """Return the settings of a recipe of this method."""
+    assert isinstance(recipe.settings, SupplementSettings)
+    return recipe.settings
+
+
+def artifact_of(run: Run) -> Artifact:
+    """Return the artifact of a run.
+
+    Raises:
+        RunError: the run has not learned yet.
+    """
+    return read_artifact(run.folder)
+
+
+METHOD = SupplementMethod()

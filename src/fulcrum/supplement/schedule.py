@@ -1,0 +1,130 @@
+"""Which supplements to try for a question, in which order, and when to stop."""
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from fulcrum.hashing import seed_from
+from fulcrum.supplement.bench import Bench, Wish
+from fulcrum.supplement.forms import CONCAT, FORMS, FREE, OWN, Supplement, concatenate
+from fulcrum.supplement.labels import Alone, Option, Rule
+from fulcrum.supplement.settings import SupplementSettings
+from fulcrum.supplement.trials import State, Trial, actor_calls
+from fulcrum.supplement.writer import SupplementWriter
+
+PATIENCE = 2
+"""How many times the fixed schedule's drafts a hard question may have at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """The drafts that a question may have, in their order.
+
+    Attributes:
+        asked: requests, repeated from the start when they are used up.
+        size: drafts of the fixed schedule.
+        wave: drafts that the adaptive schedule tries before it looks again.
+        losers_wanted: a question also needs losers before it is left; the warm start needs none.
+    """
+
+    asked: Sequence[str]
+    size: int
+    wave: int
+    losers_wanted: bool
+
+
+def warm_start_pool(settings: SupplementSettings) -> Pool:
+    """Return the paper's nine forms, `samples` times each."""
+    asked = (*FORMS, FREE)
+    return Pool(asked, len(asked) * settings.samples, len(asked), losers_wanted=False)
+
+
+def round_pool(settings: SupplementSettings, number: int) -> Pool:
+    """Return the pool of a round: forms, own forms and concatenations in the first, free ones in the others."""
+    if number > 1:
+        return Pool((FREE,), settings.pool, max(1, settings.pool // 4), losers_wanted=True)
+    asked = (*FORMS, *[OWN] * settings.own_forms, *[CONCAT] * settings.concats)
+    return Pool(asked, len(asked), max(1, len(asked) // 2), losers_wanted=True)
+
+
+def allowance(pool: Pool, settings: SupplementSettings, questions: int) -> int:
+    """Return the answers of the actor that a pool may take."""
+    fixed = pool.size * settings.label_samples * questions
+    return int(fixed * settings.spend) if settings.schedule == "adaptive" else fixed
+
+
+def questions_to_try(settings: SupplementSettings, alone: Alone, seed: int) -> list[str]:
+    """Return the questions worth calls: all of them, or all that the actor does not solve alone and some that it does.
+
+    Those that it solves show harm, and nothing else can be learned from them.
+    """
+    if settings.schedule == "fixed" or settings.labels == "binary":
+        return list(alone)
+    solved = [query for query, value in alone.items() if value >= 1.0]
+    some = round((len(alone) - len(solved)) * settings.solved_share / (1 - settings.solved_share))
+    kept = set(random.Random(seed_from(seed, "solved alone")).sample(solved, min(some, len(solved))))
+    return [query for query, value in alone.items() if value < 1.0 or query in kept]
+
+
+def collect(
+    bench: Bench,
+    writer: SupplementWriter,
+    pool: Pool,
+    alone: Alone,
+    settings: SupplementSettings,
+    rule: Rule,
+    winners: Mapping[str, Sequence[Supplement]],
+    seed: int,
+) -> list[Trial]:
+    """Try the supplements of a pool.
+
+    Args:
+        bench: where to try them.
+        writer: the generator.
+        pool: what to ask it for.
+        alone: the actor's scores without help.
+        settings: schedule and limits.
+        rule: tells winners from losers.
+        winners: supplements that helped before, by question, to be concatenated.
+        seed: of the choice of questions and concatenations.
+    """
+    adaptive = settings.schedule == "adaptive"
+    asking = questions_to_try(settings, alone, seed)
+    allowed = allowance(pool, settings, len(alone))
+    last, step = (PATIENCE * pool.size, pool.wave) if adaptive else (pool.size, pool.size)
+    trials: list[Trial] = []
+    for start in range(0, last, step):
+        places = range(start, min(start + step, last))
+        wishes = [wish for place in places for query in asking if (wish := _wish(pool, query, place, winners, seed))]
+        room = (allowed - actor_calls(trials)) // settings.label_samples
+        if room <= 0:
+            break
+        trials += bench.play(wishes[:room] if adaptive else wishes, writer)
+        if adaptive:
+            found = rule.options(trials, alone)
+            done = _settled(rule, found, settings.enough, pool.losers_wanted)
+            asking = [query for query in asking if alone[query] < 1.0 and not done(query)]
+    return trials
+
+
+def _wish(pool: Pool, query: str, place: int, winners: Mapping[str, Sequence[Supplement]], seed: int) -> Wish | None:
+    """Return what draft number `place` of a question asks for; None if there is nothing to concatenate."""
+    asked = pool.asked[place % len(pool.asked)]
+    if asked != CONCAT:
+        return Wish(query, asked, sample=place)
+    rng = random.Random(seed_from(seed, CONCAT, query, place))
+    known = winners.get(query, ())
+    pairs = [(first, second) for first in known for second in known if first.form != second.form]
+    return Wish(query, asked, given=concatenate(*rng.choice(pairs))) if pairs else None
+
+
+def _settled(
+    rule: Rule, found: Mapping[State, Sequence[Option]], enough: int, losers_wanted: bool
+) -> Callable[[str], bool]:
+    """Return whether a question has shown what it can teach."""
+
+    def done(query: str) -> bool:
+        helping, losing = rule.signs(found.get((query, ()), ()))
+        return helping >= enough and (losing >= enough or not losers_wanted)
+
+    return done

@@ -1,0 +1,110 @@
+"""Supplements tried in front of the actor, and the store that keeps them: one line of JSON each."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from fulcrum.atomic import write_text
+from fulcrum.chat import Message
+from fulcrum.supplement.forms import Supplement
+from fulcrum.task import Verdict
+
+State = tuple[str, tuple[Message, ...]]
+"""What a supplement was written for: the question's id, and what had been said since."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """One supplement and what it was written for.
+
+    Attributes:
+        since: messages of the dialogue after the question's prompt; empty for its first turn.
+        supplement: what the generator wrote.
+    """
+
+    since: tuple[Message, ...]
+    supplement: Supplement
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What one draft of the generator led to.
+
+    Attributes:
+        query: id of the question.
+        asked: what the generator was asked for.
+        written: its supplement; with `when = "turn"` one a turn. Empty if the generator failed.
+        values: score of each of the actor's attempts; None where the call failed, which is no label.
+        verdicts: the scorer's word for each.
+        answers: the actor's last text in each.
+        calls: calls of the actor.
+        failure: kind of the generator's failure, if it failed.
+    """
+
+    query: str
+    asked: str
+    written: tuple[Written, ...]
+    values: tuple[float | None, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
+    answers: tuple[str, ...] = ()
+    calls: int = 0
+    failure: str | None = None
+
+    @property
+    def labels(self) -> list[float]:
+        """The scores that may label a supplement: neither those of failures nor of answers with nothing to judge."""
+        judged = zip(self.values, self.verdicts, strict=True)
+        return [value for value, verdict in judged if value is not None and verdict != "unparsable"]
+
+    @property
+    def scored(self) -> list[float]:
+        """The scores of all attempts that did not fail."""
+        return [value for value in self.values if value is not None]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the trial as a line of the store holds it."""
+        return {
+            "query": self.query,
+            "asked": self.asked,
+            "written": [
+                {
+                    "since": [message.to_json() for message in one.since],
+                    "form": one.supplement.form,
+                    "body": one.supplement.body,
+                }
+                for one in self.written
+            ],
+            "values": self.values,
+            "verdicts": self.verdicts,
+            "answers": self.answers,
+            "calls": self.calls,
+            "failure": self.failure,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Read what `to_json` wrote."""
+        written = tuple(
+            Written(tuple(Message.from_json(message) for message in one["since"]), Supplement(one["form"], one["body"]))
+            for one in data["written"]
+        )
+        several = {name: tuple(data[name]) for name in ("values", "verdicts", "answers")}
+        return cls(data["query"], data["asked"], written, **several, calls=data["calls"], failure=data["failure"])
+
+
+def write_trials(path: Path, trials: Iterable[Trial]) -> None:
+    """Write a store, whole or not at all."""
+    write_text(path, "".join(json.dumps(trial.to_json(), sort_keys=True) + "\n" for trial in trials))
+
+
+def read_trials(path: Path) -> list[Trial]:
+    """Read a store."""
+    with path.open(encoding="utf-8") as file:
+        return [Trial.from_json(json.loads(line)) for line in file]
+
+
+def actor_calls(trials: Sequence[Trial]) -> int:
+    """Return the calls of the actor behind some trials; the same supplement twice is asked about once."""
+    return sum({(trial.query, trial.written): trial.calls for trial in trials}.values())

@@ -1,0 +1,131 @@
+"""A task that only a supplement can solve, an actor that answers by the supplement, and a tiny generator to train.
+
+Each thing has a secret colour. The actor says the colour that stands in the supplement's block, and knows by itself
+only that snow is white. The generator begins as a tiny model that has learned to write a colour at random.
+"""
+
+import functools
+import json
+import random
+from pathlib import Path
+
+from fulcrum.chat import user
+from fulcrum.supplement.forms import FORMS, FREE
+from fulcrum.supplement.wording import WORDINGS
+from fulcrum.training.rows import ChatRow
+from fulcrum.training.settings import TrainingSettings
+from fulcrum.training.sft import finetune
+from support.tiny import _session_folder, shared_model
+
+SECRETS = {"ax": "red", "bo": "blue", "cy": "red", "du": "blue", "snow": "white"}
+COLOURS = ("red", "blue")
+
+TASK = """
+name = "colours"
+data = "rows.jsonl"
+target = "colour"
+shares = { train = 0.4, dev = 0.3, test = 0.3 }
+
+[prompt]
+user = "{number} {thing}"
+
+[scorer]
+kind = "exact"
+"""
+
+BOT = '''
+import re
+
+
+def by_the_block(request):
+    """Says the colour in the block; knows by itself only snow."""
+    text = request.messages[-1].content
+    with open("asked.txt", "a") as log:
+        log.write(repr((text, request.sample)) + "\\n")
+    if " snow" in text.partition("<supplement>")[0]:
+        return "white"
+    block = re.search(r"<supplement>(.*)</supplement>", text, re.DOTALL)
+    colours = re.findall("red|blue", block[1]) if block else []
+    return colours[0] if len(set(colours)) == 1 else "unknown"
+
+
+def right(request):
+    """Knows all."""
+    thing = request.messages[-1].content.split()[1]
+    return {"ax": "red", "bo": "blue", "cy": "red", "du": "blue", "snow": "white"}[thing]
+
+
+def wrong(request):
+    """Knows nothing, and says something new each time."""
+    return "no " + request.messages[-1].content[-40:]
+
+
+def deaf(request):
+    """Never reads the block."""
+    return "white" if " snow" in request.messages[-1].content else "grey"
+'''
+
+RECIPE = """
+method = "supplement"
+task = "task.toml"
+
+[models]
+actor = "python:colour_bots:by_the_block"
+generator = "hf:{generator}"
+
+[settings]
+wording = "lab"
+max_tokens = 40
+samples = 2
+rounds = 2
+pool = 8
+own_forms = 1
+concats = 1
+votes = 2
+static = 3
+
+[settings.warm_start]
+tuning = "full"
+learning_rate = 3e-3
+epochs = 6
+batch_size = 8
+
+[settings.preference]
+tuning = "full"
+learning_rate = 3e-4
+epochs = 2
+batch_size = 8
+
+[budget]
+failure_share = 1.0
+"""
+
+
+def write_colours(folder: Path, generator: Path, rows: int = 60) -> Path:
+    """Write task, data, actors and recipe into a folder, and return the recipe."""
+    things = list(SECRETS)
+    data = [
+        {"number": number, "thing": (thing := things[number % len(things)]), "colour": SECRETS[thing]}
+        for number in range(rows)
+    ]
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in data))
+    (folder / "task.toml").write_text(TASK)
+    (folder / "colour_bots.py").write_text(BOT)
+    (folder / "recipe.toml").write_text(RECIPE.format(generator=generator))
+    return folder / "recipe.toml"
+
+
+@functools.cache
+def colour_generator() -> Path:
+    """Return a tiny model that answers every request for a supplement with a colour drawn at random."""
+    rng = random.Random(0)
+    wording = WORDINGS["lab"]
+    rows = [
+        ChatRow(
+            wording.request((user(f"{rng.randrange(100)} {rng.choice(list(SECRETS))}"),), rng.choice((*FORMS, FREE))),
+            rng.choice(COLOURS),
+        )
+        for _ in range(256)
+    ]
+    settings = TrainingSettings(tuning="full", learning_rate=3e-3, steps=60, batch_size=16, micro_batch_size=16)
+    return finetune(shared_model(), rows, _session_folder() / "colour-generator", settings).path
