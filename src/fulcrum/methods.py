@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # a recipe holds a method, and a method reads a recipe
 
 METHODS = {
     "baseline": "fulcrum.baseline:METHOD",
+    "supplement": "fulcrum.supplement.method:METHOD",
 }
 """Where each method lives; named by string so that a light command loads no heavy library."""
 

@@ -1,0 +1,83 @@
+"""Does a training mixture hold what a test asks? Exact and near copies, found by shingles of words."""
+
+import math
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from fulcrum.chat import Message
+
+Shingle = tuple[str, ...]
+
+SIZE = 3
+"""Words in a shingle."""
+
+NEAR = 0.8
+"""Share of an input's shingles that a row must hold to count as a near copy."""
+
+
+@dataclass(frozen=True)
+class Leakage:
+    """What was found.
+
+    Attributes:
+        exact: pairs of row and input (their indices) where the row holds the whole input.
+        near: pairs where it holds most of it.
+    """
+
+    exact: tuple[tuple[int, int], ...]
+    near: tuple[tuple[int, int], ...]
+
+    @property
+    def clean(self) -> bool:
+        """True if nothing was found."""
+        return not self.exact and not self.near
+
+
+def find_leakage(rows: Iterable[tuple[Sequence[Message], str]], inputs: Sequence[str], near: float = NEAR) -> Leakage:
+    """Return which rows hold which inputs.
+
+    A row may say more than the input (an instruction before it), so what counts is the share of the input's shingles
+    that stand in the row, prompt and answer. Capitals, punctuation and spaces do not matter.
+
+    Args:
+        rows: the mixture.
+        inputs: what must not be in it, such as the test split's messages.
+        near: share of shingles from which on a row counts as a near copy.
+    """
+    wanted = [_words(text) for text in inputs]
+    shingles = [_shingles(words) for words in wanted]
+    homes = _rarest(shingles, near)
+    exact: list[tuple[int, int]] = []
+    close: list[tuple[int, int]] = []
+    for row, (messages, answer) in enumerate(rows):
+        text = _words(" ".join([*(message.content for message in messages), answer]))
+        its = _shingles(text)
+        for index in sorted({index for shingle in its for index in homes.get(shingle, ())}):
+            if f" {' '.join(wanted[index])} " in f" {' '.join(text)} ":
+                exact.append((row, index))
+            elif len(shingles[index] & its) >= near * len(shingles[index]):
+                close.append((row, index))
+    return Leakage(tuple(exact), tuple(close))
+
+
+def _rarest(shingles: Sequence[set[Shingle]], near: float) -> dict[Shingle, list[int]]:
+    """Return where the rarest shingles of each input stand: so many that a near copy must hold one of them."""
+    frequency = Counter(shingle for its in shingles for shingle in its)
+    homes: defaultdict[Shingle, list[int]] = defaultdict(list)
+    for index, its in enumerate(shingles):
+        needed = len(its) - math.ceil(near * len(its)) + 1
+        for shingle in sorted(its, key=lambda one: (frequency[one], one))[:needed]:
+            homes[shingle].append(index)
+    return homes
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\w+", text.lower())
+
+
+def _shingles(words: Sequence[str]) -> set[Shingle]:
+    """Return all runs of words; a text shorter than a run is one shingle of its own."""
+    size = min(SIZE, len(words))
+    return {tuple(words[start : start + size]) for start in range(len(words) - size + 1)} if words else set()
