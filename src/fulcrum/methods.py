@@ -17,6 +17,8 @@ if TYPE_CHECKING:  # a recipe holds a method, and a method reads a recipe
 METHODS = {
     "baseline": "fulcrum.baseline:METHOD",
     "supplement": "fulcrum.supplement.method:METHOD",
+    "society": "fulcrum.society.method:METHOD",
+    "leverage": "fulcrum.leverage.method:METHOD",
 }
 """Where each method lives; named by string so that a light command loads no heavy library."""
 

@@ -9,10 +9,11 @@ import pytest
 
 from fulcrum.chat import Completion, user
 from fulcrum.errors import TaskError
-from fulcrum.lab.instructions import SKILLS, find_leakage, general_rows, letter_pages
+from fulcrum.lab.instructions import SKILLS, general_rows, letter_pages
 from fulcrum.lab.instructions.letters import TOPICS
 from fulcrum.lab.shop import Shop
 from fulcrum.lab.triage import NESTED_SIZES, QUEUES_IN_USE, load_triage, nested, queues
+from fulcrum.task.leakage import find_leakage
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -1,4 +1,4 @@
-"""Does a training mixture hold what a test asks? Exact and near copies, found by shingles of words."""
+"""Do rows to train on hold what a task tests? Exact and near copies, found by shingles of words."""
 
 import math
 import re
@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from fulcrum.chat import Message
+from fulcrum.task.example import Split
+from fulcrum.task.task import Task
 
 Shingle = tuple[str, ...]
 
@@ -24,15 +26,30 @@ class Leakage:
     Attributes:
         exact: pairs of row and input (their indices) where the row holds the whole input.
         near: pairs where it holds most of it.
+        inputs: what was looked for.
     """
 
     exact: tuple[tuple[int, int], ...]
     near: tuple[tuple[int, int], ...]
+    inputs: tuple[str, ...] = ()
+
+    @property
+    def rows(self) -> set[int]:
+        """Indices of the rows that hold an input, or most of one."""
+        return {row for row, _ in (*self.exact, *self.near)}
 
     @property
     def clean(self) -> bool:
         """True if nothing was found."""
         return not self.exact and not self.near
+
+
+def task_leakage(
+    task: Task, rows: Iterable[tuple[Sequence[Message], str]], splits: Sequence[Split] = ("dev", "test")
+) -> Leakage:
+    """Return which rows hold inputs of a task's held-out splits; what its template says of every input is no input."""
+    examples = [example for split in splits for example in task.splits.get(split, ())]
+    return find_leakage(rows, [" ".join(map(str, example.fields.values())) for example in examples])
 
 
 def find_leakage(rows: Iterable[tuple[Sequence[Message], str]], inputs: Sequence[str], near: float = NEAR) -> Leakage:
@@ -59,7 +76,7 @@ def find_leakage(rows: Iterable[tuple[Sequence[Message], str]], inputs: Sequence
                 exact.append((row, index))
             elif len(shingles[index] & its) >= near * len(shingles[index]):
                 close.append((row, index))
-    return Leakage(tuple(exact), tuple(close))
+    return Leakage(tuple(exact), tuple(close), tuple(inputs))
 
 
 def _rarest(shingles: Sequence[set[Shingle]], near: float) -> dict[Shingle, list[int]]:

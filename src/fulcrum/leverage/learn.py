@@ -1,0 +1,215 @@
+"""The algorithm: anchor the scarce task rows, shuffle them into general rows, tune, and do the same without each part.
+
+1. write or take the anchor                                             `find_anchor`
+2. mix: anchored task rows + general rows, by loss tokens, shuffled     `Bench.mix`
+3. tune on the mix; what is free to choose is chosen by dev             `tune`
+4. the same task rows spent in every other way that could explain it    `tune`, for each control
+"""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from fulcrum.artifact import write_card
+from fulcrum.atomic import read_json, write_json
+from fulcrum.leverage import automatic
+from fulcrum.leverage.anchor import Anchor, AnchorPlan, random_words
+from fulcrum.leverage.arms import ARMS, Arm, ArmName
+from fulcrum.leverage.general import vocabulary
+from fulcrum.leverage.mix import write_mix
+from fulcrum.leverage.settings import AUTO, LeverageSettings
+from fulcrum.leverage.trial import Bench, Cell, Trial, TrialResult
+from fulcrum.runs import Run
+
+LEARNED = "leverage.json"
+"""File of a run that says what was trained, with which anchor, and how it did on dev."""
+
+_ROWS_TO_CHOOSE_BY = 64
+
+
+def learn(run: Run) -> None:
+    """Tune with leverage and in every way that it must beat, and write the artifact."""
+    bench = Bench(run)
+    cell = bench.cell()
+    anchor = find_anchor(bench, cell)
+    trials: dict[ArmName, tuple[Trial, TrialResult]] = {"tell": tune(bench, "tell", cell, anchor)}
+    method = trials["tell"][1]
+    for name in bench.settings.controls:
+        trials[name] = tune(bench, name, cell, anchor, method)
+    learned = {
+        "anchor": asdict(anchor) if anchor else None,
+        "before": before(bench, anchor),
+        "arms": {
+            name: {"about": ARMS[name].about, "weights": str(result.weights.relative_to(run.folder)), **result.facts()}
+            for name, (_, result) in trials.items()
+        },
+    }
+    write_json(run.folder / LEARNED, learned)
+    write_artifact(bench, *trials["tell"])
+    run.log("learned", anchor=anchor.text if anchor else None, dev={name: r.solved for name, (_, r) in trials.items()})
+
+
+def tune(
+    bench: Bench, name: ArmName, cell: Cell, anchor: Anchor | None, method: TrialResult | None = None
+) -> tuple[Trial, TrialResult]:
+    """Train an arm with every setting that is to be tried, and return what is best on dev.
+
+    Args:
+        bench: where to work.
+        name: which arm.
+        cell: with how many rows, and which seed.
+        anchor: the method's own anchor.
+        method: the tuned method, for arms that are matched to it.
+    """
+    tried = [(trial, bench.try_out(trial)) for trial in trials_of(bench, ARMS[name], cell, anchor, method)]
+    best = max(tried, key=lambda one: (one[1].solved, -one[1].dev_loss))
+    bench.run.log("tuned", arm=name, cell=asdict(cell), tried=len(tried), dev=best[1].solved)
+    return best
+
+
+def trials_of(
+    bench: Bench, arm: Arm, cell: Cell, anchor: Anchor | None, method: TrialResult | None = None
+) -> list[Trial]:
+    """Return the trainings that an arm tries."""
+    settings = bench.settings
+    if cell.general_rows == 0 and arm.rows == "mix":
+        arm = replace(arm, rows="task")  # the mix of nothing with the task is the task
+    plan = _plan(bench, arm, anchor)
+    rates = settings.tune.learning_rates or (settings.training.learning_rate,)
+    epochs = settings.tune.epochs or (settings.mix.epochs,)
+    if arm.rows == "mix":
+        schedule = arm.schedule or settings.mix.schedule
+        mixes = [settings.mix.model_copy(update={"schedule": schedule, "epochs": number}) for number in epochs]
+        return [Trial(cell, mix, 0, False, plan, arm.anchored, rate) for mix in mixes for rate in rates]
+    if arm.rows == "general":
+        lengths = [number * cell.general_rows for number in epochs]
+    else:
+        lengths = _lengths(arm, cell, settings, method)
+    general_only = arm.rows == "general"
+    return [Trial(cell, None, length, general_only, plan, arm.anchored, rate) for length in lengths for rate in rates]
+
+
+def _lengths(arm: Arm, cell: Cell, settings: LeverageSettings, method: TrialResult | None) -> Sequence[int]:
+    """Return how many task rows an arm that sees nothing else is trained on: tuned, or matched to the method."""
+    matched = [method.rows] if method else []
+    if arm.length == "same-steps" and matched:
+        return matched
+    if arm.length == "same-epochs" and method:
+        return [round(method.ledger["repeats"] * cell.task_rows)]
+    tuned = [passes * cell.task_rows for passes in settings.tune.sft_passes]
+    return sorted({*tuned, *matched})
+
+
+def _plan(bench: Bench, arm: Arm, anchor: Anchor | None) -> AnchorPlan | None:
+    """Return the anchor that an arm's rows carry; a placebo does not change on the way."""
+    if anchor is None or arm.anchor == "none":
+        return None
+    if arm.anchor == "other":
+        return AnchorPlan(replace(anchor, text=bench.settings.other_anchor))
+    if arm.anchor == "random":
+        return AnchorPlan(random_words(anchor, vocabulary(bench.general.rows), bench.run.recipe.seed))
+    dynamic = bench.settings.dynamic
+    return AnchorPlan(anchor, dynamic.pool, dynamic.dropout, dynamic.cooldown, dynamic.shorten)
+
+
+def find_anchor(bench: Bench, cell: Cell) -> Anchor | None:
+    """Return the anchor that the settings give, or the best of those written for the task."""
+    text, place = bench.settings.anchor, bench.settings.anchor_place
+    if text != AUTO:
+        return Anchor(text, place) if text.strip() else None
+    inputs = {
+        "task": bench.task.fingerprint,
+        "model": bench.model_name,
+        "writer": bench.run.recipe.models.get("writer"),
+        "general": bench.settings.general,
+        "rows": cell.task_rows,
+        "seed": cell.seed,
+        "place": place,
+        "candidates": bench.settings.candidates,
+    }
+    folder = bench.run.stage("anchor", inputs, lambda folder: _write_anchors(bench, cell, folder))
+    return Anchor(read_json(folder / "candidates.json")[0]["text"], place)
+
+
+def _write_anchors(bench: Bench, cell: Cell, folder: Path) -> None:
+    rows = bench.task_rows(cell)[:_ROWS_TO_CHOOSE_BY]
+    texts = [(text, "template") for text in automatic.templates(bench.task.name, rows, bench.general.rows)]
+    if "writer" in bench.run.recipe.models:
+        writer = bench.run.model("writer")
+        written = automatic.written_by(writer, rows, bench.settings.candidates, bench.run.recipe.seed)
+        texts += [(text, "model") for text in written]
+    untuned = bench.open(None)
+    dev = bench.dev_rows()[:_ROWS_TO_CHOOSE_BY]
+    found = automatic.choose(
+        texts,
+        bench.settings.anchor_place,
+        rows,
+        bench.general.held_out,
+        lambda anchor: untuned.loss([anchor.row(row) for row in dev]),
+        bench.counter.text,
+    )
+    write_json(folder / "candidates.json", [candidate.to_json() for candidate in found])
+
+
+def before(bench: Bench, anchor: Anchor | None) -> dict[str, float]:
+    """Return what the untuned model pays for the held-out general rows, and for the right dev answers."""
+
+    def work(folder: Path) -> None:
+        untuned = bench.open(None, anchor)
+        facts = {"general_loss": bench.general_loss(untuned), "dev_loss": bench.task_loss(untuned)}
+        write_json(folder / "before.json", facts)
+
+    inputs = {
+        "model": bench.model_name,
+        "task": bench.task.fingerprint,
+        "general": bench.settings.general,
+        "held_out": bench.settings.held_out,
+        "anchor": asdict(anchor) if anchor else None,
+    }
+    return read_json(bench.run.stage("before", inputs, work) / "before.json")
+
+
+def write_artifact(bench: Bench, trial: Trial, result: TrialResult) -> None:
+    """Write what is deployed: the weights, the mix that made them, and a card that holds the anchor."""
+    run = bench.run
+    kind = weights_folder(bench.settings)
+    staged = run.artifact / f"{kind}.partial"
+    shutil.rmtree(staged, ignore_errors=True)
+    shutil.copytree(result.weights, staged)
+    shutil.rmtree(run.artifact / kind, ignore_errors=True)
+    staged.replace(run.artifact / kind)
+    write_mix(run.artifact / "mix.jsonl", bench.mix(trial))
+    write_card(run, _about(bench, result), anchor=asdict(result.anchor) if result.anchor else None, weights=kind)
+
+
+def weights_folder(settings: LeverageSettings) -> str:
+    """Return the name of the artifact's weights."""
+    return "model" if settings.training.tuning == "full" else "adapter"
+
+
+def _about(bench: Bench, result: TrialResult) -> str:
+    ledger: dict[str, Any] = result.ledger
+    anchor = result.anchor
+    use = (
+        f"Every prompt needs this anchor ({anchor.place}):\n\n    {anchor.text}\n\n`fulcrum serve` puts it there."
+        if anchor
+        else "It needs no anchor in use."
+    )
+    kind = weights_folder(bench.settings)
+    return f"""# {bench.model_name} tuned on {bench.task.name} by leverage
+
+{use}
+
+`{kind}/` holds the {"weights" if kind == "model" else "LoRA adapter; PEFT and vLLM load it"}. `mix.jsonl` is what it \
+was trained on, row by row in order (hash {result.mix_hash}).
+
+| | |
+|---|---|
+| task rows (tokens) | {ledger["task_rows"]:,} ({ledger["task_unique"]:,}), each seen {ledger["repeats"]:.1f} times |
+| general rows (tokens) | {ledger["general_rows"]:,} ({ledger["general_unique"]:,}) |
+| share of loss on the task | {ledger["task_share"]:.1%} |
+| steps, learning rate | {ledger["steps"]:,}, {result.learning_rate:g} |
+| dev solved | {result.solved:.1%} (cut off {result.cut_off:.1%}) |
+"""

@@ -1,0 +1,344 @@
+"""One training of one mix, and how it did on dev: the unit of work that a killed run does not repeat."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+from fulcrum.atomic import read_json, write_json
+from fulcrum.calls import RecordedModel
+from fulcrum.chat import Request, Sampling, resolve
+from fulcrum.chat.huggingface import HuggingFaceModel
+from fulcrum.evaluation.baselines import Direct
+from fulcrum.evaluation.rollouts import SolverRollouts, roll_out
+from fulcrum.hashing import canonical_json
+from fulcrum.leverage.anchor import Anchor, AnchorPlan
+from fulcrum.leverage.general import GeneralRows, load_general, task_rows
+from fulcrum.leverage.ledger import count
+from fulcrum.leverage.mix import Anchored, MixedRow, MixSettings, fill, plan_mix, repeat
+from fulcrum.leverage.settings import LeverageSettings
+from fulcrum.leverage.solver import AnchoredModel
+from fulcrum.leverage.tokens import Size, TokenCounter
+from fulcrum.runs import Run
+from fulcrum.task import Split
+from fulcrum.training.models import fingerprint
+from fulcrum.training.rows import ChatRow
+from fulcrum.training.sft import finetune
+from fulcrum.training.source import trainable_source, trained_name
+
+ROLE = "actor"
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """Where on the map a training stands: how many rows of each kind there are, and the seed."""
+
+    task_rows: int
+    general_rows: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """Everything that decides one training.
+
+    Attributes:
+        cell: rows to be had.
+        mix: how they are mixed; None trains on one kind alone.
+        length: rows trained on where there is no mix.
+        general_only: that one kind is the general one.
+        plan: the anchor; None for no anchor.
+        anchored: which rows carry it.
+        learning_rate: peak rate.
+    """
+
+    cell: Cell
+    mix: MixSettings | None
+    length: int
+    general_only: bool
+    plan: AnchorPlan | None
+    anchored: Anchored
+    learning_rate: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what names the trial."""
+        return {
+            "cell": asdict(self.cell),
+            "mix": self.mix.model_dump(mode="json") if self.mix else None,
+            "length": self.length,
+            "general_only": self.general_only,
+            "plan": asdict(self.plan) if self.plan else None,
+            "anchored": self.anchored,
+            "learning_rate": self.learning_rate,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class TrialResult:
+    """A tuned model and what is known about it without looking at the test split.
+
+    Attributes:
+        weights: folder of the adapter, or of the model.
+        anchor: what it wants to see in use; None for nothing.
+        learning_rate: with which it was trained.
+        rows: rows trained on.
+        mix_hash: hash of them, in order.
+        solved: share of the dev examples asked that were solved; an answer cut off is not.
+        cut_off: share that never ended.
+        dev_loss: nats a token of the right dev answers.
+        general_loss: nats a token of the held-out general rows.
+        seconds: of training.
+        ledger: see `fulcrum.leverage.ledger.TokenLedger`.
+    """
+
+    weights: Path
+    anchor: Anchor | None
+    learning_rate: float
+    rows: int
+    mix_hash: str
+    solved: float
+    cut_off: float
+    dev_loss: float
+    general_loss: float
+    seconds: float
+    ledger: dict[str, Any]
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read what a finished trial left."""
+        data = read_json(folder / "trial.json")
+        anchor = Anchor(**data.pop("anchor")) if data["anchor"] else data.pop("anchor")
+        return cls(weights=folder / "tuned", anchor=anchor, **data)
+
+    def facts(self) -> dict[str, Any]:
+        """Return everything but the place of the weights."""
+        data = asdict(self)
+        del data["weights"]
+        return data
+
+
+class Bench:
+    """What every trial of a run needs: rows, their sizes, the base model, and a place to work.
+
+    Args:
+        run: an open run of the method.
+
+    Raises:
+        SettingsError: rows do not fit the model, or general rows hold what the task tests.
+        ModelError: the model cannot be trained here.
+    """
+
+    def __init__(self, run: Run) -> None:
+        settings = run.recipe.settings
+        assert isinstance(settings, LeverageSettings)
+        self.run, self.settings, self.task = run, settings, run.task
+        self.model_name = run.recipe.models[ROLE]
+        self.source = trainable_source(self.model_name)
+        self.counter = TokenCounter(self.source)
+        self.max_tokens = settings.max_tokens or self.task.max_tokens
+
+    @cached_property
+    def general(self) -> GeneralRows:
+        """The general set, checked for leaks once."""
+        rows = load_general(self.settings.general, self.task, self.settings.held_out, self.settings.general_leaks)
+        self.counter.check("general", rows.rows)
+        if rows.dropped:
+            self.run.log("general/leaks_dropped", rows=rows.dropped)
+        return rows
+
+    @cached_property
+    def general_sizes(self) -> list[Size]:
+        """Tokens of each general row."""
+        return self.counter.sizes(self.general.rows)
+
+    def task_rows(self, cell: Cell) -> list[ChatRow]:
+        """Return the task rows of a cell, without anchor."""
+        return task_rows(self.task, cell.task_rows, cell.seed, self.settings.order)
+
+    def cell(self) -> Cell:
+        """Return the cell that the settings name, with everything there is where they name no number."""
+        size = self.settings.task_rows or len(self.task.examples("train"))
+        general = self.settings.general_rows or len(self.general.rows)
+        return Cell(size, min(general, len(self.general.rows)), self.run.recipe.seed)
+
+    def mix(self, trial: Trial) -> list[MixedRow]:
+        """Return the rows of a trial, in the order of training.
+
+        Raises:
+            SettingsError: the rows cannot be mixed so, or do not fit the model.
+        """
+        ours = self.task_rows(trial.cell)
+        self.counter.check("task", ours, trial.plan.anchor if trial.plan else None)
+        general = self.general.rows[: trial.cell.general_rows]
+        if trial.mix:
+            shown = [trial.plan.anchor.row(row) for row in ours] if trial.plan else ours
+            loss = [size.loss for size in self.general_sizes[: len(general)]]
+            slots = plan_mix([size.loss for size in self.counter.sizes(shown)], loss, trial.mix, trial.cell.seed)
+        else:
+            slots = (
+                repeat("general", len(general), trial.length, trial.cell.seed)
+                if trial.general_only
+                else repeat("task", len(ours), trial.length, trial.cell.seed)
+            )
+        return fill(slots, ours, general, trial.plan, trial.cell.seed, trial.anchored)
+
+    def try_out(self, trial: Trial) -> TrialResult:
+        """Train, and measure on dev; a trial that was done before is only looked up."""
+        inputs = {
+            **trial.to_json(),
+            "model": self._fingerprint,
+            "task": self.task.fingerprint,
+            "general": self.settings.general,
+            "held_out": self.settings.held_out,
+            "general_leaks": self.settings.general_leaks,
+            "order": self.settings.order,
+            "training": self.settings.training.model_dump(mode="json"),
+            "max_tokens": self.max_tokens,
+            "dev_rows": self.settings.tune.dev_rows,
+        }
+        return TrialResult.read(self.run.stage("trial", inputs, lambda folder: self._work(trial, folder)))
+
+    def _work(self, trial: Trial, folder: Path) -> None:
+        mix = self.mix(trial)
+        training = self.settings.training.model_copy(
+            update={"shuffle": False, "learning_rate": trial.learning_rate, "seed": trial.cell.seed}
+        )
+        rows = [mixed.row for mixed in mix]
+        result = finetune(self.source, rows, folder / "tuned", training)
+        anchor = trial.plan.anchor if trial.plan and not trial.plan.cooldown else None
+        ledger = count(
+            mix,
+            self.counter.sizes(rows),
+            self.counter.sizes(self.task_rows(trial.cell)),
+            self.general_sizes,
+            batch_size=training.batch_size,
+            parameters=self.counter.parameters,
+            full=training.tuning == "full",
+        )
+        model = self.open(folder / "tuned", anchor)
+        measured = self.measure(model, "dev", self.settings.tune.dev_rows)
+        facts = {
+            "anchor": asdict(anchor) if anchor else None,
+            "learning_rate": trial.learning_rate,
+            "rows": len(rows),
+            "mix_hash": mix_hash(mix),
+            "solved": solved_share(measured),
+            "cut_off": cut_off_share(measured),
+            "dev_loss": self.task_loss(model),
+            "general_loss": self.general_loss(model),
+            "seconds": round(result.seconds, 1),
+            "ledger": ledger.to_json(),
+        }
+        model.close()
+        write_json(folder / "trial.json", facts)
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        return fingerprint(self.source)
+
+    def open(self, weights: Path | None, anchor: Anchor | None = None) -> "Opened":
+        """Open a tuned model, or the untuned one, to be asked with an anchor.
+
+        Adapters share the one base model that the run holds; a model tuned in full is a model of its own.
+        """
+        if weights is None or self.settings.training.tuning == "lora":
+            model = self.run.model(ROLE).model
+            assert isinstance(model, HuggingFaceModel)
+            if weights is None:
+                return Opened(model, None, anchor)
+            adapter = str(weights.relative_to(self.run.folder))
+            model.load_adapter(adapter, weights)
+            return Opened(model, adapter, anchor)
+        model = resolve(trained_name(self.model_name, weights, "full"))
+        assert isinstance(model, HuggingFaceModel)
+        return Opened(model, None, anchor, owned=True)
+
+    def recorded(self, opened: "Opened") -> AnchoredModel:
+        """Return a model that sees its anchor, and whose calls are stored with the anchor in them."""
+        run = self.run
+        model = RecordedModel(opened.model, ROLE, run.store, run.ledger, run.budget)
+        return AnchoredModel(model, opened.anchor, opened.adapter)
+
+    def measure(self, opened: "Opened", split: Split, limit: int | None = None) -> SolverRollouts:
+        """Let a model answer a split, greedily."""
+        solver = Direct(self.recorded(opened), Sampling(max_tokens=self.max_tokens), name="tuned")
+        run = self.run
+        return roll_out(
+            solver,
+            self.task,
+            split,
+            role="method",
+            ledger=run.ledger,
+            budget=run.budget,
+            seed=run.recipe.seed,
+            limit=limit,
+        )
+
+    def dev_rows(self) -> list[ChatRow]:
+        """Return the dev examples to choose by, with their right answers."""
+        examples = self.task.examples("dev")[: self.settings.tune.dev_rows]
+        return [ChatRow(self.task.question(example).messages, self.task.gold(example)) for example in examples]
+
+    def task_loss(self, opened: "Opened") -> float:
+        """Return the loss of the right dev answers, in nats a token."""
+        anchor = opened.anchor
+        return opened.loss([anchor.row(row) for row in self.dev_rows()] if anchor else self.dev_rows())
+
+    def general_loss(self, opened: "Opened") -> float:
+        """Return the loss of the held-out general rows, which carry no anchor, in nats a token."""
+        return opened.loss(self.general.held_out)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A model in memory, tuned or not.
+
+    Attributes:
+        model: its weights.
+        adapter: name of the adapter that answers; None for the model itself.
+        anchor: what prompts of the task carry.
+        owned: true if nobody else uses these weights.
+    """
+
+    model: HuggingFaceModel
+    adapter: str | None
+    anchor: Anchor | None
+    owned: bool = False
+
+    def loss(self, rows: Sequence[ChatRow]) -> float:
+        """Return the mean loss over all answer tokens of the rows, the stop token included, in nats."""
+        requests = [Request(row.prompt, adapter=self.adapter) for row in rows]
+        tokens = self.model.logprob(requests, [row.response for row in rows])
+        return -sum(map(sum, tokens)) / sum(map(len, tokens))
+
+    def close(self) -> None:
+        """Free what is not shared."""
+        if self.adapter:
+            self.model.unload_adapter(self.adapter)
+        if self.owned:
+            self.model.close()
+
+
+def solved_share(rollouts: SolverRollouts) -> float:
+    """Return the share of all questions that were solved.
+
+    An answer that was cut off has no score, but a tuned model that never ends has not solved its task either: it
+    stays in the denominator, so that no arm gains by rambling.
+    """
+    return sum(rollout.score.solved for rollout in rollouts.rollouts) / len(rollouts.rollouts)
+
+
+def cut_off_share(rollouts: SolverRollouts) -> float:
+    """Return the share of questions whose answer was cut off at the token limit."""
+    cut = sum(rollout.score.details.get("failure") == "truncated" for rollout in rollouts.rollouts)
+    return cut / len(rollouts.rollouts)
+
+
+def mix_hash(mix: Sequence[MixedRow]) -> str:
+    """Return the hash of the rows in their order."""
+    digest = hashlib.sha256()
+    for row in mix:
+        digest.update(canonical_json(row.to_json()).encode("utf-8", "surrogatepass") + b"\n")
+    return digest.hexdigest()[:16]
