@@ -20,6 +20,7 @@ _COMMANDS = {
     "train": "Run a recipe: learn, and write the artifact.",
     "evaluate": "Measure a run on held-out examples against baseline and controls.",
     "compare": "Put several runs side by side, paired on the same examples.",
+    "supplement": "Audit a run of supplements, or try its generator elsewhere.",
     "plan": "What a recipe will take: calls, tokens, money, minutes, memory.",
     "doctor": "Check endpoints, models, task, machine; a remedy for each finding.",
     "validate": "Prove with no model that every gold answer of a task scores 1.0.",
@@ -32,7 +33,7 @@ _COMMANDS = {
 
 def overview() -> str:
     """Return the first screen: all commands, a line each. It loads no library, so that it is there at once."""
-    commands = "\n".join(f"  {name:<10}{about}" for name, about in _COMMANDS.items())
+    commands = "\n".join(f"  {name:<11}{about}" for name, about in _COMMANDS.items())
     return f"""Usage: fulcrum COMMAND
 
 {_ABOUT}

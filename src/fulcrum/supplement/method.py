@@ -18,6 +18,7 @@ from fulcrum.supplement.settings import SupplementSettings
 from fulcrum.supplement.solver import Help, Supplemented
 from fulcrum.supplement.wording import WORDINGS
 from fulcrum.supplement.writer import writer_of
+from fulcrum.task import Task
 
 SUPPLEMENTED, SHUFFLED, WITHOUT_ANSWERS = "supplemented", "shuffled supplement", "without answer and cot"
 DOSE, EMPTIED = "wrong answer dose", "emptied block"
@@ -77,7 +78,7 @@ class SupplementMethod:
         Raises:
             RunError: the run has not learned yet.
         """
-        return contenders(run, run.model("actor"), artifact_of(run))
+        return contenders(run, run.model("actor"), run.task)
 
     def deploy(self, artifact: Artifact, open_model: OpenModel) -> Deployed:
         """Return the writer that puts a supplement into each request."""
@@ -85,12 +86,15 @@ class SupplementMethod:
         return writer_of(open_model(generator_name(artifact, settings)), settings)
 
 
-def contenders(run: Run, actor: ChatModel, artifact: Artifact) -> list[Contender]:
-    """Return the solvers of an evaluation, in front of any actor; the baseline first.
+def contenders(run: Run, actor: ChatModel, task: Task) -> list[Contender]:
+    """Return the solvers of an evaluation in front of any actor, on any task; the baseline first.
 
     A dialogue has no answer to vote on, to pass around, or to be given by the generator alone.
+
+    Raises:
+        RunError: the run has not learned yet.
     """
-    settings, task = settings_of(run.recipe), run.task
+    artifact, settings = read_artifact(run.folder), settings_of(run.recipe)
     limit = settings.answer_tokens or task.max_tokens
     greedy = Sampling(max_tokens=limit)
     drawn = Sampling(1.0, max_tokens=limit, seed=run.recipe.seed)
@@ -129,15 +133,6 @@ def settings_of(recipe: Recipe) -> SupplementSettings:
     """Return the settings of a recipe of this method."""
     assert isinstance(recipe.settings, SupplementSettings)
     return recipe.settings
-
-
-def artifact_of(run: Run) -> Artifact:
-    """Return the artifact of a run.
-
-    Raises:
-        RunError: the run has not learned yet.
-    """
-    return read_artifact(run.folder)
 
 
 METHOD = SupplementMethod()

@@ -1,0 +1,28 @@
+"""`fulcrum report`."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from fulcrum.atomic import write_text
+from fulcrum.cli.common import console
+from fulcrum.lazy import load
+
+
+def report(run: Path, /, *more: Path, output: Annotated[Path | None, Parameter(alias="-o")] = None) -> None:
+    """Write a page that a browser opens without a network: what was gained, is it real, what did it cost.
+
+    Several runs become one page that compares them, as `fulcrum compare` does.
+
+    Args:
+        run: A run folder.
+        more: Other run folders, to compare with.
+        output: The file; by default report.html in the run folder, or comparison.html here.
+    """
+    if more:
+        path, page = output or Path("comparison.html"), load("fulcrum.report:render_comparison")([run, *more])
+    else:
+        path, page = output or run / "report.html", load("fulcrum.report:render_run")(run)
+    write_text(path, page)
+    console.print(str(path), highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,115 @@
+"""Text of models made harmless to a reader, and figures made readable."""
+
+import re
+from dataclasses import dataclass
+
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\ud800-\udfff\U000e0000-\U000e0fff]"
+)
+"""What a reader cannot see and a model can hide something with: control characters, marks that turn the direction of
+writing, spaces of no width, tags, halves of surrogate pairs. Joiners stay: scripts and emoji need them."""
+
+_MINUS = "\u2212"
+"""A true minus sign: a screen reader says it, where it leaves a hyphen out."""
+
+
+def visible(text: str) -> str:
+    r"""Return `text` with every character that could not be seen replaced by a sign for it; line ends become `\n`.
+
+    >>> visible("a\x00b\u202ec")
+    'a␀b⟨U+202E⟩c'
+    """
+    return _UNSEEN.sub(_sign, text.replace("\r\n", "\n"))
+
+
+def _sign(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    if code < 0x20:
+        return chr(0x2400 + code)
+    return "␡" if code == 0x7F else f"⟨U+{code:04X}⟩"
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A text, and how many more characters of it the page leaves out."""
+
+    text: str
+    left_out: int = 0
+
+
+def cut(text: str, limit: int) -> Cut:
+    """Return the first `limit` characters of a text as the page will show it."""
+    shown = visible(text)
+    return Cut(shown[:limit], max(0, len(shown) - limit))
+
+
+class Allowance:
+    """Room for several texts that must not fill the page together.
+
+    Args:
+        each: characters that one text may have.
+        together: characters that all may have.
+    """
+
+    def __init__(self, each: int, together: int) -> None:
+        self._each = each
+        self._left = together
+
+    @property
+    def used_up(self) -> bool:
+        """True if no text fits any more."""
+        return self._left <= 0
+
+    def take(self, text: str) -> Cut:
+        """Return as much of a text as there is room for."""
+        taken = cut(text, min(self._each, self._left))
+        self._left -= len(taken.text)
+        return taken
+
+
+def points(share: float) -> str:
+    """Return a share of 1 in points of 100: 0.4167 is `41.7`."""
+    return f"{100 * share:.1f}"
+
+
+def signed(difference: float) -> str:
+    """Return a difference of shares in points of 100, with its sign, be it plus or a true minus."""
+    rounded = round(100 * difference, 1)
+    return "0.0" if rounded == 0 else f"{rounded:+.1f}".replace("-", _MINUS)
+
+
+def spread(low: float, high: float, *, sign: bool = True) -> str:
+    """Return the two ends of an interval in points of 100."""
+    write = signed if sign else points
+    return f"{write(low)} to {write(high)}"
+
+
+def percent(share: float) -> str:
+    """Return a share as `12.5 %`, held together by a space that does not break."""
+    return f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
+
+
+def count(number: int) -> str:
+    """Return a whole number with its thousands apart."""
+    return f"{number:,}"
+
+
+def duration(seconds: float) -> str:
+    """Return a time in the unit that suits it: `3.4 s`, `12 min 5 s`, `2 h 10 min`."""
+    if seconds < 60:
+        return f"{seconds:.1f}\N{NO-BREAK SPACE}s"
+    whole = round(seconds)
+    parts = [(whole // 3600, "h"), (whole % 3600 // 60, "min")] if whole >= 3600 else [(whole // 60, "min")]
+    parts += [] if whole >= 3600 else [(whole % 60, "s")]
+    return " ".join(f"{number}\N{NO-BREAK SPACE}{unit}" for number, unit in parts)
+
+
+def money(cost: float | None) -> str:
+    """Return money in the price table's currency; `unknown` without a price."""
+    return "unknown" if cost is None else f"{cost:,.4f}"
+
+
+def number(value: float) -> str:
+    """Return a figure of a curve in at most four digits that say something."""
+    return f"{value:.4g}".replace("-", _MINUS)

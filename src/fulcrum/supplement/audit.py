@@ -1,0 +1,192 @@
+"""What a gain is made of: are answers handed over, does the actor read them, whom would a wrong one mislead?
+
+It looks at targets, so no solver may import it.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from fulcrum.chat import Completion
+from fulcrum.errors import RunError
+from fulcrum.evaluation.pairing import Pairing, outcomes, pair
+from fulcrum.evaluation.rollouts import Rollout, SolverRollouts
+from fulcrum.supplement.forms import NONE, read_supplement
+from fulcrum.supplement.method import DOSE, EMPTIED, SHUFFLED, SUPPLEMENTED, WITHOUT_ANSWERS
+from fulcrum.task import Task
+from fulcrum.task.scorers import JudgeScorer
+
+_MANY_LEAKS = 0.1
+_HARDLY_READ = 0.05
+_GULLIBLE = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What the supplements of an evaluation are and do. Shares are in 0..1, None where there is nothing to measure.
+
+    Attributes:
+        n: supplements written; silence is not one.
+        forms: how many of each form, `none` included.
+        leaks: share of supplements that hold the final answer.
+        leaks_by_chance: share that hold the final answer of another question.
+        changed: share of the actor's answers that a supplement changes.
+        changed_by_block: share that an empty block changes.
+        gain: gain of the method over the actor alone.
+        gain_without_answers: its gain when `answer` and `cot` are switched off.
+        harm: share of what the actor solves alone that the supplements break.
+        harm_of_shuffled: the same of another question's supplements.
+        harm_of_wrong_answers: the same of wrong answers in the block.
+    """
+
+    n: int
+    forms: Mapping[str, int]
+    leaks: float | None
+    leaks_by_chance: float | None
+    changed: float | None
+    changed_by_block: float | None
+    gain: float | None
+    gain_without_answers: float | None
+    harm: float | None
+    harm_of_shuffled: float | None
+    harm_of_wrong_answers: float | None
+
+    def sentences(self) -> list[str]:
+        """Return the findings, the gravest first, each with what to do."""
+        said: list[str] = []
+        if self.leaks is not None and self.leaks_by_chance is not None:
+            text = (
+                f"Leak: {_percent(self.leaks)} of {self.n} supplements hold the final answer; "
+                f"{_percent(self.leaks_by_chance)} hold another question's by chance."
+            )
+            if self.leaks - self.leaks_by_chance > _MANY_LEAKS:
+                text += (
+                    " The generator hands over answers: ask it alone (control `generator alone`), and look at what is "
+                    f"left without {WITHOUT_ANSWERS.removeprefix('without ')}."
+                )
+            said.append(text)
+        if self.gain is not None and self.gain_without_answers is not None:
+            said.append(
+                f"Without the forms answer and cot the gain is {_points(self.gain_without_answers)} instead of "
+                f"{_points(self.gain)}."
+            )
+        if self.changed is not None:
+            text = f"Use: supplements change {_percent(self.changed)} of the actor's answers"
+            if self.changed_by_block is not None:
+                text += f", an empty block {_percent(self.changed_by_block)}"
+            if self.changed < _HARDLY_READ:
+                text += ". The actor hardly reads them: use another wording, or an actor that follows its prompt"
+            said.append(text + ".")
+        if self.harm is not None and self.harm_of_wrong_answers is not None:
+            text = (
+                f"Dose: of what the actor solves alone, its supplements break {_percent(self.harm)}, wrong answers in "
+                f"the block {_percent(self.harm_of_wrong_answers)}"
+            )
+            if self.harm_of_wrong_answers > _GULLIBLE:
+                text += ". The actor believes what it is told: do not let others write into the block"
+            said.append(text + ".")
+        counted = sorted(self.forms.items(), key=lambda item: -item[1])
+        said.append("Forms: " + ", ".join(f"{form} {count}" for form, count in counted) + ".")
+        return said
+
+
+def audit(task: Task, results: Sequence[SolverRollouts]) -> Audit:
+    """Look into an evaluation of this method.
+
+    Args:
+        task: the one that was evaluated, with its targets.
+        results: attempts of all solvers, as `fulcrum evaluate` wrote them.
+
+    Raises:
+        RunError: the method or its baseline is not among the results.
+    """
+    by_name = {result.solver: result.rollouts for result in results}
+    baseline = next((result.rollouts for result in results if result.role == "baseline"), None)
+    if baseline is None or SUPPLEMENTED not in by_name:
+        raise RunError("there is no evaluation of supplements to look into; run `fulcrum evaluate RUN` first")
+    helped = by_name[SUPPLEMENTED]
+    written = [
+        (rollout.question_id, read_supplement(trace["supplement"]).body)
+        for rollout in helped
+        for trace in rollout.traces
+        if trace.get("supplement")
+    ]
+    forms = Counter(str(trace["form"]) for rollout in helped for trace in rollout.traces if "form" in trace)
+    paired = {name: pair(outcomes(baseline), outcomes(rollouts)) for name, rollouts in by_name.items()}
+    leaks, by_chance = _leaks(task, written)
+    return Audit(
+        n=len(written),
+        forms=dict(forms) or {NONE: 0},
+        leaks=leaks,
+        leaks_by_chance=by_chance,
+        changed=_changed(baseline, helped),
+        changed_by_block=_changed(baseline, by_name[EMPTIED]) if EMPTIED in by_name else None,
+        gain=_gain(paired.get(SUPPLEMENTED)),
+        gain_without_answers=_gain(paired.get(WITHOUT_ANSWERS)),
+        harm=_harm(paired.get(SUPPLEMENTED)),
+        harm_of_shuffled=_harm(paired.get(SHUFFLED)),
+        harm_of_wrong_answers=_harm(paired.get(DOSE)),
+    )
+
+
+def holds_answer(task: Task, question_id: str, gold: str, body: str) -> bool:
+    """Return whether a text gives a question's answer away: as words in it, or as an answer that scores."""
+    if f" {_words(gold)} " in f" {_words(body)} ":
+        return True
+    # A judge would have to be paid, and reads too much goodwill into a note.
+    return not isinstance(task.scorer, JudgeScorer) and task.score(question_id, Completion(body)).solved
+
+
+def _leaks(task: Task, written: Sequence[tuple[str, str]]) -> tuple[float | None, float | None]:
+    """Return the share of texts that hold their question's answer, and the share that hold the next one's."""
+    if task.scorer is None or not written:
+        return None, None
+    asked = {question_id for question_id, _ in written}
+    golds = {
+        example.id: task.gold(example)
+        for examples in task.splits.values()
+        for example in examples
+        if example.id in asked
+    }
+    ring = sorted(golds)
+    own: list[bool] = []
+    others: list[bool] = []
+    for question_id, body in written:
+        own.append(holds_answer(task, question_id, golds[question_id], body))
+        place = ring.index(question_id)
+        following = ring[place + 1 :] + ring[:place]
+        other = next((one for one in following if _words(golds[one]) != _words(golds[question_id])), None)
+        if other is not None:
+            others.append(holds_answer(task, other, golds[other], body))
+    return fmean(own), fmean(others) if others else None
+
+
+def _words(text: str) -> str:
+    return " ".join(text.casefold().replace(".", " ").replace(",", " ").split())
+
+
+def _changed(before: Sequence[Rollout], after: Sequence[Rollout]) -> float | None:
+    said = {(one.question_id, one.seed, one.sample): one.text for one in before if one.score.verdict != "failed"}
+    pairs = [
+        said[key] != one.text
+        for one in after
+        if one.score.verdict != "failed" and (key := (one.question_id, one.seed, one.sample)) in said
+    ]
+    return fmean(pairs) if pairs else None
+
+
+def _gain(pairing: Pairing | None) -> float | None:
+    return pairing.difference.estimate if pairing else None
+
+
+def _harm(pairing: Pairing | None) -> float | None:
+    return pairing.harm.estimate if pairing and pairing.harm else None
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def _points(difference: float) -> str:
+    return f"{100 * difference:+.1f} points"
