@@ -1,0 +1,40 @@
+"""One adapter that answers in one call what the society answers in a whole debate."""
+
+from pathlib import Path
+
+from fulcrum.hashing import seed_from
+from fulcrum.runs import Run
+from fulcrum.society.arms import LINES, Agents
+from fulcrum.society.labels import label
+from fulcrum.society.settings import SocietySettings
+from fulcrum.society.workshop import Workshop
+from fulcrum.training.rows import ChatRow
+
+
+def distil(run: Run, settings: SocietySettings, agents: Agents) -> Path:
+    """Let the finished society debate its train questions once more, and train the base on the answers it votes for.
+
+    Every answer of the last round that gives the voted answer is a row, as the answer to the bare question.
+
+    Returns:
+        The folder of the distilled weights.
+    """
+    workshop = Workshop(run, settings)
+    try:
+        debates = workshop.debate(LINES["society"], settings.iterations + 1, agents)
+        labels = workshop.corrected(
+            LINES["society"],
+            settings.iterations + 1,
+            debates,
+            [label(debate, settings, run.recipe.seed) for debate in debates],
+        )
+        rows = [
+            ChatRow(debate.messages, said.completion.text)
+            for debate, voted in zip(debates, labels, strict=True)
+            for said in debate.last
+            if voted.answer is not None and said.key == voted.answer
+        ]
+        seed = seed_from(run.recipe.seed, "distil") % 2**32
+        return workshop.tune("distil", [row.to_json() for row in rows], rows, None, seed)
+    finally:
+        workshop.close()

@@ -1,0 +1,115 @@
+"""How different the agents of a society still are, and what their differences are worth."""
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from statistics import fmean
+
+from fulcrum.chat import Request
+from fulcrum.society.cast import Cast, Rater
+from fulcrum.society.debate import Transcript
+
+NGRAM = 3
+"""Characters of the pieces whose TF-IDF vectors stand in for embeddings."""
+
+
+def diversity(debates: Sequence[Transcript], gold: Mapping[str, str | None]) -> dict[str, float]:
+    """Return the diversity of a cast over some debates.
+
+    Args:
+        debates: debates of at least two participants.
+        gold: the right answer of each question, for the measures that need it.
+
+    Returns:
+        consensus: share of participants whose last answer is the vote's.
+        disagreement: share of participants whose *first* answer is not the last round's vote.
+        answers: distinct first answers of a question, as a share of the participants.
+        any_right: share of questions of which some participant's last answer is right (pass@N).
+        unused: any_right minus the share that the vote gets right: what better choosing could still win.
+        error_overlap: of the questions that one of two participants gets wrong at first, the share that both do;
+            mean over all pairs.
+        same_error: of those that both get wrong, the share with the same wrong answer.
+        dissimilarity: 1 - cosine of the TF-IDF vectors of two participants' first texts; mean over pairs.
+    """
+    votes = {debate.question_id: (debate.votes.most_common(1) or [(None, 0)])[0][0] for debate in debates}
+    any_right = fmean(any(said.key == gold[d.question_id] for said in d.last) for d in debates)
+    voted_right = fmean(
+        votes[d.question_id] is not None and votes[d.question_id] == gold[d.question_id] for d in debates
+    )
+    overlap, same = _errors(debates, gold)
+    return {
+        "consensus": fmean(
+            said.key is not None and said.key == votes[d.question_id] for d in debates for said in d.last
+        ),
+        "disagreement": fmean(
+            said.key is None or said.key != votes[d.question_id] for d in debates for said in d.first
+        ),
+        "answers": fmean(len({said.key for said in d.first}) / len(d.first) for d in debates),
+        "any_right": any_right,
+        "unused": any_right - voted_right,
+        "error_overlap": overlap,
+        "same_error": same,
+        "dissimilarity": dissimilarity([[said.completion.text for said in debate.first] for debate in debates]),
+    }
+
+
+def _errors(debates: Sequence[Transcript], gold: Mapping[str, str | None]) -> tuple[float, float]:
+    """Return the overlap of errors (Jaccard), and how often they are the same; 0 where there is no error."""
+    either = both = same = 0
+    for debate in debates:
+        for one, other in combinations([said.key for said in debate.first], 2):
+            wrong = [key is None or key != gold[debate.question_id] for key in (one, other)]
+            either += any(wrong)
+            both += all(wrong)
+            same += all(wrong) and one == other
+    return both / either if either else 0.0, same / both if both else 0.0
+
+
+def dissimilarity(texts: Sequence[Sequence[str]]) -> float:
+    """Return the mean distance of the texts on one question from each other, over questions.
+
+    Args:
+        texts: of each question, one of each participant.
+    """
+    pieces = [[Counter(text[i : i + NGRAM] for i in range(len(text) - NGRAM + 1)) for text in group] for group in texts]
+    documents = Counter(piece for group in pieces for counts in group for piece in counts)
+    total = sum(len(group) for group in pieces)
+    weights = {piece: math.log((1 + total) / (1 + count)) + 1 for piece, count in documents.items()}
+    vectors = [[{piece: n * weights[piece] for piece, n in counts.items()} for counts in group] for group in pieces]
+    distances = [1 - _cosine(one, other) for group in vectors for one, other in combinations(group, 2)]
+    return fmean(distances) if distances else 0.0
+
+
+def _cosine(one: Mapping[str, float], other: Mapping[str, float]) -> float:
+    product = math.fsum(value * other.get(piece, 0.0) for piece, value in one.items())
+    norms = math.sqrt(math.fsum(v * v for v in one.values()) * math.fsum(v * v for v in other.values()))
+    return product / norms if norms else float(dict(one) == dict(other))
+
+
+def likelihoods(rater: Rater, cast: Cast, debates: Sequence[Transcript]) -> dict[str, float]:
+    """Return how the generation agents rate each other's first answers.
+
+    The adapters of `cast` must be seated, and the debates be the cast's own.
+
+    Returns:
+        nll_own: mean negative log-likelihood of an agent's own answers, in nats a token.
+        nll_others: of the others' answers.
+        kl: mean over ordered pairs of `log p_i - log p_j` on answers drawn from agent i, in nats a token. With a
+            `top_p` below 1 the answers are drawn from a cut distribution, so this is an estimate from likely answers.
+    """
+    agents = cast.generators
+    requests: list[Request] = []
+    texts: list[str] = []
+    pairs: list[tuple[int, int]] = []
+    for debate in debates:
+        for author, said in enumerate(debate.first):
+            for reader, agent in enumerate(agents) if said.completion.ok else ():
+                adapter = str(agent.weights) if agent.weights else None
+                requests.append(Request(debate.messages, adapter=adapter))
+                texts.append(said.completion.text)
+                pairs.append((author, reader))
+    means = [math.fsum(tokens) / len(tokens) for tokens in rater.logprob(requests, texts)]
+    own = [-mean for (author, reader), mean in zip(pairs, means, strict=True) if author == reader]
+    others = [-mean for (author, reader), mean in zip(pairs, means, strict=True) if author != reader]
+    return {"nll_own": fmean(own), "nll_others": fmean(others), "kl": fmean(others) - fmean(own)}

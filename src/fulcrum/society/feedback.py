@@ -1,0 +1,153 @@
+"""People in the loop: append-only events that fix a label, prefer one answer to another, or veto a critic's edit.
+
+The events of a run stand in its `feedback.jsonl`. They are part of the inputs of every stage that they change, so the
+same command that made the run, called again after new feedback, trains again exactly what the feedback changes.
+"""
+
+import json
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from fulcrum.errors import RunError
+from fulcrum.hashing import canonical_json, content_hash, seed_from
+from fulcrum.society.debate import Transcript
+from fulcrum.society.labels import PseudoLabel
+from fulcrum.society.rows import Vetoes
+from fulcrum.society.settings import AnnotatorSettings
+from fulcrum.training.rows import PreferenceRow
+
+FILE = "feedback.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that a person said.
+
+    Attributes:
+        kind: `label` (the right answer is `answer`), `prefer` (the agent should rather say `chosen` than `rejected`),
+            `veto` (the agent shall not learn from its debate on the question).
+        question_id: the question.
+        by: who said it.
+        agent: whom it concerns, such as `critic-2`; empty for a label.
+        answer: key of the right answer; None says that the question has none, and it is left out.
+        chosen: text that the agent should rather give.
+        rejected: text that it gave.
+    """
+
+    kind: Literal["label", "prefer", "veto"]
+    question_id: str
+    by: str
+    agent: str = ""
+    answer: str | None = None
+    chosen: str = ""
+    rejected: str = ""
+
+    @property
+    def id(self) -> str:
+        """Content hash: the same thing said twice counts once."""
+        return content_hash(self.to_json())
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the event as one line of `feedback.jsonl`."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Read what `to_json` wrote."""
+        return cls(**data)
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """All events of a run, in the order in which they were given."""
+
+    events: tuple[Event, ...] = ()
+
+    def correct(self, labels: Iterable[PseudoLabel]) -> list[PseudoLabel]:
+        """Return the labels with those that a person fixed; the last word on a question counts."""
+        said = {event.question_id: event.answer for event in self.events if event.kind == "label"}
+        return [
+            replace(label, answer=said[label.question_id], source="person") if label.question_id in said else label
+            for label in labels
+        ]
+
+    @property
+    def vetoes(self) -> Vetoes:
+        """What agents shall not learn."""
+        return frozenset((event.agent, event.question_id) for event in self.events if event.kind == "veto")
+
+    def preferences(self, agent: str, debates: Sequence[Transcript]) -> list[PreferenceRow]:
+        """Return what one agent should rather say, as rows for preference training."""
+        prompts = {debate.question_id: debate.messages for debate in debates}
+        return [
+            PreferenceRow(prompts[event.question_id], event.chosen, event.rejected)
+            for event in self.events
+            if event.kind == "prefer" and event.agent == agent and event.question_id in prompts
+        ]
+
+
+def read_feedback(folder: Path) -> Feedback:
+    """Return the events of a run; a last line that a kill cut short is left out.
+
+    Raises:
+        RunError: a line is no event.
+    """
+    path = folder / FILE
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    events: dict[str, Event] = {}
+    for number, line in enumerate(text.split("\n")[:-1], start=1):
+        try:
+            event = Event.from_json(json.loads(line))
+        except (ValueError, TypeError) as error:
+            raise RunError(f"{path}:{number}: not a feedback event ({error}); mend or remove the line") from error
+        events.setdefault(event.id, event)
+    return Feedback(tuple(events.values()))
+
+
+def append_feedback(folder: Path, events: Iterable[Event]) -> None:
+    """Add events to a run; a line that a kill left unfinished is cut off first."""
+    path = folder / FILE
+    with path.open("ab+") as file:
+        file.seek(0)
+        file.truncate(file.read().rfind(b"\n") + 1)
+        file.write("".join(canonical_json(event.to_json()) + "\n" for event in events).encode())
+
+
+def most_split(debates: Sequence[Transcript], labels: Sequence[PseudoLabel]) -> list[Transcript]:
+    """Return the debates by how split their votes are, the most split first: where a person's word tells most."""
+    margins = {label.question_id: label.margin for label in labels}
+    return sorted(debates, key=lambda debate: (margins[debate.question_id], debate.question_id))
+
+
+def simulate(
+    debates: Sequence[Transcript],
+    labels: Sequence[PseudoLabel],
+    gold: Mapping[str, str | None],
+    settings: AnnotatorSettings,
+    seed: int,
+) -> list[Event]:
+    """Return what a simulated person says of the labels.
+
+    Args:
+        debates: what the person sees.
+        labels: their labels.
+        gold: the right answer of each question.
+        settings: how many questions, which, and how often the person is wrong.
+        seed: of choice and error.
+    """
+    generator = random.Random(seed_from(seed, "annotator"))
+    order = most_split(debates, labels)
+    if settings.choose == "random":
+        generator.shuffle(order)
+    events: list[Event] = []
+    for debate in order[: settings.labels]:
+        right = gold[debate.question_id]
+        others = sorted({said.key for said in (*debate.first, *debate.last) if said.key not in (None, right)}, key=str)
+        errs = generator.random() < settings.error_rate and others
+        events.append(
+            Event("label", debate.question_id, "simulated", answer=generator.choice(others) if errs else right)
+        )
+    return events

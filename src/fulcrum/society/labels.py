@@ -1,0 +1,119 @@
+"""Pseudo-labels: what the last round agrees on stands in for the answer that nobody knows."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Self
+
+from fulcrum.evaluation.baselines import majority
+from fulcrum.evaluation.statistics import wilson
+from fulcrum.hashing import seed_from
+from fulcrum.society.debate import Transcript
+from fulcrum.society.settings import SocietySettings
+from fulcrum.task import Example, Task
+
+
+@dataclass(frozen=True, slots=True)
+class PseudoLabel:
+    """The answer that a question's training rows must give.
+
+    Attributes:
+        question_id: the question.
+        answer: its key; None if there is no label.
+        votes: how often each answer was given in the last round.
+        margin: lead of the winner over the runner-up, as a share of the participants.
+        source: who says so: the agents' `vote`, a `person`, or the `gold` target (STaR only).
+    """
+
+    question_id: str
+    answer: str | None
+    votes: Mapping[str, int]
+    margin: float
+    source: Literal["vote", "person", "gold"] = "vote"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the label as JSON."""
+        return {**asdict(self), "votes": dict(self.votes)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Read what `to_json` wrote."""
+        return cls(**data)
+
+
+def label(transcript: Transcript, settings: SocietySettings, seed: int) -> PseudoLabel:
+    """Return the majority of a debate's last round.
+
+    Answers that failed or cannot be read do not vote, but the margin is a share of all participants: two of three
+    that agree lead by two thirds if the third said nothing, by one third if it said something else.
+    """
+    votes = transcript.votes
+    counts = [*sorted(votes.values(), reverse=True), 0, 0]
+    margin = (counts[0] - counts[1]) / len(transcript.last)
+    answer = majority([statement.key for statement in transcript.last], seed_from(seed, transcript.question_id))
+    tied = counts[0] == counts[1]
+    if margin < settings.min_margin or (tied and settings.tie == "drop"):
+        answer = None
+    return PseudoLabel(transcript.question_id, answer, dict(votes), margin)
+
+
+def gold_label(task: Task, example: Example, transcript: Transcript) -> PseudoLabel:
+    """Return the target as a label, for STaR.
+
+    Raises:
+        TaskError: the example has no target.
+    """
+    return PseudoLabel(example.id, task.answer_key(task.gold(example)), dict(transcript.votes), 1.0, "gold")
+
+
+def nothing_to_learn(debates: Sequence[Transcript], labels: Sequence[PseudoLabel]) -> str | None:
+    """Return why these debates teach nothing, in a sentence; None if they do.
+
+    A base that is always right, or always wrong in one way, never disagrees; one that is never right finds no two
+    agents that agree, or no answer at all.
+    """
+    if not any(label.votes for label in labels):
+        return (
+            f"None of the agents gave a final answer that can be read, on any of {len(debates)} questions: there is "
+            "nothing to vote on. Look at the answers in the debates, and let the task's prompt ask for the form that "
+            "its scorer reads."
+        )
+    if len(debates[0].last) > 1 and all(max(label.votes.values(), default=0) < 2 for label in labels):
+        return (
+            f"No two agents agreed on any of {len(debates)} questions: their votes are chance, and would be learnt as "
+            "such. Take easier questions, a stronger model, or a lower debate.temperature."
+        )
+    if not any(label.answer is not None for label in labels):
+        return (
+            f"No question of {len(debates)} has a label: every vote is tied or below min_margin. Lower min_margin, or "
+            'set tie to "random".'
+        )
+    answers = {label.question_id: label.answer for label in labels}
+    firsts = [(said.key, answers[debate.question_id]) for debate in debates for said in debate.first]
+    if all(key == answer for key, answer in firsts):
+        return (
+            f"All agents gave the same answer to each of {len(debates)} questions, before and after the debate: they "
+            "have nothing to teach each other. Take harder questions, or a higher debate.temperature."
+        )
+    return None
+
+
+def label_report(task: Task, examples: Iterable[Example], labels: Sequence[PseudoLabel]) -> list[dict[str, Any]]:
+    """Return how often the labels are right by margin, where targets are known. Nothing is learnt from this.
+
+    Returns:
+        A row for each margin and one for all: labels, right ones, share with its 95 % interval (Wilson).
+    """
+    known = {example.id: task.answer_key(task.gold(example)) for example in examples if example.target is not None}
+    labelled = [label for label in labels if label.answer is not None and label.question_id in known]
+    rows: list[dict[str, Any]] = []
+    for margin in [*sorted({round(label.margin, 4) for label in labelled}), None]:
+        chosen = [label for label in labelled if margin is None or round(label.margin, 4) == margin]
+        if not chosen:
+            continue
+        right = sum(label.answer == known[label.question_id] for label in chosen)
+        share = wilson(right, len(chosen))
+        rows.append(
+            {"margin": margin, "labels": len(chosen), "right": right}
+            | {"share": share.estimate, "low": share.low, "high": share.high}
+        )
+    return rows

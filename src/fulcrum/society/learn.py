@@ -1,0 +1,122 @@
+"""Algorithm 1 of multiagent finetuning (Subramaniam et al., arXiv 2501.05707), one line of agents at a time.
+
+::
+
+    every agent starts as the base
+    L times:
+        debate every question                         `Debate`
+        label it with the vote of the last round      `label`
+        give each agent its own data                  `training_rows`
+        finetune each agent on its own data only      `Workshop.finetune`
+        measure, and stop at a plateau                `Workshop.measure`
+
+The ablations differ in who debates and who learns what (`Line`), not in this loop.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from fulcrum.runs import Run
+from fulcrum.society.arms import Agents, Line, lines_of
+from fulcrum.society.debate import Transcript
+from fulcrum.society.history import History, Iteration, write_history
+from fulcrum.society.labels import PseudoLabel, gold_label, label, label_report, nothing_to_learn
+from fulcrum.society.measure import Point, plateau, write_curve
+from fulcrum.society.rows import TrainingRow, training_rows
+from fulcrum.society.settings import SocietySettings
+from fulcrum.society.workshop import Workshop
+
+
+def learn(run: Run, settings: SocietySettings) -> History:
+    """Train every line that the arms need, and return what became of each; called again it continues."""
+    workshop = Workshop(run, settings)
+    try:
+        points = workshop.measure(None, 0, None)
+        if sentence := hopeless(points):
+            history = History({}, {line.name: sentence for line in lines_of(settings.arms)})
+        else:
+            outcomes = {line.name: improve(workshop, line) for line in lines_of(settings.arms)}
+            points += [point for outcome in outcomes.values() for point in outcome.points]
+            history = History(
+                {line: outcome.iterations for line, outcome in outcomes.items()},
+                {line: outcome.sentence for line, outcome in outcomes.items()},
+            )
+        write_curve(run.folder, points)
+        write_history(run.folder, history)
+        return history
+    finally:
+        workshop.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a line: its iterations, where they were measured, and why it ended."""
+
+    iterations: list[Iteration]
+    points: list[Point]
+    sentence: str
+
+
+def improve(workshop: Workshop, line: Line) -> Outcome:
+    """Run the algorithm on one line."""
+    settings = workshop.settings
+    agents: Agents = dict.fromkeys(line.agents(settings.debate.agents))
+    points = workshop.measure(line, 0, agents)
+    iterations: list[Iteration] = []
+    for number in range(1, settings.iterations + 1):
+        debates = workshop.debate(line, number, agents)
+        labels = [label_of(workshop, line, debate) for debate in debates]
+        labels = workshop.corrected(line, number, debates, labels)
+        workshop.report_labels(line, number, label_report(workshop.task, workshop.examples(number), labels))
+        if sentence := nothing_to_learn(debates, labels):
+            return Outcome(iterations, points, sentence)
+        rows = training_rows(line, debates, labels, settings, workshop.seed(line, number), workshop.vetoes)
+        if sentence := too_few(rows, settings.min_rows):
+            return Outcome(iterations, points, sentence)
+        before, agents = (
+            agents,
+            {
+                agent: workshop.finetune(line, number, agent, rows[agent], weights, debates)
+                for agent, weights in agents.items()
+            },
+        )
+        iterations.append(Iteration(number, agents, kept=[agent for agent in agents if agents[agent] == before[agent]]))
+        points += workshop.measure(line, number, agents)
+        if sentence := plateau(points, line, number, settings):
+            return Outcome(iterations, points, sentence)
+    return Outcome(iterations, points, f"All {settings.iterations} iterations are done.")
+
+
+def label_of(workshop: Workshop, line: Line, debate: Transcript) -> PseudoLabel:
+    """Return the label of a debate: the vote, or for STaR the target."""
+    if line.gold:
+        return gold_label(workshop.task, workshop.example(debate.question_id), debate)
+    return label(debate, workshop.settings, workshop.run.recipe.seed)
+
+
+def too_few(rows: Mapping[str, Sequence[TrainingRow]], least: int) -> str | None:
+    """Return a sentence if no agent has enough rows to learn from."""
+    most = max(len(own) for own in rows.values())
+    if most >= least:
+        return None
+    return (
+        f"No agent has {least} rows to learn from (the most is {most}): nothing was finetuned. Debate more questions, "
+        "or lower min_rows."
+    )
+
+
+def hopeless(points: Sequence[Point]) -> str | None:
+    """Return a sentence if the base solves none of the dev questions, or all of them, by vote and by single answer."""
+    if not points:
+        return None
+    if all(point.right == 0 for point in points):
+        return (
+            f"The base solves none of {points[0].n} dev questions, alone or by vote: what its agents agree "
+            "on is wrong. Take easier questions or a stronger model."
+        )
+    if all(point.right == point.n for point in points):
+        return (
+            f"The base solves all of {points[0].n} dev questions, alone and by vote: there is nothing to gain. "
+            "Take harder questions."
+        )
+    return None

@@ -1,0 +1,141 @@
+"""Accuracy and diversity by iteration, and when to stop."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from fulcrum.atomic import write_json
+from fulcrum.evaluation.pairing import Outcome, mean_of, outcomes, pair
+from fulcrum.evaluation.rollouts import SolverRollouts
+from fulcrum.society.arms import ARMS, Line
+from fulcrum.society.debate import Transcript, rounds_from_json
+from fulcrum.society.settings import SocietySettings
+from fulcrum.task import Split, Task
+
+CURVE = "curve.json"
+DIRECT = "direct"
+"""Name of the base's greedy answer among the arms of a curve."""
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One arm after one iteration; 0 is before any training.
+
+    Attributes:
+        arm: its name, or `direct`.
+        iteration: after which.
+        split: on which examples.
+        n: examples with a score.
+        right: those that are fully right.
+        mean: mean score.
+        low: lower end of its 95 % interval.
+        high: upper end.
+        calls: calls behind one answer.
+        tokens: tokens behind one answer.
+        diversity: of its participants, if there are several.
+        values: score of each example, for paired comparisons.
+    """
+
+    arm: str
+    iteration: int
+    split: Split
+    n: int
+    right: int
+    mean: float
+    low: float
+    high: float
+    calls: float
+    tokens: float
+    diversity: Mapping[str, float] = field(default_factory=dict[str, float])
+    values: Mapping[str, float] = field(default_factory=dict[str, float])
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the point as JSON."""
+        return {**asdict(self), "diversity": dict(self.diversity), "values": dict(self.values)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Read what `to_json` wrote."""
+        return cls(**data)
+
+    @property
+    def outcomes(self) -> dict[str, Outcome]:
+        """The examples' outcomes, for `pair`."""
+        return {question_id: Outcome(value, float(value >= 1)) for question_id, value in self.values.items()}
+
+
+def point_of(iteration: int, result: SolverRollouts, diversity: Mapping[str, float]) -> Point:
+    """Return the point that some rollouts make."""
+    achieved = outcomes(result.rollouts)
+    mean = mean_of(achieved)
+    assert mean is not None
+    spend = result.total
+    return Point(
+        result.solver,
+        iteration,
+        result.split,
+        len(achieved),
+        sum(outcome.solved >= 1 for outcome in achieved.values()),
+        mean.estimate,
+        mean.low,
+        mean.high,
+        spend.answers / len(result.rollouts),
+        spend.tokens / len(result.rollouts),
+        diversity,
+        {question_id: outcome.value for question_id, outcome in achieved.items()},
+    )
+
+
+def transcripts_of(result: SolverRollouts, task: Task) -> list[Transcript]:
+    """Return the debates behind some rollouts, if several participants debated."""
+    rounds = {rollout.question_id: rollout.traces[-1].get("debate", []) for rollout in result.rollouts}
+    return [
+        Transcript(question_id, task.open(question_id).messages, rounds_from_json(said))
+        for question_id, said in rounds.items()
+        if said and len(said[0]) > 1
+    ]
+
+
+def plateau(points: Sequence[Point], line: Line, iteration: int, settings: SocietySettings) -> str | None:
+    """Return why a line should stop after an iteration, in a sentence; None if it should go on.
+
+    It stops when its agents hardly disagree any more, or when `patience` iterations together brought no significant
+    gain: the paired 95 % interval of the difference reaches zero.
+    """
+    arm = next((name for name, arm in ARMS.items() if arm.line == line.name and name in settings.arms), None)
+    own = {point.iteration: point for point in points if point.arm == arm}
+    if iteration not in own:
+        return None
+    now = own[iteration]
+    disagreement = now.diversity.get("disagreement")
+    if disagreement is not None and disagreement < settings.min_disagreement:
+        return (
+            f"Stopped after iteration {iteration}: {disagreement:.1%} of the first answers differ from the vote, below "
+            f"min_disagreement {settings.min_disagreement:.1%}; there is hardly anything left to learn from each other."
+        )
+    before = own.get(iteration - settings.patience) if settings.patience else None
+    pairing = pair(before.outcomes, now.outcomes) if before else None
+    if pairing is not None and pairing.difference.low <= 0:
+        gain = pairing.difference
+        return (
+            f"Stopped after iteration {iteration}: the last {settings.patience} iterations brought "
+            f"{gain.estimate * 100:+.1f} points [{gain.low * 100:.1f}, {gain.high * 100:.1f}] on {pairing.n} dev "
+            "questions, which is no significant gain. Set patience to 0 to go on regardless."
+        )
+    return None
+
+
+def write_curve(folder: Path, points: Sequence[Point], name: str = CURVE) -> None:
+    """Write the points as a list that reports and people can plot; scores of single examples are left out."""
+    rows: list[dict[str, Any]] = []
+    start = next((point for point in points if point.arm == DIRECT), None)
+    for point in points:
+        row = point.to_json()
+        del row["values"]
+        pairing = pair(start.outcomes, point.outcomes) if start and point is not start else None
+        if pairing:
+            gain = pairing.difference
+            row |= {"gain": gain.estimate, "gain_low": gain.low, "gain_high": gain.high}
+        rows.append(row)
+    write_json(folder / name, rows)

@@ -1,0 +1,115 @@
+"""`method = "society"`: improvement without labels, by debate, vote and finetuning."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+from fulcrum.artifact import Artifact, Deployed, OpenModel
+from fulcrum.errors import TaskError
+from fulcrum.evaluation.solver import RoleOfSolver
+from fulcrum.methods import Contender, PlannedCalls, Role
+from fulcrum.recipe import Recipe
+from fulcrum.runs import Run
+from fulcrum.society.arms import ARMS, lines_of
+from fulcrum.society.deploy import open_society, write_artifact
+from fulcrum.society.distil import distil
+from fulcrum.society.history import read_history
+from fulcrum.society.learn import learn
+from fulcrum.society.settings import SocietySettings
+from fulcrum.society.workshop import Workshop
+from fulcrum.task import Task
+
+
+class SocietyMethod:
+    """N generation agents and N critic agents on one base."""
+
+    name = "society"
+    summary = "Agents debate, vote, and learn from what they agree on: questions only, no labels."
+    settings = SocietySettings
+    quick: ClassVar[Mapping[str, str]] = {
+        "iterations": "1",
+        "questions": "150",
+        "measure": "60",
+        "likelihood": "0",
+        "distil": "false",
+        "serve": "debate",
+        "arms": '["base", "majority", "debate", "society"]',
+    }
+    roles: ClassVar[Mapping[str, Role]] = {
+        "agent": Role("what every agent starts as", default="lab:large", trained=True)
+    }
+
+    def plan(self, recipe: Recipe) -> Sequence[PlannedCalls]:
+        """Return the calls of training, of measuring each iteration, and of the evaluation on the test split."""
+        settings, task = settings_of(recipe), _single_answers(recipe.task)
+        debate, answer = settings.debate, settings.debate.max_tokens or recipe.task.max_tokens
+        dev = min(settings.measure, len(task.splits.get("dev", ())))
+        prompt = _prompt_tokens(task)
+        rows: list[PlannedCalls] = []
+        for line in lines_of(settings.arms):
+            calls = line.settings(debate).calls if line.debates else debate.agents
+            asked = settings.iterations * settings.questions * calls
+            rows.append(PlannedCalls(f"debates of {line.name}", "agent", asked, prompt + answer, answer))
+        calls = {name: ARMS[name].settings(debate).calls for name in settings.arms}
+        often = {name: settings.iterations + 1 if ARMS[name].line else 1 for name in settings.arms}
+        measured = dev * (1 + sum(calls[name] * often[name] for name in calls))
+        tested = len(task.examples("test")) * (1 + sum(calls.values()))
+        rows.append(PlannedCalls("measuring iterations", "agent", measured, prompt + answer, answer))
+        if settings.distil:
+            rows.append(PlannedCalls("distilling", "agent", settings.questions * debate.calls, prompt + answer, answer))
+        rows.append(PlannedCalls("evaluation", "agent", tested, prompt + answer, answer))
+        return [row for row in rows if row.calls]
+
+    def learn(self, run: Run) -> None:
+        """Run the algorithm on every line, distil, and write `artifact/`; it needs no target but STaR's."""
+        _single_answers(run.task)
+        settings = settings_of(run.recipe)
+        history = learn(run, settings)
+        agents = history.agents("society")
+        sentence = history.ended.get("society", "")
+        if agents is None:
+            shutil.rmtree(run.artifact, ignore_errors=True)
+            run.log("learned", artifact=None, sentence=sentence)
+            return
+        distilled = distil(run, settings, agents) if settings.distil else None
+        write_artifact(run, settings, agents, distilled, sentence)
+        run.log("learned", artifact="artifact", sentence=sentence)
+
+    def contenders(self, run: Run) -> Sequence[Contender]:
+        """Return the base's greedy answer, then every arm with the weights of its last iteration."""
+        settings, history = settings_of(run.recipe), read_history(run.folder)
+        workshop = Workshop(run, settings)
+        contenders = [Contender(workshop.direct, "baseline")]
+        for name, arm in ARMS.items():
+            agents = history.agents(arm.line) if arm.line else None
+            if name in settings.arms and (agents or not arm.line):
+                contenders.append(Contender(workshop.solver(arm, agents), arm.role))
+        if settings.distil and (society := history.agents("society")):
+            role: RoleOfSolver = "method"
+            contenders.append(Contender(workshop.alone(distil(run, settings, society), "distilled"), role))
+        return contenders
+
+    def deploy(self, artifact: Artifact, open_model: OpenModel) -> Deployed:
+        """Open the society, or the agent that was distilled from it, as a model."""
+        return open_society(artifact, open_model)
+
+
+def settings_of(recipe: Recipe) -> SocietySettings:
+    """Return the settings of a society's recipe."""
+    assert isinstance(recipe.settings, SocietySettings)
+    return recipe.settings
+
+
+def _single_answers(task: Task) -> Task:
+    if task.scorer is None:
+        raise TaskError(f"{task.name} is a dialogue task: it has no final answers to vote on; use strategies instead")
+    return task
+
+
+def _prompt_tokens(task: Task) -> int:
+    questions = task.questions("test")[:100]
+    characters = sum(len(message.content) for question in questions for message in question.messages)
+    return max(1, round(characters / 4 / len(questions)))
+
+
+METHOD = SocietyMethod()

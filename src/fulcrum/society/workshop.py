@@ -1,0 +1,314 @@
+"""Where a society is made: every step of the algorithm as a stage of a run, so that a kill costs nothing."""
+
+import json
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from fulcrum.atomic import read_json, write_json, write_text
+from fulcrum.calls import RecordedModel
+from fulcrum.chat import ChatModel, Request, Sampling
+from fulcrum.errors import SettingsError
+from fulcrum.evaluation.baselines import Direct
+from fulcrum.evaluation.rollouts import roll_out
+from fulcrum.evaluation.solver import Solver, Turn
+from fulcrum.hashing import canonical_json, seed_from
+from fulcrum.runs import Run
+from fulcrum.society.arms import ARMS, Agents, Arm, Line
+from fulcrum.society.cast import Cast, Speaker, Voices, adapter_host, rater_of
+from fulcrum.society.debate import Debate, Transcript
+from fulcrum.society.diversity import diversity, likelihoods
+from fulcrum.society.feedback import Feedback, append_feedback, read_feedback, simulate
+from fulcrum.society.labels import PseudoLabel
+from fulcrum.society.measure import DIRECT, Point, point_of, transcripts_of
+from fulcrum.society.rows import TrainingRow, Vetoes
+from fulcrum.society.settings import DebateSettings, SocietySettings
+from fulcrum.task import Example, Split
+from fulcrum.training.rows import ChatRow, PreferenceRow
+from fulcrum.training.source import trainable_source
+
+DEBATES = "debates.jsonl"
+ROWS = "rows.jsonl"
+WEIGHTS = "weights"
+
+
+class Workshop:
+    """Debates, finetunes and measures for one run.
+
+    Args:
+        run: where everything is kept.
+        settings: how.
+
+    Raises:
+        ModelError: the model cannot hold adapters.
+    """
+
+    def __init__(self, run: Run, settings: SocietySettings) -> None:
+        self.run = run
+        self.settings = settings
+        self.task = run.task
+        self._model = run.model("agent")
+        self._host = adapter_host(self._model.model)
+        self._voices = Voices(self._host, self._record)
+        self._limit = settings.debate.max_tokens or run.task.max_tokens
+
+    def close(self) -> None:
+        """Free the agents."""
+        self._voices.close()
+
+    def _record(self, model: ChatModel, role: str) -> ChatModel:
+        return RecordedModel(model, role, self.run.store, self.run.ledger, self.run.budget)
+
+    def seed(self, line: Line, iteration: int) -> int:
+        """Return the seed of an iteration; the first is the same for all lines, whose agents are all the base yet."""
+        return seed_from(self.run.recipe.seed, iteration, *([line.name] if iteration > 1 else []))
+
+    # The questions
+
+    @cached_property
+    def _train(self) -> list[Example]:
+        examples = list(self.task.examples("train"))
+        random.Random(seed_from(self.run.recipe.seed, "questions")).shuffle(examples)
+        wanted = self.settings.questions * (self.settings.iterations if self.settings.draw == "fresh" else 1)
+        if wanted > len(examples):
+            raise SettingsError(
+                f"settings.questions: {wanted} train questions wanted, {self.task.name} has {len(examples)}; "
+                'lower questions, or iterations, or set draw to "same"'
+            )
+        return examples
+
+    def examples(self, iteration: int) -> list[Example]:
+        """Return what is debated in an iteration.
+
+        Raises:
+            SettingsError: the train split has too few.
+        """
+        start = (iteration - 1) * self.settings.questions if self.settings.draw == "fresh" else 0
+        return self._train[start : start + self.settings.questions]
+
+    def example(self, question_id: str) -> Example:
+        """Return a train example."""
+        return next(example for example in self._train if example.id == question_id)
+
+    def gold(self, split: Split) -> dict[str, str | None]:
+        """Return the right answers of a split, where there are targets: for measures, never for training."""
+        return {
+            example.id: self.task.answer_key(self.task.gold(example))
+            for example in self.task.examples(split)
+            if example.target is not None
+        }
+
+    # Debate and labels
+
+    def solver(self, arm: Arm, agents: Agents | None) -> Debate:
+        """Return an arm as a solver, with the weights given; None is the base."""
+        debate, seed = self.settings.debate, self.run.recipe.seed
+        return self._debate(arm.cast(agents, debate), arm.settings(debate), seed, arm.name)
+
+    def _debate(self, cast: Cast, settings: DebateSettings, seed: int, name: str) -> Debate:
+        key, limit = self.task.answer_key, self._limit
+        return Debate(self._voices, cast, settings, key, max_tokens=limit, seed=seed, name=name)
+
+    @property
+    def direct(self) -> Solver:
+        """The base's greedy answer: the baseline."""
+        return Direct(self._model, Sampling(max_tokens=self._limit), name=DIRECT)
+
+    def alone(self, weights: Path, name: str) -> Debate:
+        """Return one agent as a solver that answers with one draw."""
+        speaker = Speaker("generator", weights)
+        settings = self.settings.debate.model_copy(update={"agents": 1, "rounds": 1})
+        return self._debate(Cast((speaker,), (speaker,)), settings, self.run.recipe.seed, name)
+
+    def debate(self, line: Line, iteration: int, agents: Agents) -> list[Transcript]:
+        """Debate the questions of an iteration."""
+        debate = line.settings(self.settings.debate)
+        questions = [self.task.question(example) for example in self.examples(iteration)]
+        seed = self.seed(line, iteration)
+        solver = self._debate(line.cast(agents, debate.agents), debate, seed, line.name)
+
+        def work(folder: Path) -> None:
+            transcripts = solver.hold([Turn(question, question.messages) for question in questions])
+            self.run.budget.check()  # what the budget cut short is no debate
+            write_lines(folder / DEBATES, [transcript.to_json() for transcript in transcripts])
+
+        inputs = {
+            "questions": [question.id for question in questions],
+            "debate": debate.model_dump(mode="json"),
+            "seed": seed,
+            **self._who(agents),
+        }
+        folder = self.run.stage(f"debate-{line.name}-{iteration}", inputs, work)
+        return [Transcript.from_json(data) for data in read_lines(folder / DEBATES)]
+
+    def _who(self, agents: Agents | None) -> dict[str, Any]:
+        """Return what the answers of some agents depend on; weights are known by their stage, which is a hash."""
+        return {
+            "task": self.task.fingerprint,
+            "model": self._host.identity(Request(())),
+            "agents": {agent: path and self._below(path) for agent, path in (agents or {}).items()},
+        }
+
+    def _below(self, path: Path) -> str:
+        return path.relative_to(self.run.folder).as_posix()
+
+    def corrected(
+        self, line: Line, iteration: int, debates: Sequence[Transcript], labels: Sequence[PseudoLabel]
+    ) -> list[PseudoLabel]:
+        """Return the labels after what people said; a simulated person speaks after the society's first debate."""
+        annotator = self.settings.annotator
+        if annotator.labels and line.name == "society" and iteration == 1:
+
+            def work(folder: Path) -> None:
+                events = simulate(debates, labels, self.gold("train"), annotator, self.run.recipe.seed)
+                append_feedback(self.run.folder, events)
+                write_json(folder / "events.json", [event.to_json() for event in events])
+
+            inputs = {"annotator": annotator.model_dump(), "labels": [label.to_json() for label in labels]}
+            self.run.stage("annotate", inputs, work)
+        return list(labels) if line.gold else self._feedback.correct(labels)
+
+    @property
+    def _feedback(self) -> Feedback:
+        return read_feedback(self.run.folder)
+
+    @property
+    def vetoes(self) -> Vetoes:
+        """What people do not want to be learnt."""
+        return self._feedback.vetoes
+
+    def report_labels(self, line: Line, iteration: int, report: Sequence[Mapping[str, Any]]) -> None:
+        """Keep how often the labels were right by margin."""
+        path = self.run.folder / "labels.json"
+        known: list[dict[str, Any]] = read_json(path) if path.exists() else []
+        others = [row for row in known if (row["line"], row["iteration"]) != (line.name, iteration)]
+        write_json(path, [*others, *({"line": line.name, "iteration": iteration, **row} for row in report)])
+
+    # Finetuning
+
+    def finetune(
+        self,
+        line: Line,
+        iteration: int,
+        agent: str,
+        rows: Sequence[TrainingRow],
+        weights: Path | None,
+        debates: Sequence[Transcript],
+    ) -> Path | None:
+        """Finetune one agent on its own rows and return its new weights; with too few rows, the old ones."""
+        preferences = self._feedback.preferences(agent, debates)
+        if len(rows) < self.settings.min_rows:
+            empty = agent.startswith("critic") and not any(row.kind == "corrected" for row in rows)
+            self.run.log(
+                "society/kept",
+                sentence=f"{line.name}: {agent} keeps its weights in iteration {iteration}: it has {len(rows)} rows, "
+                f"min_rows is {self.settings.min_rows}" + (", and D- is empty." if empty else "."),
+            )
+            return weights
+        return self.tune(
+            f"finetune-{line.name}-{iteration}-{agent}",
+            [row.to_json() for row in rows],
+            [row.chat for row in rows],
+            weights if self.settings.start == "previous" else None,
+            seed_from(self.run.recipe.seed, line.name, iteration, agent) % 2**32,
+            preferences,
+        )
+
+    def tune(
+        self,
+        stage: str,
+        provenance: Sequence[Mapping[str, Any]],
+        rows: Sequence[ChatRow],
+        start: Path | None,
+        seed: int,
+        preferences: Sequence[PreferenceRow] = (),
+    ) -> Path:
+        """Finetune from `start` (None is the base) in a stage of that name, and return the weights' folder."""
+        from fulcrum.training.preference import prefer
+        from fulcrum.training.settings import PreferenceSettings
+        from fulcrum.training.sft import finetune
+
+        training = self.settings.training.model_copy(update={"seed": seed})
+        source = trainable_source(self.run.recipe.models["agent"])
+        full = training.tuning == "full"
+
+        def work(folder: Path) -> None:
+            write_lines(folder / ROWS, provenance)
+            learned = folder / ("answers" if preferences else WEIGHTS)
+            base = str(start) if full and start else source
+            finetune(base, rows, learned, training, adapter=None if full else start)
+            if preferences:
+                shape = {key: getattr(training, key) for key in ("tuning", "lora_rank", "lora_alpha", "seed", "dtype")}
+                model = str(learned) if full else source
+                prefer(
+                    model, preferences, folder / WEIGHTS, PreferenceSettings(**shape), adapter=None if full else learned
+                )
+
+        inputs = {
+            "rows": list(provenance),
+            "preferences": [row.to_json() for row in preferences],
+            "start": start and self._below(start),
+            "training": training.model_dump(mode="json"),
+            "model": self._host.identity(Request(())),
+        }
+        return self.run.stage(stage, inputs, work) / WEIGHTS
+
+    # Measuring
+
+    def measure(
+        self, line: Line | None, iteration: int, agents: Agents | None, split: Split = "dev", limit: int | None = None
+    ) -> list[Point]:
+        """Measure every arm of a line after an iteration; without a line, what needs no training.
+
+        Returns:
+            A point for each arm; none if the split is empty or `measure` is 0.
+        """
+        limit = limit or self.settings.measure
+        if not limit or not self.task.splits.get(split):
+            return []
+        arms = [arm for name, arm in ARMS.items() if name in self.settings.arms and arm.line == (line and line.name)]
+        solvers: list[Solver] = [self.solver(arm, agents) for arm in arms]
+        return [
+            self._point(solver, iteration, agents, split, limit) for solver in ([] if line else [self.direct]) + solvers
+        ]
+
+    def _point(self, solver: Solver, iteration: int, agents: Agents | None, split: Split, limit: int) -> Point:
+        def work(folder: Path) -> None:
+            result = roll_out(
+                solver,
+                self.task,
+                split,
+                role="control",
+                ledger=self.run.ledger,
+                budget=self.run.budget,
+                seed=self.run.recipe.seed,
+                limit=limit,
+            )
+            debates = transcripts_of(result, self.task)
+            found = diversity(debates, self.gold(split)) if debates else {}
+            if solver.name == "society" and (rated := debates[: self.settings.likelihood]):
+                found |= likelihoods(rater_of(self._host), ARMS["society"].cast(agents, self.settings.debate), rated)
+            write_json(folder / "point.json", point_of(iteration, result, found).to_json())
+
+        inputs = {
+            "split": split,
+            "limit": limit,
+            "debate": self.settings.debate.model_dump(mode="json"),
+            "likelihood": self.settings.likelihood,
+            "seed": self.run.recipe.seed,
+            **self._who(agents),
+        }
+        folder = self.run.stage(f"measure-{split}-{solver.name}-{iteration}", inputs, work)
+        return Point.from_json(read_json(folder / "point.json"))
+
+
+def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write one row a line, the whole file or nothing."""
+    write_text(path, "".join(canonical_json(row) + "\n" for row in rows))
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """Read what `write_lines` wrote."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n")[:-1]]
