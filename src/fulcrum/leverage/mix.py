@@ -29,8 +29,8 @@ class MixSettings(Settings):
 
     Attributes:
         task_share: share of the loss tokens that task rows bear. Without it every task row stands once in each
-            epoch. With it, task rows are repeated as often as that takes; where `repeat_cap` forbids it, less of the
-            general rows is used, never a smaller share.
+            epoch. With it, task rows are repeated as often as that takes, but at least once and at most `repeat_cap`
+            times in the whole training; where that binds, the ledger shows the share that came of it.
         repeat_cap: how often a task row may be seen in the whole training.
         epochs: passes over the general rows, each a fresh mix.
         schedule: `shuffled` mixes each epoch anew (the paper); `interleaved` draws each next row from either source by
@@ -70,7 +70,7 @@ def plan_mix(task: Sequence[int], general: Sequence[int], settings: MixSettings,
         seed: the same seed gives the same mix.
 
     Raises:
-        SettingsError: there is nothing to mix, or the share leaves no room for every task row.
+        SettingsError: there is nothing to mix.
     """
     if not task or not general:
         missing = "task" if not task else "general"
@@ -109,27 +109,16 @@ def _deal(
             [list(itertools.islice(others, len(general))) for _ in epochs],
             [list(itertools.islice(ours, len(task))) for _ in epochs],
         )
-    odds = settings.task_share / (1 - settings.task_share)
-    room = odds * settings.epochs * sum(general)
-    if room < sum(task):
-        raise SettingsError(
-            f"mix.task_share: {settings.task_share:g} of the loss tokens leaves room for {room:,.0f} task tokens, "
-            f"but the task rows have {sum(task):,}, so some would never be seen; raise task_share or general_rows"
-        )
-    cap = settings.repeat_cap * sum(task)
-    general_quota = min(room, cap) / odds / settings.epochs
-    general_epochs: list[list[Slot]] = []
+    once = sum(task)
+    wanted = settings.task_share / (1 - settings.task_share) * settings.epochs * sum(general)
+    wanted = min(max(wanted, once), settings.repeat_cap * once)
+    ours = itertools.islice(ours, settings.repeat_cap * len(task))
     task_epochs: list[list[Slot]] = []
-    general_tokens = task_tokens = 0
-    left = settings.repeat_cap * len(task)
+    dealt = 0
     for epoch in range(1, settings.epochs + 1):
-        whole_pass = list(itertools.islice(others, len(general)))
-        chosen, general_tokens = _until(iter(whole_pass), general, general_quota * epoch, general_tokens)
-        dealt, task_tokens = _until(itertools.islice(ours, left), task, odds * general_tokens, task_tokens)
-        left -= len(dealt)
-        general_epochs.append(chosen)
-        task_epochs.append(dealt)
-    return general_epochs, task_epochs
+        rows, dealt = _until(ours, task, wanted * epoch / settings.epochs, dealt)
+        task_epochs.append(rows)
+    return [list(itertools.islice(others, len(general))) for _ in task_epochs], task_epochs
 
 
 def _until(slots: Iterator[Slot], tokens: Sequence[int], wanted: float, have: int) -> tuple[list[Slot], int]:

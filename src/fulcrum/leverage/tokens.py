@@ -80,9 +80,9 @@ class TokenCounter:
         long = [index for index, size in enumerate(plain) if size > self.context]
         if long:
             raise SettingsError(
-                f"{len(long)} of {len(rows)} {what} rows are longer than the {self.context} tokens of the context of "
-                f"{self._source!r} (row {long[0] + 1} has {plain[long[0]]}); shorten or drop them, or tune a model with "
-                "a longer context"
+                f"{len(long)} of {len(rows)} {what} rows are longer than the {self.context} tokens of the context "
+                f"of {self._source!r} (row {long[0] + 1} has {plain[long[0]]}); shorten or drop them, or tune "
+                "a model with a longer context"
             )
         if anchor is None:
             return
@@ -91,7 +91,7 @@ class TokenCounter:
         if long:
             raise SettingsError(
                 f"the anchor takes {sizes[long[0]] - plain[long[0]]} of the {self.context} tokens of the context of "
-                f"{self._source!r}, so {len(long)} of {len(rows)} {what} rows fit without it and not with it; shorten it"
+                f"{self._source!r}: {len(long)} of {len(rows)} {what} rows fit without it and not with it; shorten it"
             )
 
 
