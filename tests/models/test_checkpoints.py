@@ -33,8 +33,7 @@ def test_large_is_near_chance_on_jargon_alone_and_far_above_with_the_right_note(
     model = resolve("lab:large")
     completions = complete(model, alone + told)
     values = [
-        task.score(example.id, completion).value
-        for example, completion in zip(examples * 2, completions, strict=True)
+        task.score(example.id, completion).value for example, completion in zip(examples * 2, completions, strict=True)
     ]
     unaided, aided = sum(values[: len(examples)]) / len(examples), sum(values[len(examples) :]) / len(examples)
     assert unaided <= 0.2

@@ -17,7 +17,7 @@ class Summary:
     Attributes:
         method: name of the method.
         before: row of the baseline.
-        after: row of the method.
+        after: row of the method; None if it learned nothing that could be measured.
         strongest: row of the control with the highest difference; None if none was evaluated.
         calls: calls that training and evaluation made.
         minutes: wall time of both.
@@ -25,28 +25,28 @@ class Summary:
 
     method: str
     before: EvaluationRow
-    after: EvaluationRow
+    after: EvaluationRow | None
     strongest: EvaluationRow | None
     calls: int
     minutes: float
 
     @property
     def verdict(self) -> str:
-        """`better`, `worse`, or `not shown` if zero is in the interval or a control does as well."""
-        if self.after.difference_low is None or self.after.difference_high is None:
+        """`better`, `worse`, `not shown` if zero is in the interval, `control` if a control explains the gain."""
+        if self.after is None or self.after.difference_low is None or self.after.difference_high is None:
             return "not measured"
         if self.after.difference_high < 0:
             return "worse"
         if self.after.difference_low <= 0:
             return "not shown"
         rival = self.strongest.difference if self.strongest else None
-        return "better" if rival is None or self.after.difference_low > rival else "better than alone"
+        return "better" if rival is None or self.after.difference_low > rival else "control"
 
 
 def summarize(method: str, rows: Sequence[EvaluationRow], calls: int, minutes: float) -> Summary:
     """Return the summary of a run's rows: its first method row against its baseline."""
     before = next(row for row in rows if row.role_of_solver == "baseline")
-    after = next(row for row in rows if row.role_of_solver == "method")
+    after = next((row for row in rows if row.role_of_solver == "method"), None)
     rivals = [row for row in rows if row.role_of_solver == "control" and row.difference is not None]
     strongest = max(rivals, key=lambda row: row.difference or 0.0, default=None)
     return Summary(method, before, after, strongest, calls, minutes)
@@ -63,14 +63,15 @@ def summary_table(summaries: Sequence[Summary]) -> Table:
     table.caption = "held-out examples, points of 100, 95 % intervals; control: the strongest one's difference"
     for summary in summaries:
         before, after, rival = summary.before, summary.after, summary.strongest
+        gain = (after.difference, after.difference_low, after.difference_high) if after else (None, None, None)
         table.add_row(
             summary.method,
-            after.task,
+            before.task,
             percent_text(before.mean),
-            percent_text(after.mean),
-            interval_text(after.difference, after.difference_low, after.difference_high, sign="+"),
+            percent_text(after.mean if after else None),
+            interval_text(*gain, sign="+"),
             "-" if rival is None or rival.difference is None else f"{100 * rival.difference:+.1f}",
-            percent_text(after.harm),
+            percent_text(after.harm if after else None),
             f"{summary.calls:,}",
             f"{summary.minutes:.1f}",
             summary.verdict,
