@@ -1,0 +1,202 @@
+"""The artifact in use: opened, tried, replaced while requests are under way, and closed when the last has gone."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import cast
+
+from fulcrum.artifact import Artifact, Rewriter, Rewritten, read_artifact
+from fulcrum.chat import ChatModel, Request, resolve, user
+from fulcrum.errors import FulcrumError, RunError, SettingsError
+from fulcrum.hashing import file_hash
+from fulcrum.methods import METHODS, load_method
+from fulcrum.serving.batching import Batcher
+from fulcrum.serving.local import LocalModel
+from fulcrum.serving.metrics import Metrics
+from fulcrum.serving.settings import ServeSettings
+from fulcrum.settings import nearest
+
+_log = logging.getLogger(__name__)
+
+_PROBE = Request((user("Hello, is anybody there?"),))
+
+Helper = Batcher[Request, Rewritten]
+
+
+@dataclass(eq=False)
+class Edition:
+    """One state of an artifact, opened.
+
+    Attributes:
+        artifact: its card.
+        digest: hash of its files; names it in headers and logs.
+        helper: adds to requests for an upstream; or
+        model: answers them itself. Exactly one of the two is set.
+    """
+
+    artifact: Artifact
+    digest: str
+    helper: Helper | None
+    model: LocalModel | None
+    _users: int = 0
+    _retired: bool = False
+
+    @contextmanager
+    def in_use(self) -> Generator["Edition"]:
+        """Keep it open for one request."""
+        self._users += 1
+        try:
+            yield self
+        finally:
+            self._users -= 1
+            self._close_if_done()
+
+    def retire(self) -> None:
+        """Close it as soon as nobody uses it any more."""
+        self._retired = True
+        self._close_if_done()
+
+    def _close_if_done(self) -> None:
+        if self._retired and self._users == 0:
+            for held in (self.helper, self.model):
+                if held is not None:
+                    held.close()
+
+
+def open_edition(folder: Path, settings: ServeSettings, metrics: Metrics) -> Edition:
+    """Open an artifact and try it.
+
+    Raises:
+        FulcrumError: it cannot be read or opened, does not fit the upstream, or fails at a first request.
+    """
+    artifact = read_artifact(folder)
+    digest = file_hash(artifact.folder, 12)
+    if artifact.method not in METHODS:
+        near = nearest(artifact.method, list(METHODS))
+        raise RunError(f"{artifact.folder}: made by the method {artifact.method!r}, which is not installed{near}")
+    artifact = replace(artifact, models=_models(artifact, settings.models))
+    deployed = load_method(artifact.method).deploy(artifact, resolve)
+    if hasattr(deployed, "rewrite"):
+        rewriter = cast(Rewriter, deployed)
+        _check_upstream(artifact, settings, wanted=True)
+        _try_out(artifact, rewriter)
+        return Edition(artifact, digest, _helper(rewriter, settings, metrics), None)
+    _check_upstream(artifact, settings, wanted=False)
+    model = LocalModel(artifact.recipe, cast(ChatModel, deployed), settings, metrics.batch_size.observe)
+    return Edition(artifact, digest, None, model)
+
+
+def _models(artifact: Artifact, given: Mapping[str, str]) -> dict[str, str]:
+    for role in given:
+        if role not in artifact.models:
+            near = nearest(role, list(artifact.models))
+            roles = ", ".join(artifact.models)
+            raise SettingsError(f"--models.{role}: the artifact has no such role{near}; it has {roles}")
+    return {**artifact.models, **given}
+
+
+def _check_upstream(artifact: Artifact, settings: ServeSettings, *, wanted: bool) -> None:
+    if wanted and settings.upstream is None:
+        raise SettingsError(
+            f"{artifact.folder}: {artifact.method} adds help to requests for another model; say where that is: "
+            "--upstream http://HOST/v1"
+        )
+    if not wanted and settings.upstream is not None:
+        raise SettingsError(
+            f"{artifact.folder}: {artifact.method} answers requests itself, so --upstream {settings.upstream} would "
+            "get none; leave it out, or name the models it runs on with --models.ROLE"
+        )
+
+
+def _try_out(artifact: Artifact, rewriter: Rewriter) -> None:
+    """Send one request through, so that what is broken is found now, and what loads late is loaded."""
+    try:
+        (rewritten,) = rewriter.rewrite([_PROBE])
+        del rewritten
+    except Exception as error:  # it may be any error of a method's libraries, and all of them mean the same here
+        rewriter.close()
+        raise RunError(f"{artifact.folder}: fails at a first request: {type(error).__name__}: {error}") from error
+
+
+def _helper(rewriter: Rewriter, settings: ServeSettings, metrics: Metrics) -> Helper:
+    def work(requests: Sequence[Request]) -> Iterator[Sequence[tuple[int, Rewritten]]]:
+        rewritten = rewriter.rewrite(requests)
+        if len(rewritten) != len(requests):
+            raise RuntimeError(f"{len(requests)} requests were given, {len(rewritten)} came back")
+        yield list(enumerate(rewritten))
+
+    return Batcher(
+        work,
+        size=settings.batch,
+        workers=settings.workers,
+        waiting=settings.concurrency,
+        patience=settings.deadline,
+        closed=rewriter.close,
+        observe=metrics.batch_size.observe,
+    )
+
+
+class Shelf:
+    """Holds the edition in use and looks whether there is a newer one on disk.
+
+    Args:
+        current: the edition to begin with.
+        reopen: opens what is on disk now.
+        metrics: told of changes.
+    """
+
+    def __init__(self, current: Edition, reopen: Callable[[], Edition], metrics: Metrics) -> None:
+        self.current = current
+        self._place = current.artifact.folder
+        self._reopen = reopen
+        self._metrics = metrics
+        self._known = self._last_seen = _state(self._place)
+        self._show()
+
+    async def watch(self, seconds: float) -> None:
+        """Look again and again, until cancelled."""
+        while True:
+            await asyncio.sleep(seconds)
+            await self.look()
+
+    async def look(self) -> None:
+        """Take over what is on disk if it has changed, and no more since the last look.
+
+        What cannot be opened is refused: the edition in use stays until the files change again.
+        """
+        state = await asyncio.to_thread(_state, self._place)
+        settled, self._last_seen = state == self._last_seen, state
+        if state == self._known or not settled:
+            return
+        self._known = state
+        try:
+            edition = await asyncio.to_thread(self._reopen)
+        except Exception as error:  # a broken artifact can fail in any way; none may end the one in use
+            kind = "" if isinstance(error, FulcrumError) else f"{type(error).__name__}: "
+            self._metrics.reloads.labels("refused").inc()
+            _log.error("changed artifact refused, %s stays in use: %s%s", self.current.digest, kind, error)
+            return
+        retired, self.current = self.current, edition
+        retired.retire()
+        self._metrics.reloads.labels("taken").inc()
+        self._show()
+        _log.info("artifact %s in use, %s ends with its last request", edition.digest, retired.digest)
+
+    def _show(self) -> None:
+        artifact = self.current.artifact
+        self._metrics.show_artifact(self.current.digest, artifact.method, artifact.recipe)
+
+
+def _state(folder: Path) -> tuple[tuple[str, int, int], ...]:
+    """Return what tells one state of the files from another, without reading them."""
+    files: list[tuple[str, int, int]] = []
+    for path in sorted(folder.rglob("*")):
+        try:
+            found = path.stat()
+        except FileNotFoundError:  # replaced while we look: the next look will tell
+            continue
+        files.append((path.relative_to(folder).as_posix(), found.st_size, found.st_mtime_ns))
+    return tuple(files)
