@@ -1,0 +1,119 @@
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fulcrum.errors import RunError
+from fulcrum.serving.arms import compare_arms, compare_replayed, summarise, unpaired_difference
+from fulcrum.serving.log import LogRow, LogWriter, read_log, read_outcomes
+
+
+def row(request: str, unit: str, arm: str = "help", **fields: Any) -> LogRow:
+    known: dict[str, Any] = {
+        "time": "2026-01-01T00:00:00+00:00",
+        "outcome": "added" if arm == "help" else "control",
+        "shadow": False,
+        "artifact": "a1",
+        "model": "m",
+        "prompt": "p",
+        "stream": False,
+        "status": 200,
+        "complete": True,
+        "seconds": {"total": 1.0},
+    }
+    return LogRow(request=request, unit=unit, arm=arm, **known | fields)
+
+
+def test_a_log_is_read_as_it_was_written(tmp_path: Path) -> None:
+    rows = [row("r1", "u1"), row("r2", "u2", "plain", content={"reply": "caf\xe9 \ud83d"}, finish_reason="stop")]
+    path = tmp_path / "logs" / "serve.jsonl"
+    writer = LogWriter(path, lambda: None)
+    for each in rows:
+        writer.write(each)
+    writer.close()
+    with path.open("a") as file:
+        file.write('{"time": "cut')
+    assert list(read_log(path)) == rows
+
+
+def test_a_line_that_cannot_be_written_is_counted_and_costs_no_other(tmp_path: Path) -> None:
+    lost: list[None] = []
+    circle: dict[str, Any] = {}
+    circle["it"] = circle
+    writer = LogWriter(tmp_path / "log", lambda: lost.append(None))
+    writer.write(row("r1", "u1", facts=circle))
+    writer.write(row("r2", "u2"))
+    writer.close()
+    assert [each.request for each in read_log(tmp_path / "log")] == ["r2"] and len(lost) == 1
+
+
+@pytest.mark.parametrize(
+    "line", ['{"request": "r"}', '{"request": "r", "value": 2}', "[]", "x", '{"request": "r", "value": "good"}']
+)
+def test_an_outcome_that_is_none_is_named_by_its_line(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "outcomes.jsonl"
+    path.write_text('{"request": "q", "value": 1}\n' + line + "\n")
+    with pytest.raises(RunError, match=r"outcomes\.jsonl:2"):
+        read_outcomes(path)
+
+
+def test_a_unit_counts_once_in_the_arm_it_was_drawn_for() -> None:
+    rows = [row(f"talk{i}", "talker", "help") for i in range(100)]
+    rows += [row("late", "unlucky", "help", outcome="late"), row("plain", "other", "plain")]
+    rows += [row("declined", "another", "help", outcome="off")]
+    good = {f"talk{i}" for i in range(100)} | {"declined"}
+    result = compare_arms(rows, lambda each: float(each.request in good))
+    assert result.help.mean is not None and result.help.mean.estimate == 0.5  # one talker, one unlucky
+    assert (result.help.units, result.help.requests, result.help.scored) == (2, 101, 101)
+    assert result.help.helped == 100 / 101
+    assert result.difference is not None and result.difference.estimate == 0.5
+    assert not result.difference.clear_of_zero  # three units prove nothing
+
+
+def test_without_values_there_is_no_difference() -> None:
+    result = compare_arms([row("a", "a"), row("b", "b", "plain", status=500)], lambda each: None)
+    assert result.difference is None and result.help.mean is None
+    assert (result.help.failed, result.plain.failed) == (0.0, 1.0)
+
+
+def test_replayed_answers_are_paired() -> None:
+    rows = [row(f"r{i}", f"u{i}") for i in range(60)]
+    before = {f"r{i}": float(i % 2) for i in range(60)}
+    after = {f"r{i}": float(i % 2 or i % 3 == 0) for i in range(60)} | {"unknown": 1.0}
+    paired = compare_replayed(rows, before, after)
+    unpaired = unpaired_difference(list(before.values()), list(after.values())[:60])
+    assert paired is not None and paired.clear_of_zero
+    assert (
+        paired.estimate == pytest.approx(unpaired.estimate) and paired.high - paired.low < unpaired.high - unpaired.low
+    )
+    assert compare_replayed(rows, {}, after) is None
+
+
+@pytest.mark.parametrize("before", [[0.0] * 5, [1.0] * 5])
+def test_few_equal_values_have_a_wide_interval(before: list[float]) -> None:
+    interval = unpaired_difference(before, [1.0] * 5)
+    assert interval.high - interval.low > 0.4 and interval.low <= interval.estimate <= interval.high
+
+
+@pytest.mark.parametrize(
+    ("n", "m", "p", "q"), [(8, 8, 0.1, 0.1), (10, 40, 0.5, 0.9), (30, 30, 0.02, 0.05), (100, 50, 0.5, 0.6)]
+)
+def test_the_interval_holds_the_truth_as_often_as_it_says(n: int, m: int, p: float, q: float) -> None:
+    dice = random.Random(7)
+    held = 0
+    for _ in range(600):
+        before = [float(dice.random() < p) for _ in range(n)]
+        after = [float(dice.random() < q) for _ in range(m)]
+        interval = unpaired_difference(before, after)
+        held += interval.low <= q - p <= interval.high
+    assert held / 600 >= 0.93
+
+
+def test_a_log_is_counted() -> None:
+    rows = [row(str(i), str(i), outcome="late" if i < 3 else "added", seconds={"total": i / 100}) for i in range(101)]
+    summary = summarise(rows)
+    assert summary.requests == 101 and summary.outcomes == {"late": 3, "added": 98} and summary.statuses == {200: 101}
+    assert summary.seconds["total"] == (pytest.approx(0.5), pytest.approx(0.99))
+    json.dumps(summary.outcomes)
