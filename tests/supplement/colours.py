@@ -34,6 +34,7 @@ kind = "exact"
 """
 
 BOT = '''
+import random
 import re
 
 
@@ -58,6 +59,17 @@ def right(request):
 def wrong(request):
     """Knows nothing, and says something new each time."""
     return "no " + request.messages[-1].content[-40:]
+
+
+def write(request):
+    """A generator that is no language model: a colour drawn at random."""
+    asked = request.messages[-1].content
+    return random.Random(f"{asked} {request.sample}").choice(("red", "blue"))
+
+
+def down(request):
+    """Cannot be reached."""
+    raise OSError("down")
 
 
 def deaf(request):

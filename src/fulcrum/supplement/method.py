@@ -13,7 +13,7 @@ from fulcrum.runs import Run
 from fulcrum.supplement.artifact import STATIC_PROMPT, generator_name, write_artifact
 from fulcrum.supplement.controls import Fixed, Padded, Shuffled, WrongAnswer
 from fulcrum.supplement.learn import learn
-from fulcrum.supplement.schedule import allowance, round_pool, warm_start_pool
+from fulcrum.supplement.schedule import PATIENCE, allowance, round_pool, warm_start_pool
 from fulcrum.supplement.settings import SupplementSettings
 from fulcrum.supplement.solver import Help, Supplemented
 from fulcrum.supplement.wording import WORDINGS
@@ -54,7 +54,8 @@ class SupplementMethod:
         rows = [PlannedCalls("alone", "actor", train * settings.label_samples, prompt, answer)]
         for name, pool in pools.items():
             tried = allowance(pool, settings, train)
-            rows.append(PlannedCalls(name, "generator", tried // settings.label_samples, prompt, note))
+            drafts = train * pool.size * (PATIENCE if settings.schedule == "adaptive" else 1)
+            rows.append(PlannedCalls(name, "generator", drafts, prompt, note))
             rows.append(PlannedCalls(name, "actor", tried, prompt + note, answer))
             rows.append(PlannedCalls(f"{name}, dev", "generator", dev, prompt, note))
             rows.append(PlannedCalls(f"{name}, dev", "actor", dev, prompt + note, answer))

@@ -1,0 +1,168 @@
+"""From a recipe to a generator that helps, measured, audited, deployed and tried elsewhere."""
+
+import json
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from fulcrum.artifact import read_artifact
+from fulcrum.chat import Request, Sampling, resolve, user
+from fulcrum.cli.main import main
+from fulcrum.evaluation.results import read_results
+from fulcrum.evaluation.table import read_evaluation
+from fulcrum.hashing import file_hash
+from fulcrum.methods import load_method
+from fulcrum.recipe import read_recipe
+from fulcrum.runs import Run
+from fulcrum.runs.catalog import reopen
+from fulcrum.runs.plan import plan
+from fulcrum.supplement.method import settings_of
+from fulcrum.supplement.transfer import transfer
+from fulcrum.supplement.trials import read_trials
+from supplement.colours import colour_generator, write_colours
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+
+def rows_of(run: Path) -> dict[str, object]:
+    return {row.solver: row for row in read_evaluation(run / "evaluation.json")}
+
+
+def test_the_actor_gains_what_the_generator_learned(trained: Path) -> None:
+    rows = rows_of(trained)
+    alone, helped, shuffled, untrained = (
+        rows[name] for name in ("direct", "supplemented", "shuffled supplement", "untrained generator")
+    )
+    assert helped.difference >= 0.4 and helped.difference_low > 0
+    assert helped.mean > max(shuffled.mean, untrained.mean)
+    assert helped.harm == 0
+    assert rows["emptied block"].mean == rows["length-matched dummy"].mean == alone.mean
+    assert {row.role_of_solver for row in rows.values()} == {"baseline", "method", "control"}
+    assert rows["without answer and cot"].mean <= helped.mean
+    assert set(rows) >= {"generator alone", "actor's own supplement", "static prompt", "self-consistency@2"}
+    assert rows["wrong answer dose"].calls == 2 * helped.n
+
+
+def test_the_curve_tells_every_round(trained: Path) -> None:
+    curve = json.loads((trained / "artifact" / "curve.json").read_text())
+    assert [one["round"] for one in curve] == [0, 1, 2]
+    assert all(one["actor/calls"] > before["actor/calls"] for before, one in pairwise(curve))
+    for one in curve:
+        assert 0 < one["labels/usable_share"] <= 1 and one["rows"] > 0 and one["dev/n"] > 0
+        gain = 1000 * (one["dev/mean"] - one["dev/alone"]) / one["actor/calls"]
+        assert one["dev/gain_per_1000_calls"] == pytest.approx(gain)
+    chosen = json.loads((trained / "artifact" / "artifact.json").read_text())["facts"]["chosen"]
+    assert curve[chosen]["dev/mean"] == max(one["dev/mean"] for one in curve)
+    assert curve[0]["dev/mean"] > curve[0]["dev/alone"] + 0.3
+    assert curve[0]["pool/form_entropy"] == pytest.approx(3.17, abs=0.01)  # nine forms, five times each: log2(9)
+
+
+def test_the_store_holds_a_pool_for_every_round(trained: Path) -> None:
+    pools = {path.parent.name.rpartition("-")[0]: read_trials(path) for path in trained.glob("stages/*/trials.jsonl")}
+    assert set(pools) == {"alone", "warm-start-pool", "round-1-pool", "round-2-pool"}
+    assert {trial.asked for trial in pools["round-1-pool"]} >= {"cot", "own", "concat"}
+    assert {trial.asked for trial in pools["round-2-pool"]} == {"free"}
+
+
+def test_what_is_deployed_is_what_was_evaluated(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(trained.parent)
+    artifact = read_artifact(trained)
+    rewriter = load_method("supplement").deploy(artifact, resolve)
+    task = read_recipe(trained.parent / "recipe.toml").task
+    (evaluated,) = [result for result in read_results(trained) if result.solver == "supplemented"]
+    requests = [Request(task.open(rollout.question_id).messages) for rollout in evaluated.rollouts]
+    rewritten = rewriter.rewrite(requests)
+    assert [one.added for one in rewritten] == [rollout.traces[0]["supplement"] for rollout in evaluated.rollouts]
+    assert all(f"<supplement>\n{one.added}\n</supplement>" in one.request.messages[-1].content for one in rewritten)
+    rewriter.close()
+
+
+def test_the_artifact_names_no_place_of_this_machine(trained: Path) -> None:
+    for file in (trained / "artifact").rglob("*"):
+        if file.suffix in (".json", ".md", ".txt"):
+            assert str(trained.parent) not in file.read_text(), file
+
+
+def test_learning_again_repeats_nothing(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(trained.parent)
+    before = file_hash(trained / "artifact")
+    with Run(trained, reopen(trained)) as run:
+        run.recipe.method.learn(run)
+        assert run.ledger.total().calls == 0
+    assert file_hash(trained / "artifact") == before
+
+
+def test_transfer_stands_beside_home(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(trained.parent)
+    with Run(trained, reopen(trained)) as run:
+        home, deaf = transfer(run, ["python:colour_bots:deaf"], [])
+    assert (home.trained_for, deaf.trained_for) == (True, False)
+    assert home.difference == pytest.approx(rows_of(trained)["supplemented"].difference)
+    assert home.shuffled == pytest.approx(rows_of(trained)["shuffled supplement"].difference)
+    assert deaf.difference == 0 and deaf.helped == deaf.alone
+    assert json.loads((trained / "transfer" / "matrix.json").read_text())[1]["actor"] == "python:colour_bots:deaf"
+
+
+def test_the_commands_print_audit_and_matrix(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(trained.parent)
+    main(["supplement", "audit", "run"])
+    said = capsys.readouterr().out
+    assert "Leak:" in said and "Use: supplements change" in said and "Dose:" in said and "Forms:" in said
+    main(["supplement", "transfer", "run", "--actor", "python:colour_bots:wrong", "--limit", "4", "--json"])
+    cells = json.loads(capsys.readouterr().out)
+    assert [(cell["actor"], cell["n"]) for cell in cells] == [
+        ("python:colour_bots:by_the_block", 4),
+        ("python:colour_bots:wrong", 4),
+    ]
+
+
+def test_the_plan_bounds_what_was_spent(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(trained.parent)
+    recipe = reopen(trained)
+    planned = sum(row.calls for row in plan(recipe).rows if row.role == "actor")
+    from fulcrum.calls import CallStore
+
+    with CallStore(trained / "calls.sqlite", read_only=True) as store:
+        paid = sum(row.calls for row in store.paid() if row.role == "actor")
+    assert 0.2 * planned < paid <= planned
+    assert settings_of(recipe).rounds == 2
+
+
+@pytest.mark.parametrize("trainer", ["sft", "grpo"])
+def test_the_other_trainers_learn_from_the_same_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trainer: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    flags = {"settings.trainer": trainer, "settings.rounds": "1"}
+    flags |= {f"settings.policy.{key}": value for key, value in POLICY.items()}
+    with Run(tmp_path / "run", read_recipe(write_colours(tmp_path, colour_generator()), flags)) as run:
+        run.recipe.method.learn(run)
+    first, last = json.loads((tmp_path / "run" / "artifact" / "curve.json").read_text())
+    assert last["dev/mean"] >= first["dev/alone"] + 0.3
+    assert last["actor/calls"] > first["actor/calls"]
+
+
+POLICY = {"tuning": "full", "steps": "3", "batch_size": "16", "generations": "4", "learning_rate": "1e-4"}
+
+
+def test_an_untouched_run_is_told_to_learn_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    from fulcrum.errors import RunError
+
+    with (
+        Run(tmp_path / "run", read_recipe(write_colours(tmp_path, colour_generator()))) as run,
+        pytest.raises(RunError, match="holds no artifact"),
+    ):
+        run.recipe.method.contenders(run)
+
+
+def test_a_request_without_a_user_goes_through_as_it_came(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(trained.parent)
+    rewriter = load_method("supplement").deploy(read_artifact(trained), resolve)
+    odd, plain = Request((), Sampling()), Request((user("7 ax"),), Sampling())
+    first, second = rewriter.rewrite([odd, plain])
+    assert first.request == odd and first.added is None
+    assert second.added is not None

@@ -1,0 +1,264 @@
+"""Trying supplements out: schedules, failures, and runs that have nothing to learn from."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from fulcrum.chat import Completion, Request, Sampling, user
+from fulcrum.chat.function import FunctionModel
+from fulcrum.errors import BudgetSpent, SettingsError, TrainingError
+from fulcrum.recipe import read_recipe
+from fulcrum.runs import Run
+from fulcrum.supplement.bench import Bench, Wish
+from fulcrum.supplement.forms import CONCAT, FORMS, FREE, NONE, NOTHING, OWN, Supplement
+from fulcrum.supplement.labels import Rule
+from fulcrum.supplement.learn import learn
+from fulcrum.supplement.method import settings_of
+from fulcrum.supplement.schedule import allowance, collect, round_pool, warm_start_pool
+from fulcrum.supplement.settings import SupplementSettings
+from fulcrum.supplement.steps import Steps
+from fulcrum.supplement.trainers import Weights, uplift_reward
+from fulcrum.supplement.trials import Trial, actor_calls
+from fulcrum.supplement.wording import WORDINGS
+from fulcrum.supplement.writer import writer_of
+from support.evaluation import countdown_task, shouting_task
+from support.fault_server import FaultServer
+
+
+def bench_for(run: Run, settings: SupplementSettings, actor: object = None) -> Bench:
+    return Bench(
+        run.task,
+        actor or run.model("actor"),
+        Sampling(settings.label_temperature),
+        settings.label_samples,
+        WORDINGS["lab"],
+        settings.when,
+        run.budget,
+    )
+
+
+def alone_of(run: Run, bench: Bench) -> dict[str, float]:
+    trials = bench.alone([example.id for example in run.task.examples("train")])
+    return {trial.query: trial.scored[0] for trial in trials}
+
+
+def collected(run: Run, schedule: str, **more: object) -> tuple[list[Trial], dict[str, float]]:
+    settings = settings_of(run.recipe).model_copy(update={"schedule": schedule, **more})
+    bench = bench_for(run, settings)
+    alone = alone_of(run, bench)
+    writer = writer_of(run.model("generator"), settings, 1.0)
+    return collect(bench, writer, warm_start_pool(settings), alone, settings, Rule(), {}, 0), alone
+
+
+def test_the_fixed_schedule_is_the_papers(colours: Path, tmp_path: Path) -> None:
+    with Run(tmp_path / "run", read_recipe(colours, {"settings.samples": "5"})) as run:
+        trials, alone = collected(run, "fixed")
+    asked = Counter((trial.query, trial.asked) for trial in trials)
+    assert asked == {(query, form): 5 for query in alone for form in (*FORMS, FREE)}
+    assert len(trials) == 45 * len(alone)
+
+
+def test_the_adaptive_schedule_leaves_easy_questions_and_stays_with_hard_ones(colours: Path, tmp_path: Path) -> None:
+    with Run(tmp_path / "run", read_recipe(colours, {"settings.samples": "5"})) as run:
+        fixed, alone = collected(run, "fixed")
+        trials, _ = collected(run, "adaptive", enough=2)
+    rule = Rule()
+    tried = Counter(trial.query for trial in trials)
+    hard = [query for query, value in alone.items() if value == 0]
+    options = rule.options(trials, alone)
+    assert all(rule.signs(options[query, ()])[0] >= 2 for query in hard)  # a colour is guessed in one wave
+    assert all(tried[query] == 9 for query in hard)
+    solved = [query for query in tried if alone[query] == 1]
+    assert len(solved) == round(0.15 / 0.85 * len(hard))
+    assert len(trials) < len(fixed) / 4
+
+
+def test_hard_questions_get_what_easy_ones_saved_and_no_more_than_allowed(colours: Path, tmp_path: Path) -> None:
+    with Run(tmp_path / "run", read_recipe(colours, {"models.actor": "python:colour_bots:wrong"})) as run:
+        settings = settings_of(run.recipe)
+        trials, alone = collected(run, "adaptive", spend=0.5, samples=2)
+        assert actor_calls(trials) <= allowance(warm_start_pool(settings), settings, len(alone)) == 9 * len(alone)
+        generous, _ = collected(run, "adaptive", spend=1.0, samples=2)
+    # The same words twice are asked about once; what that saves buys more drafts than the fixed schedule's eighteen.
+    assert all(18 < drafts <= 36 for drafts in Counter(trial.query for trial in generous).values())
+
+
+def test_round_one_concatenates_what_helped(colours: Path, tmp_path: Path) -> None:
+    with Run(tmp_path / "run", read_recipe(colours)) as run:
+        settings = settings_of(run.recipe).model_copy(update={"schedule": "fixed", "own_forms": 3, "concats": 3})
+        bench = bench_for(run, settings)
+        alone = alone_of(run, bench)
+        first, other = list(alone)[:2]
+        winners = {first: [Supplement("cot", "a"), Supplement("pairs", "b")], other: [Supplement("cot", "a")]}
+        writer = writer_of(run.model("generator"), settings, 1.0)
+        trials = collect(bench, writer, round_pool(settings, 1), alone, settings, Rule(), winners, 0)
+    joined = [trial for trial in trials if trial.asked == CONCAT]
+    assert {trial.query for trial in joined} == {first} and len(joined) == 3
+    assert {trial.written[0].supplement.form for trial in joined} <= {"cot+pairs", "pairs+cot"}
+    assert Counter(trial.asked for trial in trials if trial.query == other) == {OWN: 3} | dict.fromkeys(FORMS, 1)
+    assert round_pool(settings, 2).asked == (FREE,) and round_pool(settings, 2).size == settings.pool
+
+
+def say(prompt: str) -> str:
+    """The actor `by_the_block`, by whose answers a failure cannot be mistaken for a wrong one."""
+    question, _, block = prompt.partition("<supplement>")
+    if " snow" in question:
+        return "white"
+    found = {colour for colour in ("red", "blue") if colour in block}
+    return found.pop() if len(found) == 1 else "unknown"
+
+
+def test_no_failure_becomes_a_label(colours: Path, tmp_path: Path) -> None:
+    faults = ("server_error", "truncated_json", "drop", "rate_limit")
+    with FaultServer(answer=say, fault_rate=0.2, faults=faults, retry_after=0) as server:
+        flags = {"models.actor": f"{server.url}?timeout=5&retries=0&backoff=0.01#tiny", "settings.schedule": "fixed"}
+        with Run(tmp_path / "run", read_recipe(colours, flags)) as run:
+            settings = settings_of(run.recipe)
+            bench = bench_for(run, settings)
+            without = {trial.query: trial for trial in bench.alone([one.id for one in run.task.examples("train")])}
+            alone = {query: trial.scored[0] for query, trial in without.items() if trial.scored}
+            writer = writer_of(run.model("generator"), settings, 1.0)
+            trials = collect(bench, writer, warm_start_pool(settings), alone, settings, Rule(), {}, 0)
+            golds = {example.id: example for example in run.task.examples("train")}
+    failed = [trial for trial in trials if trial.values[0] is None]
+    assert 0.1 * len(trials) < len(failed) < 0.3 * len(trials)
+    assert len(without) > len(alone) > 0  # a question whose own answer failed cannot tell uplift
+    for trial in trials:
+        target = golds[trial.query].target
+        truth = say(
+            f"{golds[trial.query].fields['number']} {golds[trial.query].fields['thing']}?\n<supplement>"
+            f"{trial.written[0].supplement.text}"
+        )
+        assert trial.labels == ([] if trial in failed else [float(truth == target)])
+    options = Rule().options(trials, alone)
+    count = sum(len({one.written for one in trials if one.query == query and one.labels}) for query in alone)
+    assert sum(one.supplement != NOTHING for said in options.values() for one in said) == count
+
+
+def test_a_generator_that_fails_is_no_label_either() -> None:
+    task = shouting_task()
+    actor = FunctionModel("python:actor", lambda request: "A")
+    generator = FunctionModel("python:generator", lambda request: Completion.failed("truncated", "cut"))
+    bench = Bench(task, actor, Sampling(), 1, WORDINGS["lab"], "start", _no_limit())
+    (query, *_) = [example.id for example in task.examples("test")]
+    (trial,) = bench.play([Wish(query, "cot")], writer_of(generator, SupplementSettings()))
+    assert (trial.failure, trial.labels, trial.calls, trial.written) == ("truncated", [], 0, ())
+    assert Rule().options([trial], {query: 0.0}) == {}
+
+
+def _no_limit():
+    from fulcrum.calls import Budget
+
+    return Budget()
+
+
+@pytest.mark.parametrize("when", ["start", "turn"])
+def test_in_a_dialogue_it_writes_once_or_every_turn(when: str) -> None:
+    task = countdown_task([3])
+    (query,) = [example.id for example in task.examples("test")]
+    asked: list[Request] = []
+    seen: list[Request] = []
+
+    def write(request: Request) -> str:
+        asked.append(request)
+        return f"note {len(asked)}"
+
+    def act(request: Request) -> str:
+        seen.append(request)
+        return request.messages[-1].content.split("\n")[0].upper()
+
+    bench = Bench(
+        task,
+        FunctionModel("python:act", act),
+        Sampling(),
+        1,
+        WORDINGS["lab"],
+        when,  # pyright: ignore[reportArgumentType]
+        _no_limit(),
+    )
+    writer = writer_of(FunctionModel("python:write", write), SupplementSettings(when=when), 1.0)
+    (trial,) = bench.play([Wish(query, FREE)], writer)
+    assert trial.labels == [1.0] and trial.calls == 3
+    assert len(asked) == len(trial.written) == {"start": 1, "turn": 3}[when]
+    blocks = [[place for place, one in enumerate(r.messages) if "<supplement>" in one.content] for r in seen]
+    assert blocks == {"start": [[0], [0], [0]], "turn": [[1], [3], [5]]}[when]
+    assert [len(one.since) for one in trial.written] == {"start": [0], "turn": [0, 2, 4]}[when]
+    assert "note 1" in seen[0].messages[blocks[0][0]].content
+
+
+def test_the_reward_is_the_uplift_and_a_failure_has_none(colours: Path, tmp_path: Path) -> None:
+    with Run(tmp_path / "run", read_recipe(colours)) as run:
+        settings = settings_of(run.recipe)
+        things = {example.fields["thing"]: example.id for example in run.task.examples("train")}
+        prompts = {(user(thing),): query for thing, query in things.items()}
+        bench = bench_for(run, settings)
+        alone = {query: float(thing == "snow") for thing, query in things.items()}
+        reward = uplift_reward(bench, prompts, alone)
+        asked = [(user("ax"),), (user("ax"),), (user("snow"),), (user("ax"),)]
+        assert reward(asked, ["red", "[[form: cot]]\nblue", "anything", "[[form: none]]"]) == [1.0, 0.0, 0.0, 0.0]
+        broken = FunctionModel("python:broken", lambda request: Completion.failed("server"))
+        assert uplift_reward(bench_for(run, settings, broken), prompts, alone)(asked[:1], ["red"]) == [None]
+
+
+@pytest.mark.parametrize(
+    ("actor", "sentence"),
+    [
+        ("right", r"already solves all \d+ training questions.*use harder questions"),
+        ("wrong", r"no answer was ever right, with \d+ supplements.*fulcrum validate"),
+        ("deaf", r"says word for word what it says alone.*ignores the supplement's block: use another wording"),
+    ],
+)
+def test_an_actor_that_teaches_nothing_ends_the_run_with_a_sentence(
+    colours: Path, tmp_path: Path, actor: str, sentence: str
+) -> None:
+    with Run(tmp_path / "run", read_recipe(colours, {"models.actor": f"python:colour_bots:{actor}"})) as run:
+        with pytest.raises(TrainingError, match=sentence):
+            learn(run, settings_of(run.recipe))
+        asked_generator = run.ledger.snapshot().get("generator")
+        assert (asked_generator is None) == (actor == "right")  # the baseline comes first, and alone settles that
+
+
+def test_an_endpoint_that_is_down_is_said_to_be_down(colours: Path, tmp_path: Path) -> None:
+    flags = {"models.actor": "python:colour_bots:down"}
+    with (
+        Run(tmp_path / "run", read_recipe(colours, flags)) as run,
+        pytest.raises(TrainingError, match=r"none of the \d+ training questions.*actor failed.*fulcrum doctor"),
+    ):
+        learn(run, settings_of(run.recipe))
+
+
+def test_a_spent_budget_stops_the_pool_and_scores_nothing_by_halves(colours: Path, tmp_path: Path) -> None:
+    with Run(tmp_path / "run", read_recipe(colours, {"budget.calls": "60"})) as run:
+        step = Steps(run, settings_of(run.recipe))
+        with pytest.raises(BudgetSpent):
+            step.refuse_hopeless()
+            step.try_out(
+                "warm-start", Weights("python:colour_bots:write", "full"), warm_start_pool(SupplementSettings()), {}
+            )
+    assert not list((tmp_path / "run" / "stages").glob("warm-start*/trials.jsonl"))
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"settings.label_samples": "3"}, "at label_temperature 0 are all the same"),
+        ({"settings.when": "turn", "settings.label_samples": "2", "settings.label_temperature": "1"}, "writes anew"),
+        ({"settings.when": "turn", "settings.trainer": "grpo"}, "scores one supplement an episode"),
+        ({"settings.preference.tuning": "lora"}, "must agree: warm_start has full"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(colours: Path, flags: dict[str, str], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        read_recipe(colours, flags)
+
+
+def test_silence_costs_no_call_and_is_worth_the_baseline(colours: Path, tmp_path: Path) -> None:
+    with Run(tmp_path / "run", read_recipe(colours)) as run:
+        bench = bench_for(run, settings_of(run.recipe))
+        queries = [example.id for example in run.task.examples("train")]
+        before = bench.alone(queries)
+        calls = run.ledger.total().calls
+        after = bench.play([Wish(query, NONE, given=NOTHING) for query in queries], None)
+        assert run.ledger.total().calls == calls
+    assert [trial.values for trial in before] == [trial.values for trial in after]
