@@ -223,3 +223,7 @@ def deploying(name: str, deployed: Deployed | Callable[[Artifact], Deployed]) ->
 
 def ask(text: str, **fields: Any) -> dict[str, Any]:
     return {"model": "m", "messages": [Message("user", text).to_json()], **fields}
+
+
+def shout(request: Request) -> str:
+    return request.messages[-1].content.upper()

@@ -1,6 +1,7 @@
 """A model in this process, or an artifact that answers itself, behind the same API as an upstream."""
 
 import asyncio
+import logging
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -12,6 +13,8 @@ from fulcrum.serving.replies import Reply, chat_chunks, chat_completion, check_u
 from fulcrum.serving.settings import ServeSettings
 from fulcrum.serving.wire import Body, read_question
 from fulcrum.settings import nearest
+
+_log = logging.getLogger(__name__)
 
 
 class LocalModel:
@@ -59,6 +62,9 @@ class LocalModel:
             raise ApiError(504, f"No answer within {self._settings.timeout:g} s", "timeout") from error
         except Busy as error:
             raise ApiError(503, "Too many requests wait", "overloaded", None, {"retry-after": "1"}) from error
+        except Exception as error:  # a model may fail in any way; the client is told that it did, the operator how
+            _log.exception("the model %s failed", self.name)
+            raise ApiError(502, "The model failed; the server's log says how", "model_failed") from error
         check_usable(completions)
         call, created = f"chatcmpl-{uuid.uuid4().hex}", int(time.time())
         if not question.stream:

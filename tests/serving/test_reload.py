@@ -1,0 +1,154 @@
+"""The artifact changes on disk while requests are under way."""
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+from serving_fakes import DEPLOYS, Notes, Proxy, Upstream, ask, is_probe, note, write_artifact
+
+from fulcrum.artifact import Artifact, Rewritten
+from fulcrum.chat import Request, user
+from fulcrum.serving.editions import Shelf, open_edition
+from fulcrum.serving.metrics import Metrics
+from fulcrum.serving.settings import ServeSettings
+
+CHAT = "/chat/completions"
+
+
+class Library:
+    """Deploys artifacts that write their own `facts.text` into requests, and keeps what it deployed."""
+
+    def __init__(self) -> None:
+        self.deployed: dict[str, Notes] = {}
+        self.hold = threading.Event()
+        self.hold.set()
+
+    def __call__(self, artifact: Artifact) -> Notes:
+        text = artifact.facts["text"]
+
+        def rule(request: Request) -> Rewritten:
+            if not is_probe(request):
+                self.hold.wait(30)
+            return note(request, text)
+
+        self.deployed[text] = Notes(rule)
+        return self.deployed[text]
+
+
+@pytest.fixture
+def library(monkeypatch: pytest.MonkeyPatch) -> Library:
+    library = Library()
+    monkeypatch.setitem(DEPLOYS, "library", library)
+    return library
+
+
+def shelf_of(artifact: Path) -> Shelf:
+    settings, metrics = ServeSettings(upstream="http://127.0.0.1:9/v1"), Metrics()
+
+    def reopen() -> object:
+        return open_edition(artifact, settings, metrics)
+
+    return Shelf(reopen(), reopen, metrics)  # type: ignore[arg-type]
+
+
+def test_a_change_is_taken_over_when_it_has_settled_and_the_old_ends_with_its_last_request(
+    artifact: Path, library: Library
+) -> None:
+    write_artifact(artifact, "library", text="old")
+
+    async def main() -> None:
+        shelf = shelf_of(artifact)
+        old = shelf.current
+        with old.in_use():
+            write_artifact(artifact, "library", text="newer")
+            await shelf.look()
+            assert shelf.current is old  # it may still be being written
+            await shelf.look()
+            assert shelf.current is not old and shelf.current.digest != old.digest
+            assert old.helper is not None
+            assert (await old.helper.submit(Request((user("q"),)))).added == "\n\n[old]"
+            assert not library.deployed["old"].closed.is_set()
+        assert await asyncio.to_thread(library.deployed["old"].closed.wait, 10)
+        assert not library.deployed["newer"].closed.is_set()
+        shelf.current.retire()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    "content", ["{", "[]", json.dumps({"format": 1}), json.dumps({"format": 99, "method": "fake"})], ids=str
+)
+def test_a_broken_change_is_refused_and_the_old_stays(artifact: Path, library: Library, content: str) -> None:
+    write_artifact(artifact, "library", text="old")
+
+    async def main() -> None:
+        shelf = shelf_of(artifact)
+        old = shelf.current
+        (artifact / "artifact.json").write_text(content)
+        for _ in range(4):
+            await shelf.look()
+        assert shelf.current is old and not library.deployed["old"].closed.is_set()
+        write_artifact(artifact, "library", text="mended")
+        for _ in range(2):
+            await shelf.look()
+        assert "mended" in library.deployed and shelf.current is not old
+        shelf.current.retire()
+
+    asyncio.run(main())
+
+
+def test_an_artifact_that_vanishes_stays_in_use(artifact: Path, library: Library) -> None:
+    write_artifact(artifact, "library", text="old")
+
+    async def main() -> None:
+        shelf = shelf_of(artifact)
+        (artifact / "artifact.json").unlink()
+        artifact.rmdir()
+        for _ in range(3):
+            await shelf.look()
+        assert not library.deployed["old"].closed.is_set()
+        shelf.current.retire()
+
+    asyncio.run(main())
+
+
+def test_under_load_every_request_gets_the_old_help_or_the_new(
+    artifact: Path, library: Library, upstream: Upstream, upstream_url: str
+) -> None:
+    write_artifact(artifact, "library", text="old")
+    stop = threading.Event()
+
+    def load(client: httpx.Client) -> list[str]:
+        got: list[str] = []
+        while not stop.is_set():
+            reply = client.post(proxy.url + CHAT, json=ask("q"), timeout=60)
+            got.append(reply.raise_for_status().json()["choices"][0]["message"]["content"])
+        return got
+
+    with Proxy(artifact, upstream=upstream_url, reload=0.05, deadline=30.0) as proxy, httpx.Client() as client:
+        with ThreadPoolExecutor(6) as pool:
+            results = [pool.submit(load, client) for _ in range(6)]
+            until(lambda: len(upstream.bodies) > 20)
+            write_artifact(artifact, "library", text="second")
+            until(lambda: upstream.last_text() == "q\n\n[second]")
+            (artifact / "artifact.json").write_text("{")
+            until(lambda: 'reloads_total{result="refused"} 1.0' in client.get(proxy.root + "/metrics").text)
+            write_artifact(artifact, "library", text="third-one")
+            until(lambda: upstream.last_text() == "q\n\n[third-one]")
+            stop.set()
+        answers = [answer for result in results for answer in result.result()]
+    assert set(answers) == {f"re: q\n\n[{text}]" for text in ("old", "second", "third-one")}
+    assert len(answers) == len(upstream.bodies)
+    assert all(notes.closed.wait(10) for notes in library.deployed.values())
+
+
+def until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end
