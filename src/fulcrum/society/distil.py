@@ -21,20 +21,15 @@ def distil(run: Run, settings: SocietySettings, agents: Agents) -> Path:
     """
     workshop = Workshop(run, settings)
     try:
-        debates = workshop.debate(LINES["society"], settings.iterations + 1, agents)
-        labels = workshop.corrected(
-            LINES["society"],
-            settings.iterations + 1,
-            debates,
-            [label(debate, settings, run.recipe.seed) for debate in debates],
-        )
+        session = workshop.debate(LINES["society"], settings.iterations + 1, agents)
+        labels = workshop.corrected(session, [label(debate, settings, run.recipe.seed) for debate in session.debates])
         rows = [
             ChatRow(debate.messages, said.completion.text)
-            for debate, voted in zip(debates, labels, strict=True)
+            for debate, voted in zip(session.debates, labels, strict=True)
             for said in debate.last
             if voted.answer is not None and said.key == voted.answer
         ]
         seed = seed_from(run.recipe.seed, "distil") % 2**32
-        return workshop.tune("distil", [row.to_json() for row in rows], rows, None, seed)
+        return workshop.tune("distil", [row.to_json() for row in rows], None, seed, debates=session.stage)
     finally:
         workshop.close()

@@ -14,7 +14,7 @@ from typing import Any, Literal, Self
 from fulcrum.errors import RunError
 from fulcrum.hashing import canonical_json, content_hash, seed_from
 from fulcrum.society.debate import Transcript
-from fulcrum.society.labels import PseudoLabel
+from fulcrum.society.labels import PseudoLabel, margin
 from fulcrum.society.rows import Vetoes
 from fulcrum.society.settings import AnnotatorSettings
 from fulcrum.training.rows import PreferenceRow
@@ -116,15 +116,13 @@ def append_feedback(folder: Path, events: Iterable[Event]) -> None:
         file.write("".join(canonical_json(event.to_json()) + "\n" for event in events).encode())
 
 
-def most_split(debates: Sequence[Transcript], labels: Sequence[PseudoLabel]) -> list[Transcript]:
+def most_split(debates: Sequence[Transcript]) -> list[Transcript]:
     """Return the debates by how split their votes are, the most split first: where a person's word tells most."""
-    margins = {label.question_id: label.margin for label in labels}
-    return sorted(debates, key=lambda debate: (margins[debate.question_id], debate.question_id))
+    return sorted(debates, key=lambda debate: (margin(debate), debate.question_id))
 
 
 def simulate(
     debates: Sequence[Transcript],
-    labels: Sequence[PseudoLabel],
     gold: Mapping[str, str | None],
     settings: AnnotatorSettings,
     seed: int,
@@ -133,13 +131,12 @@ def simulate(
 
     Args:
         debates: what the person sees.
-        labels: their labels.
         gold: the right answer of each question.
         settings: how many questions, which, and how often the person is wrong.
         seed: of choice and error.
     """
     generator = random.Random(seed_from(seed, "annotator"))
-    order = most_split(debates, labels)
+    order = most_split(debates)
     if settings.choose == "random":
         generator.shuffle(order)
     events: list[Event] = []

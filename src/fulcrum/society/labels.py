@@ -46,14 +46,17 @@ def label(transcript: Transcript, settings: SocietySettings, seed: int) -> Pseud
     Answers that failed or cannot be read do not vote, but the margin is a share of all participants: two of three
     that agree lead by two thirds if the third said nothing, by one third if it said something else.
     """
-    votes = transcript.votes
-    counts = [*sorted(votes.values(), reverse=True), 0, 0]
-    margin = (counts[0] - counts[1]) / len(transcript.last)
+    lead = margin(transcript)
     answer = majority([statement.key for statement in transcript.last], seed_from(seed, transcript.question_id))
-    tied = counts[0] == counts[1]
-    if margin < settings.min_margin or (tied and settings.tie == "drop"):
+    if lead < settings.min_margin or (lead == 0 and settings.tie == "drop"):
         answer = None
-    return PseudoLabel(transcript.question_id, answer, dict(votes), margin)
+    return PseudoLabel(transcript.question_id, answer, dict(transcript.votes), lead)
+
+
+def margin(transcript: Transcript) -> float:
+    """Return the lead of the most frequent last answer over the next, as a share of the participants."""
+    counts = [*sorted(transcript.votes.values(), reverse=True), 0, 0]
+    return (counts[0] - counts[1]) / len(transcript.last)
 
 
 def gold_label(task: Task, example: Example, transcript: Transcript) -> PseudoLabel:

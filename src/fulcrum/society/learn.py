@@ -20,7 +20,7 @@ from fulcrum.runs import Run
 from fulcrum.society.arms import Agents, Line, lines_of
 from fulcrum.society.debate import Transcript
 from fulcrum.society.history import History, Iteration, write_history
-from fulcrum.society.labels import PseudoLabel, gold_label, label, label_report, nothing_to_learn
+from fulcrum.society.labels import PseudoLabel, gold_label, label, nothing_to_learn
 from fulcrum.society.measure import Point, plateau, write_curve
 from fulcrum.society.rows import TrainingRow, training_rows
 from fulcrum.society.settings import SocietySettings
@@ -64,22 +64,17 @@ def improve(workshop: Workshop, line: Line) -> Outcome:
     points = workshop.measure(line, 0, agents)
     iterations: list[Iteration] = []
     for number in range(1, settings.iterations + 1):
-        debates = workshop.debate(line, number, agents)
-        labels = [label_of(workshop, line, debate) for debate in debates]
-        labels = workshop.corrected(line, number, debates, labels)
-        workshop.report_labels(line, number, label_report(workshop.task, workshop.examples(number), labels))
-        if sentence := nothing_to_learn(debates, labels):
+        session = workshop.debate(line, number, agents)
+        debates = session.debates
+        labels = workshop.corrected(session, [label_of(workshop, line, debate) for debate in debates])
+        workshop.report_labels(session, labels)
+        if not line.gold and (sentence := nothing_to_learn(debates, labels)):
             return Outcome(iterations, points, sentence)
         rows = training_rows(line, debates, labels, settings, workshop.seed(line, number), workshop.vetoes)
         if sentence := too_few(rows, settings.min_rows):
             return Outcome(iterations, points, sentence)
-        before, agents = (
-            agents,
-            {
-                agent: workshop.finetune(line, number, agent, rows[agent], weights, debates)
-                for agent, weights in agents.items()
-            },
-        )
+        before = agents
+        agents = {agent: workshop.finetune(session, agent, rows[agent], before[agent]) for agent in before}
         iterations.append(Iteration(number, agents, kept=[agent for agent in agents if agents[agent] == before[agent]]))
         points += workshop.measure(line, number, agents)
         if sentence := plateau(points, line, number, settings):

@@ -15,9 +15,10 @@ from fulcrum.society.deploy import open_society, write_artifact
 from fulcrum.society.distil import distil
 from fulcrum.society.history import read_history
 from fulcrum.society.learn import learn
+from fulcrum.society.measure import write_curve
 from fulcrum.society.settings import SocietySettings
 from fulcrum.society.workshop import Workshop
-from fulcrum.task import Task
+from fulcrum.task import Split, Task
 
 
 class SocietyMethod:
@@ -98,6 +99,20 @@ def settings_of(recipe: Recipe) -> SocietySettings:
     """Return the settings of a society's recipe."""
     assert isinstance(recipe.settings, SocietySettings)
     return recipe.settings
+
+
+def measure_history(run: Run, split: Split, limit: int | None, name: str) -> None:
+    """Measure every arm after every iteration on a split, and write the points under `name` in the run folder."""
+    settings, history = settings_of(run.recipe), read_history(run.folder)
+    workshop = Workshop(run, settings)
+    limit = limit or len(run.task.examples(split))
+    points = workshop.measure(None, 0, None, split, limit)
+    for line in lines_of(settings.arms):
+        points += workshop.measure(line, 0, dict.fromkeys(line.agents(settings.debate.agents)), split, limit)
+        for one in history.iterations.get(line.name, []):
+            points += workshop.measure(line, one.number, one.agents, split, limit)
+    workshop.close()
+    write_curve(run.folder, points, name)
 
 
 def _single_answers(task: Task) -> Task:

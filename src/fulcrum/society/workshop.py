@@ -3,6 +3,7 @@
 import json
 import random
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,14 @@ from fulcrum.errors import SettingsError
 from fulcrum.evaluation.baselines import Direct
 from fulcrum.evaluation.rollouts import roll_out
 from fulcrum.evaluation.solver import Solver, Turn
-from fulcrum.hashing import canonical_json, seed_from
+from fulcrum.hashing import canonical_json, content_hash, seed_from
 from fulcrum.runs import Run
 from fulcrum.society.arms import ARMS, Agents, Arm, Line
 from fulcrum.society.cast import Cast, Speaker, Voices, adapter_host, rater_of
 from fulcrum.society.debate import Debate, Transcript
 from fulcrum.society.diversity import diversity, likelihoods
 from fulcrum.society.feedback import Feedback, append_feedback, read_feedback, simulate
-from fulcrum.society.labels import PseudoLabel
+from fulcrum.society.labels import PseudoLabel, label_report
 from fulcrum.society.measure import DIRECT, Point, point_of, transcripts_of
 from fulcrum.society.rows import TrainingRow, Vetoes
 from fulcrum.society.settings import DebateSettings, SocietySettings
@@ -32,6 +33,23 @@ from fulcrum.training.source import trainable_source
 DEBATES = "debates.jsonl"
 ROWS = "rows.jsonl"
 WEIGHTS = "weights"
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """The debates of one iteration of one line.
+
+    Attributes:
+        line: who debated.
+        iteration: from 1.
+        stage: name of the stage folder that holds the debates.
+        debates: one a question.
+    """
+
+    line: Line
+    iteration: int
+    stage: str
+    debates: list[Transcript]
 
 
 class Workshop:
@@ -122,7 +140,7 @@ class Workshop:
         settings = self.settings.debate.model_copy(update={"agents": 1, "rounds": 1})
         return self._debate(Cast((speaker,), (speaker,)), settings, self.run.recipe.seed, name)
 
-    def debate(self, line: Line, iteration: int, agents: Agents) -> list[Transcript]:
+    def debate(self, line: Line, iteration: int, agents: Agents) -> Session:
         """Debate the questions of an iteration."""
         debate = line.settings(self.settings.debate)
         questions = [self.task.question(example) for example in self.examples(iteration)]
@@ -141,7 +159,7 @@ class Workshop:
             **self._who(agents),
         }
         folder = self.run.stage(f"debate-{line.name}-{iteration}", inputs, work)
-        return [Transcript.from_json(data) for data in read_lines(folder / DEBATES)]
+        return Session(line, iteration, folder.name, read_debates(folder))
 
     def _who(self, agents: Agents | None) -> dict[str, Any]:
         """Return what the answers of some agents depend on; weights are known by their stage, which is a hash."""
@@ -154,21 +172,19 @@ class Workshop:
     def _below(self, path: Path) -> str:
         return path.relative_to(self.run.folder).as_posix()
 
-    def corrected(
-        self, line: Line, iteration: int, debates: Sequence[Transcript], labels: Sequence[PseudoLabel]
-    ) -> list[PseudoLabel]:
+    def corrected(self, session: Session, labels: Sequence[PseudoLabel]) -> list[PseudoLabel]:
         """Return the labels after what people said; a simulated person speaks after the society's first debate."""
         annotator = self.settings.annotator
-        if annotator.labels and line.name == "society" and iteration == 1:
+        if annotator.labels and session.line.name == "society" and session.iteration == 1:
 
             def work(folder: Path) -> None:
-                events = simulate(debates, labels, self.gold("train"), annotator, self.run.recipe.seed)
+                events = simulate(session.debates, self.gold("train"), annotator, self.run.recipe.seed)
                 append_feedback(self.run.folder, events)
                 write_json(folder / "events.json", [event.to_json() for event in events])
 
             inputs = {"annotator": annotator.model_dump(), "labels": [label.to_json() for label in labels]}
             self.run.stage("annotate", inputs, work)
-        return list(labels) if line.gold else self._feedback.correct(labels)
+        return list(labels) if session.line.gold else self._feedback.correct(labels)
 
     @property
     def _feedback(self) -> Feedback:
@@ -179,53 +195,56 @@ class Workshop:
         """What people do not want to be learnt."""
         return self._feedback.vetoes
 
-    def report_labels(self, line: Line, iteration: int, report: Sequence[Mapping[str, Any]]) -> None:
-        """Keep how often the labels were right by margin."""
+    def report_labels(self, session: Session, labels: Sequence[PseudoLabel]) -> None:
+        """Keep how often the labels were right by margin, in `labels.json`."""
+        where = {"line": session.line.name, "iteration": session.iteration}
+        report = label_report(self.task, self.examples(session.iteration), labels)
         path = self.run.folder / "labels.json"
         known: list[dict[str, Any]] = read_json(path) if path.exists() else []
-        others = [row for row in known if (row["line"], row["iteration"]) != (line.name, iteration)]
-        write_json(path, [*others, *({"line": line.name, "iteration": iteration, **row} for row in report)])
+        others = [row for row in known if {key: row[key] for key in where} != where]
+        write_json(path, [*others, *({**where, **row} for row in report)])
 
     # Finetuning
 
-    def finetune(
-        self,
-        line: Line,
-        iteration: int,
-        agent: str,
-        rows: Sequence[TrainingRow],
-        weights: Path | None,
-        debates: Sequence[Transcript],
-    ) -> Path | None:
+    def finetune(self, session: Session, agent: str, rows: Sequence[TrainingRow], weights: Path | None) -> Path | None:
         """Finetune one agent on its own rows and return its new weights; with too few rows, the old ones."""
-        preferences = self._feedback.preferences(agent, debates)
+        line, iteration = session.line.name, session.iteration
         if len(rows) < self.settings.min_rows:
             empty = agent.startswith("critic") and not any(row.kind == "corrected" for row in rows)
             self.run.log(
                 "society/kept",
-                sentence=f"{line.name}: {agent} keeps its weights in iteration {iteration}: it has {len(rows)} rows, "
+                sentence=f"{line}: {agent} keeps its weights in iteration {iteration}: it has {len(rows)} rows, "
                 f"min_rows is {self.settings.min_rows}" + (", and D- is empty." if empty else "."),
             )
             return weights
         return self.tune(
-            f"finetune-{line.name}-{iteration}-{agent}",
+            f"finetune-{line}-{iteration}-{agent}",
             [row.to_json() for row in rows],
-            [row.chat for row in rows],
             weights if self.settings.start == "previous" else None,
-            seed_from(self.run.recipe.seed, line.name, iteration, agent) % 2**32,
-            preferences,
+            seed_from(self.run.recipe.seed, line, iteration, agent) % 2**32,
+            self._feedback.preferences(agent, session.debates),
+            debates=session.stage,
         )
 
     def tune(
         self,
         stage: str,
-        provenance: Sequence[Mapping[str, Any]],
-        rows: Sequence[ChatRow],
+        rows: Sequence[Mapping[str, Any]],
         start: Path | None,
         seed: int,
         preferences: Sequence[PreferenceRow] = (),
+        **origin: str,
     ) -> Path:
-        """Finetune from `start` (None is the base) in a stage of that name, and return the weights' folder."""
+        """Finetune in a stage of that name, and return the weights' folder.
+
+        Args:
+            stage: its name.
+            rows: JSON of `ChatRow`s, with whatever else should stand in `rows.jsonl`.
+            start: weights to start from; None is the base.
+            seed: of the training.
+            preferences: what to learn after the rows.
+            origin: where the rows came from, kept in `inputs.json`.
+        """
         from fulcrum.training.preference import prefer
         from fulcrum.training.settings import PreferenceSettings
         from fulcrum.training.sft import finetune
@@ -235,10 +254,11 @@ class Workshop:
         full = training.tuning == "full"
 
         def work(folder: Path) -> None:
-            write_lines(folder / ROWS, provenance)
+            write_lines(folder / ROWS, rows)
+            chats = [ChatRow.from_json(dict(row)) for row in rows]
             learned = folder / ("answers" if preferences else WEIGHTS)
             base = str(start) if full and start else source
-            finetune(base, rows, learned, training, adapter=None if full else start)
+            finetune(base, chats, learned, training, adapter=None if full else start)
             if preferences:
                 shape = {key: getattr(training, key) for key in ("tuning", "lora_rank", "lora_alpha", "seed", "dtype")}
                 model = str(learned) if full else source
@@ -247,11 +267,12 @@ class Workshop:
                 )
 
         inputs = {
-            "rows": list(provenance),
+            "rows": content_hash(list(rows)),
             "preferences": [row.to_json() for row in preferences],
             "start": start and self._below(start),
             "training": training.model_dump(mode="json"),
             "model": self._host.identity(Request(())),
+            **origin,
         }
         return self.run.stage(stage, inputs, work) / WEIGHTS
 
@@ -302,6 +323,11 @@ class Workshop:
         }
         folder = self.run.stage(f"measure-{split}-{solver.name}-{iteration}", inputs, work)
         return Point.from_json(read_json(folder / "point.json"))
+
+
+def read_debates(stage: Path) -> list[Transcript]:
+    """Return the debates that a stage holds."""
+    return [Transcript.from_json(data) for data in read_lines(stage / DEBATES)]
 
 
 def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:

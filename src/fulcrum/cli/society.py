@@ -1,0 +1,252 @@
+"""`fulcrum society`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import App, Parameter
+from rich.table import Table
+
+from fulcrum.atomic import read_json
+from fulcrum.cli.common import console, log, print_json, shorten
+from fulcrum.cli.progress import show_calls
+from fulcrum.errors import RunError
+from fulcrum.runs import Run
+from fulcrum.runs.catalog import read_resolved, reopen
+from fulcrum.task import Split
+
+if TYPE_CHECKING:  # the commands themselves load it when they need it
+    from fulcrum.society.feedback import Event
+
+society = App(name="society", help="Curves, labels, rows and debates of a society; feedback from people; export.")
+
+_SHOWN = ("disagreement", "dissimilarity")
+"""The measures of diversity in the table of a curve; its JSON holds all of them."""
+
+Machine = Annotated[bool, Parameter(negative=())]
+
+
+@society.command
+def curve(run: Path, /, *, split: Split = "dev", limit: int | None = None, json: Machine = False) -> None:
+    """Print accuracy and diversity of every arm by iteration.
+
+    Args:
+        run: The run folder.
+        split: The dev split was measured while training; another is measured now, into curve-SPLIT.json.
+        limit: Measure only this many examples of that split.
+        json: Print for machines.
+    """
+    name = "curve.json" if split == "dev" else f"curve-{split}.json"
+    if split != "dev":
+        from fulcrum.society.method import measure_history
+
+        with Run(run, reopen(run)) as opened, show_calls(opened):
+            measure_history(opened, split, limit, name)
+    points = read_json(_file(run, name))
+    if json:
+        print_json(points)
+        return
+    table = Table("arm", "iteration", "right", "95 %", "against greedy", "calls", "disagree", "dissimilar")
+    for point in points:
+        low, high = point["low"] * 100, point["high"] * 100
+        gain = f"{point['gain'] * 100:+.1f} [{point['gain_low'] * 100:.1f}, {point['gain_high'] * 100:.1f}]"
+        table.add_row(
+            point["arm"],
+            str(point["iteration"]),
+            f"{point['mean'] * 100:.1f} % of {point['n']}",
+            f"{low:.1f} to {high:.1f}",
+            gain if point["arm"] != "direct" else "",
+            f"{point['calls']:.0f}",
+            *(
+                f"{point['diversity'][key]:.2f}" if point["diversity"] else ""
+                for key in ("disagreement", "dissimilarity")
+            ),
+        )
+    console.print(table)
+
+
+@society.command
+def labels(run: Path, /, *, json: Machine = False) -> None:
+    """Print how often the pseudo-labels were right, by margin of the vote, where targets are known.
+
+    Args:
+        run: The run folder.
+        json: Print for machines.
+    """
+    rows = read_json(_file(run, "labels.json"))
+    if json:
+        print_json(rows)
+        return
+    table = Table("line", "iteration", "margin", "labels", "right", "95 %")
+    for row in rows:
+        margin = "all" if row["margin"] is None else f"{row['margin']:.2f}"
+        interval = f"{row['low'] * 100:.0f} to {row['high'] * 100:.0f} %"
+        share = f"{row['share'] * 100:.0f} %"
+        table.add_row(row["line"], str(row["iteration"]), margin, str(row["labels"]), share, interval)
+    console.print(table)
+
+
+@society.command
+def rows(run: Path, /, *, agent: str | None = None, json: Machine = False) -> None:
+    """List what the agents learned, a line a row.
+
+    Args:
+        run: The run folder.
+        agent: Only this agent, such as critic-2.
+        json: Print whole rows for machines.
+    """
+    from fulcrum.society.records import learned_rows
+
+    _file(run, "society.json")
+    found = list(learned_rows(run, agent))
+    if json:
+        print_json([{"id": learned.row.id, "stage": learned.stage, **learned.row.to_json()} for learned in found])
+        return
+    for learned in found:
+        row = learned.row
+        console.print(f"{row.id} {learned.stage} {row.kind} {row.label.question_id}", highlight=False, soft_wrap=True)
+
+
+@society.command
+def why(run: Path, row: str, /) -> None:
+    """Print which debate and which vote put a row in an agent's data.
+
+    Args:
+        run: The run folder.
+        row: The row's id, or its first digits.
+    """
+    from fulcrum.society.records import explain
+
+    learned, debate = explain(run, row)
+    found, label = learned.row, learned.row.label
+    kinds = {
+        "generation": "its first answer matches the label",
+        "corrected": "its first answer was wrong and its last matches the label (D-)",
+        "kept": "its first and its last answer match the label (D+)",
+    }
+    console.print(f"{found.agent} learned this in {learned.stage}: {kinds[found.kind]}.", highlight=False)
+    votes = ", ".join(f"{count} x {answer}" for answer, count in label.votes.items())
+    console.print(f"Label {label.answer} by {label.source}; votes {votes}; margin {label.margin:.2f}.", highlight=False)
+    console.print(f"Debate of question {debate.question_id} in {learned.debates}:", highlight=False)
+    for message in debate.messages:
+        console.print(message.content, markup=False, highlight=False, style="cyan")
+    for number, statements in enumerate(debate.rounds, start=1):
+        for place, said in enumerate(statements):
+            mark = " <- this row" if (place, number - 1) == (found.participant, found.turn) else ""
+            console.print(f"round {number}, participant {place + 1}{mark}", style="bold", highlight=False)
+            if said.summary:
+                console.print(f"told: {said.summary}", markup=False, highlight=False, style="dim")
+            failure = said.completion.failure
+            text = f"({failure.kind}: {failure.detail})" if failure else said.completion.text
+            console.print(text, markup=False, highlight=False)
+
+
+@society.command
+def split(run: Path, /, *, count: int = 20, json: Machine = False) -> None:
+    """List the questions on which the society's last votes were most split: where a person's word tells most.
+
+    Args:
+        run: The run folder.
+        count: How many.
+        json: Print for machines.
+    """
+    from fulcrum.society.feedback import most_split
+    from fulcrum.society.records import last_debates
+
+    debates = most_split(last_debates(run))[:count]
+    if json:
+        print_json([debate.to_json() | {"votes": dict(debate.votes)} for debate in debates])
+        return
+    for debate in debates:
+        votes = ", ".join(f"{answer} ({number})" for answer, number in debate.votes.most_common())
+        console.print(f"{debate.question_id} {shorten(debate.messages[-1].content)}", highlight=False, soft_wrap=True)
+        console.print(f"    votes: {votes or 'none'}", markup=False, highlight=False)
+
+
+@society.command
+def fix(run: Path, question: str, answer: str | None = None, /, *, by: str) -> None:
+    """Say what the right answer to a question is; without an answer, leave the question out.
+
+    Args:
+        run: The run folder; `fulcrum train` on its recipe then trains again what this changes.
+        question: The question's id.
+        answer: The final answer as the scorer reads it.
+        by: Who says so.
+    """
+    from fulcrum.society.feedback import Event
+
+    _append(run, Event("label", question, by, answer=answer))
+
+
+@society.command
+def prefer(run: Path, question: str, agent: str, /, *, chosen: str, rejected: str, by: str) -> None:
+    """Say which of two answers an agent should rather give; it learns that by preference training.
+
+    Args:
+        run: The run folder.
+        question: The question's id.
+        agent: Who should, such as generator-1.
+        chosen: The better answer.
+        rejected: The worse answer.
+        by: Who says so.
+    """
+    from fulcrum.society.feedback import Event
+
+    _append(run, Event("prefer", question, by, agent=agent, chosen=chosen, rejected=rejected))
+
+
+@society.command
+def veto(run: Path, question: str, agent: str, /, *, by: str) -> None:
+    """Keep an agent from learning from its debate on a question.
+
+    Args:
+        run: The run folder.
+        question: The question's id.
+        agent: Who, such as critic-2.
+        by: Who says so.
+    """
+    from fulcrum.society.feedback import Event
+
+    _append(run, Event("veto", question, by, agent=agent))
+
+
+@society.command
+def export(run: Path, folder: Path, /, *, line: str = "society", iteration: int | None = None) -> None:
+    """Copy every agent as an ordinary PEFT adapter that vLLM can load, one folder an agent.
+
+    Args:
+        run: The run folder.
+        folder: Where to.
+        line: Whose agents.
+        iteration: After which iteration; the last by default.
+    """
+    from fulcrum.society.deploy import export as copy
+    from fulcrum.society.history import read_history
+
+    history = read_history(run)
+    agents = history.agents(line, iteration)
+    if agents is None:
+        done = {name: len(iterations) for name, iterations in history.iterations.items()}
+        raise RunError(f"{run}: {line!r} has no such iteration; finished are {done}")
+    for path in copy(folder, agents):
+        console.print(str(path), highlight=False, soft_wrap=True)
+
+
+def _append(run: Path, event: "Event") -> None:
+    from fulcrum.society.feedback import append_feedback
+
+    resolved = read_resolved(run)
+    task = reopen(run).task
+    known = {example.id for example in task.examples("train")}
+    if event.question_id not in known:
+        raise RunError(
+            f"{run}: there is no question {event.question_id!r} in the train split of {resolved['task']}; "
+            "`fulcrum society split RUN` lists ids"
+        )
+    append_feedback(run, [event])
+    log.print(f"noted in {run / 'feedback.jsonl'}; `fulcrum train` continues the run with it", soft_wrap=True)
+
+
+def _file(run: Path, name: str) -> Path:
+    if not (run / name).is_file():
+        raise RunError(f"{run}: holds no {name}; run `fulcrum train` on a recipe of a society first")
+    return run / name

@@ -1,0 +1,72 @@
+"""Reading what a society left in its run folder: which debate and which vote put a row in an agent's data."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from fulcrum.atomic import read_json
+from fulcrum.errors import RunError
+from fulcrum.society.debate import Transcript
+from fulcrum.society.rows import TrainingRow
+from fulcrum.society.workshop import ROWS, read_debates, read_lines
+
+
+@dataclass(frozen=True, slots=True)
+class LearnedRow:
+    """A row that an agent learned, and where it came from.
+
+    Attributes:
+        row: the row.
+        stage: name of the finetuning stage.
+        debates: name of the stage of debates.
+    """
+
+    row: TrainingRow
+    stage: str
+    debates: str
+
+
+def learned_rows(run: Path, agent: str | None = None) -> Iterator[LearnedRow]:
+    """Yield every row that was learned, stage by stage.
+
+    Args:
+        run: the run folder.
+        agent: only the rows of this agent.
+    """
+    for file in sorted((run / "stages").glob(f"finetune-*/{ROWS}")):
+        origin = read_json(file.parent / "inputs.json")["debates"]
+        for data in read_lines(file):
+            if agent in (None, data["agent"]):
+                yield LearnedRow(TrainingRow.from_json(data), file.parent.name, origin)
+
+
+def explain(run: Path, row_id: str) -> tuple[LearnedRow, Transcript]:
+    """Return a row by its id, or the first digits of it, with the debate that it came from.
+
+    Raises:
+        RunError: no row has that id, or several have.
+    """
+    found = [learned for learned in learned_rows(run) if learned.row.id.startswith(row_id)]
+    if len({learned.row.id for learned in found}) != 1:
+        what = "no row has" if not found else f"{len(found)} rows have"
+        raise RunError(f"{run}: {what} an id that begins with {row_id!r}; `fulcrum society rows RUN` lists all ids")
+    learned = found[0]
+    debates = read_debates(run / "stages" / learned.debates)
+    return learned, next(debate for debate in debates if debate.question_id == learned.row.label.question_id)
+
+
+def last_debates(run: Path, line: str = "society") -> list[Transcript]:
+    """Return the debates of a line's latest finished session.
+
+    Raises:
+        RunError: there is none.
+    """
+    finished = [
+        folder.parent
+        for folder in (run / "stages").glob(f"debate-{line}-*/finished.json")
+        if folder.parent.name.removeprefix(f"debate-{line}-").partition("-")[0].isdecimal()
+    ]
+    if not finished:
+        raise RunError(f"{run}: holds no finished debate of {line!r}; run `fulcrum train` first")
+    latest = max(finished, key=lambda stage: int(stage.name.removeprefix(f"debate-{line}-").partition("-")[0]))
+    return read_debates(latest)

@@ -1,0 +1,297 @@
+"""The algorithm as a whole, with a scripted model and a trainer that only notes what it is given."""
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fulcrum.artifact import read_artifact
+from fulcrum.atomic import read_json
+from fulcrum.chat import Completion, Request, complete, user
+from fulcrum.errors import ModelError, SettingsError
+from fulcrum.recipe import Recipe, read_recipe
+from fulcrum.runs import open_run
+from fulcrum.society.arms import ARMS
+from fulcrum.society.feedback import Event, append_feedback
+from fulcrum.society.history import History, read_history
+from fulcrum.society.method import METHOD
+from fulcrum.society.records import explain, learned_rows
+from fulcrum.society.workshop import Workshop
+from support.debating import AdapterModel, adapter, says, sums_task
+
+LEVEL = re.compile(r"level-(\d+)")
+
+
+class Trainer:
+    """Stands in for finetuning: every training raises its agent's level by one, and is written down."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, list[Mapping[str, Any]]] = {}
+        self.starts: dict[str, Path | None] = {}
+        self.preferences: dict[str, int] = {}
+
+    def tune(self, workshop: Workshop, stage: str, rows: Sequence[Mapping[str, Any]], start: Path | None, *more: Any,
+             **origin: str) -> Path:  # fmt: skip
+        self.rows[stage] = list(rows)
+        self.starts[stage] = start
+        self.preferences[stage] = len(more[1]) if len(more) > 1 else 0
+        level = int(LEVEL.search(str(start))[1]) + 1 if start else 1
+        folder = workshop.run.folder / "stages" / f"{stage}-{len(rows)}-level-{level}" / "weights"
+        return folder if folder.exists() else adapter(folder)
+
+
+def learner(request: Request) -> str:
+    """Right more often the more it was trained: participant and level decide on which sums it slips."""
+    text = " ".join(message.content for message in request.messages)
+    a, b = (int(number) for number in re.findall(r"What is (\d+) \+ (\d+)", text)[0])
+    if "answers of other agents" in request.messages[-1].content:
+        return "They differ."
+    found = LEVEL.search(request.adapter or "")
+    level = int(found[1]) if found else 0
+    slips = (a + request.sample) % (3 + 2 * level) == 0 if len(request.messages) == 1 else (a + request.sample) % 5 == 0
+    return f"It is {a + b + (1 + request.sample if slips else 0)}."
+
+
+Train = Callable[..., tuple[History, AdapterModel, Trainer, Path]]
+
+
+@pytest.fixture
+def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Train:
+    def run(answer: Callable[[Request], str | Completion] = learner, folder: str = "run", **settings: Any):
+        model, trainer = AdapterModel(answer), Trainer()
+        monkeypatch.setattr("fulcrum.runs.run.resolve", lambda name: model)
+        monkeypatch.setattr(Recipe, "task", sums_task(), raising=False)
+        monkeypatch.setattr(Workshop, "tune", lambda *args, **more: trainer.tune(*args, **more))
+        recipe = recipe_of(settings)
+        with open_run(recipe, tmp_path / folder) as opened:
+            METHOD.learn(opened)
+        return read_history(tmp_path / folder), model, trainer, tmp_path / folder
+
+    return run
+
+
+def recipe_of(settings: Mapping[str, Any]) -> Recipe:
+    known = {"questions": 12, "measure": 6, "min_rows": 2, "patience": 0, "arms": ["base", "debate", "society"]}
+    flags = {f"settings.{key}": json.dumps(value) for key, value in {**known, **settings}.items()}
+    return read_recipe(None, {"method": "society", "task": "sums", "models.agent": "python:scripted:model", **flags})
+
+
+def test_every_agent_learns_its_own_rows_and_speaks_with_them_in_the_next_iteration(train: Train) -> None:
+    history, model, trainer, folder = train(iterations=2)
+    assert [one.number for one in history.iterations["society"]] == [1, 2]
+    for stage, rows in trainer.rows.items():
+        agent = stage.split("-", 3)[3]
+        assert rows and {row["agent"] for row in rows} == {agent}
+        assert all(row["participant"] == int(agent[-1]) - 1 for row in rows)
+    second = [request for request in model.requests if request.adapter and "level-1" in request.adapter]
+    assert {re.search(r"(generator|critic)-\d", str(request.adapter))[0] for request in second} == {
+        *(f"generator-{n}" for n in (1, 2, 3)),
+        *(f"critic-{n}" for n in (1, 2, 3)),
+    }
+    curve = read_json(folder / "curve.json")
+    society = {point["iteration"]: point["mean"] for point in curve if point["arm"] == "society"}
+    assert set(society) == {0, 1, 2} and society[2] >= society[0]
+
+
+@pytest.mark.parametrize(("start", "expected"), [("previous", "level-2"), ("base", "level-1")])
+def test_an_iteration_starts_from_the_weights_that_the_settings_say(train: Train, start: str, expected: str) -> None:
+    history, _, trainer, _ = train(iterations=2, start=start)
+    stage = "finetune-society-2-generator-1"
+    assert (trainer.starts[stage] is None) == (start == "base")
+    assert expected in str(history.agents("society")["generator-1"])
+
+
+def test_no_target_of_a_training_question_changes_what_is_learnt(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, _, first, _ = train()
+    wrong = sums_task()
+    for example in wrong.splits["train"]:
+        object.__setattr__(example, "target", -1)
+    _, _, second, _ = train(folder="other")
+    monkeypatch.setattr(Recipe, "task", wrong, raising=False)
+    assert first.rows == second.rows
+
+
+def always(request: Request) -> str:
+    a, b = map(int, re.findall(r"\d+", request.messages[0].content)[:2])
+    return f"It is {a + b}."
+
+
+@pytest.mark.parametrize(
+    ("answer", "word"),
+    [
+        (always, "solves all"),
+        (lambda request: "It is -5.", "solves none"),
+        (lambda request: "I do not know.", "solves none"),
+    ],
+    ids=["always right", "never right", "unreadable"],
+)
+def test_a_base_that_is_always_or_never_right_ends_with_a_sentence(train: Train, answer: Any, word: str) -> None:
+    history, model, trainer, folder = train(answer)
+    assert word in history.ended["society"] and history.agents("society") is None
+    assert trainer.rows == {} and not (folder / "artifact").exists()
+    assert not any((folder / "stages").glob("finetune-*"))
+    assert len(model.requests) < 200
+
+
+@pytest.mark.parametrize(
+    ("answer", "word"),
+    [
+        (always, "nothing to teach"),
+        (lambda request: f"It is {request.sample * 7 + 1000 + len(request.messages)}.", "chance"),
+        (lambda request: "I do not know.", "can be read"),
+    ],
+    ids=["always right", "never right", "unreadable"],
+)
+def test_without_a_dev_split_the_debates_themselves_tell(train: Train, answer: Any, word: str) -> None:
+    history, _, trainer, _ = train(answer, measure=0)
+    assert word in history.ended["society"] and trainer.rows == {}
+
+
+def test_too_few_rows_for_anyone_finetunes_nobody(train: Train) -> None:
+    history, _, trainer, _ = train(min_rows=50)
+    assert "50 rows" in history.ended["society"] and trainer.rows == {}
+
+
+def test_a_critic_that_mends_nothing_keeps_its_weights_and_says_so(train: Train) -> None:
+    def stubborn(request: Request) -> str:
+        """Two of three are right at once, and no critic changes its mind."""
+        if len(request.messages) > 1:
+            return request.messages[-2].content
+        return always(request) if request.sample % 3 else learner(request)
+
+    history, _, trainer, folder = train(stubborn)
+    assert history.iterations["society"][0].kept == ["critic-1", "critic-2", "critic-3"]
+    assert not any("critic" in stage for stage in trainer.rows)
+    sentences = [line for line in (folder / "events.jsonl").read_text().splitlines() if "society/kept" in line]
+    assert len(sentences) == 3 and all("D- is empty" in line for line in sentences)
+
+
+def test_it_stops_at_a_plateau_and_says_so(train: Train) -> None:
+    history, _, _, _ = train(iterations=5, patience=1)
+    assert len(history.iterations["society"]) < 5
+    assert "no significant gain" in history.ended["society"]
+
+
+def test_it_stops_when_agents_hardly_disagree(train: Train) -> None:
+    history, _, _, _ = train(iterations=5, min_disagreement=1.0)
+    assert len(history.iterations["society"]) == 1 and "min_disagreement" in history.ended["society"]
+
+
+ALL = list(ARMS)
+
+
+def test_all_arms_are_trained_as_far_as_they_need_and_all_compete(train: Train) -> None:
+    history, _, _, folder = train(arms=ALL)
+    agents = {line: sorted(history.agents(line)) for line in history.iterations}
+    assert agents["single"] == agents["voted"] == agents["star"] == ["agent"]
+    assert agents["no-critic"] == ["generator-1", "generator-2", "generator-3"]
+    assert len(agents["society"]) == len(agents["no-summary"]) == 6
+    with open_run(recipe_of({"arms": ALL}), folder) as run:
+        contenders = METHOD.contenders(run)
+    assert [one.solver.name for one in contenders] == ["direct", *ALL]
+    assert [one.role for one in contenders].count("method") == 1
+
+
+def test_only_star_reads_targets_and_learns_only_what_is_right(train: Train) -> None:
+    _, _, trainer, _ = train(arms=["star"])
+    rows = trainer.rows["finetune-star-1-agent"]
+    assert {row["label"]["source"] for row in rows} == {"gold"}
+    for row in rows:
+        a, b = map(int, re.findall(r"\d+", row["prompt"][0]["content"]))
+        assert row["completion"][0]["content"] == f"It is {a + b}."
+
+
+def test_fresh_questions_are_others_each_time_and_too_many_are_refused(train: Train) -> None:
+    _, _, _, folder = train(iterations=2, questions=6, draw="fresh")
+    asked = [read_json(path)["questions"] for path in sorted((folder / "stages").glob("debate-*/inputs.json"))]
+    assert len(asked) == 2 and not set(asked[0]) & set(asked[1])
+    with pytest.raises(SettingsError, match="24 train questions wanted, sums has 12"):
+        train(folder="other", iterations=2, questions=12, draw="fresh")
+
+
+def test_called_again_it_asks_and_trains_nothing(train: Train) -> None:
+    _, _, _, folder = train()
+    before = (folder / "society.json").read_bytes(), (folder / "curve.json").read_bytes()
+    _, model, _, _ = train()
+    assert model.requests == []
+    assert before == ((folder / "society.json").read_bytes(), (folder / "curve.json").read_bytes())
+
+
+def test_a_persons_label_changes_what_is_learnt_and_a_veto_takes_it_out(train: Train) -> None:
+    _, _, before, folder = train()
+    row = before.rows["finetune-society-1-generator-1"][0]
+    question = row["label"]["question_id"]
+    events = [
+        Event("label", question, "anna", answer="-77"),
+        Event("veto", before.rows["finetune-society-1-generator-2"][0]["label"]["question_id"], "anna", "generator-2"),
+        Event("prefer", question, "anna", "generator-3", chosen="It is 1.", rejected="It is 2."),
+    ]
+    append_feedback(folder, events)
+    _, _, after, _ = train()
+    first = {row["label"]["question_id"] for row in after.rows["finetune-society-1-generator-1"]}
+    assert question not in first  # nobody gave the answer that the person says is right
+    assert events[1].question_id not in {
+        row["label"]["question_id"] for row in after.rows["finetune-society-1-generator-2"]
+    }
+    assert after.preferences["finetune-society-1-generator-3"] == 1
+    assert not any("debate" in stage for stage in after.rows)
+
+
+def test_a_simulated_person_fixes_labels_once_and_the_events_can_be_replayed(train: Train) -> None:
+    settings = {"annotator.labels": 4}
+    _, _, _, folder = train(**settings)
+    lines = (folder / "feedback.jsonl").read_text().splitlines()
+    assert len(lines) == 4
+    train(**settings)
+    assert (folder / "feedback.jsonl").read_text().splitlines() == lines
+
+
+def test_every_row_leads_back_to_its_debate(train: Train, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    _, _, trainer, folder = train()
+    for stage, rows in trainer.rows.items():
+        place = folder / "stages" / f"{stage}-real"
+        place.mkdir()
+        (place / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        debates = next(path.name for path in (folder / "stages").glob("debate-society-1-*"))
+        (place / "inputs.json").write_text(json.dumps({"debates": debates}))
+    found = list(learned_rows(folder))
+    assert len(found) == sum(map(len, trainer.rows.values()))
+    for learned in found:
+        same, debate = explain(folder, learned.row.id)
+        said = debate.rounds[same.row.turn][same.row.participant]
+        assert said.completion.text == same.row.response
+        assert debate.question_id == same.row.label.question_id
+        assert (debate.votes.most_common(1)[0][0] == same.row.label.answer) or same.row.label.margin == 0
+
+
+def test_a_model_without_adapters_is_refused(train: Train, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from support.scripted import ScriptedModel
+
+    monkeypatch.setattr("fulcrum.runs.run.resolve", lambda name: ScriptedModel())
+    monkeypatch.setattr(Recipe, "task", sums_task(), raising=False)
+    with open_run(recipe_of({}), tmp_path / "run") as run, pytest.raises(ModelError, match="give a local model"):
+        METHOD.learn(run)
+
+
+def test_the_artifact_debates_behind_an_endpoint(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, _, _, folder = train()
+    served = AdapterModel(learner)
+    monkeypatch.setattr("fulcrum.society.deploy.load_task", lambda name: sums_task())
+    model = METHOD.deploy(read_artifact(folder), lambda name: served)
+    request = Request((user("What is 3 + 6?"),))
+    answer = complete(model, [request])[0]
+    assert answer.ok and len(served.requests) == 9
+    assert served.loaded == {str(path) for path in (folder / "artifact").iterdir() if path.is_dir()}
+    assert answer.usage.completion_tokens == 9 * says("").usage.completion_tokens  # the whole debate is paid for
+    assert model.identity(request) != served.identity(request)
+
+
+def test_the_plan_is_what_the_run_then_asks(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Recipe, "task", sums_task(), raising=False)
+    planned = {row.stage: row.calls for row in METHOD.plan(recipe_of({"iterations": 2}))}
+    assert planned["debates of society"] == 2 * 12 * 9
+    assert planned["measuring iterations"] == 6 * (1 + 1 + 9 + 3 * 9)
+    assert planned["evaluation"] == 4 * (1 + 1 + 9 + 9)
