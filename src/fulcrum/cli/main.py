@@ -29,6 +29,7 @@ _COMMANDS = {
     "runs": "List, show or compare run folders.",
     "lab": "The Corner Shop: its tasks, its worlds, and its tiny models.",
     "leverage": "Data-efficiency curve, arms and controls, the mix as a file.",
+    "society": "Curves, labels and debates of a society; feedback; export.",
     "chat": "Talk to a model in the terminal.",
     "calls": "What a run's call store holds: totals, single calls, export.",
 }
