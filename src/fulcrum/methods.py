@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # a recipe holds a method, and a method reads a recipe
 
 METHODS = {
     "baseline": "fulcrum.baseline:METHOD",
+    "strategies": "fulcrum.strategies.method:METHOD",
     "supplement": "fulcrum.supplement.method:METHOD",
     "society": "fulcrum.society.method:METHOD",
     "leverage": "fulcrum.leverage.method:METHOD",

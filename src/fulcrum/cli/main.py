@@ -31,6 +31,7 @@ _COMMANDS = {
     "leverage": "Data-efficiency curve, arms and controls, the mix as a file.",
     "society": "Curves, labels and debates of a society; feedback; export.",
     "chat": "Talk to a model in the terminal.",
+    "strategies": "The library of a run: list, show, approve, reject, test, import, export, transfer.",
     "calls": "What a run's call store holds: totals, single calls, export.",
 }
 

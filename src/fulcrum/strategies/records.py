@@ -67,7 +67,8 @@ Name = Annotated[str, Field(min_length=1, max_length=100), BeforeValidator(_line
 class Record(BaseModel):
     """Base of everything in a library: unknown keys are refused, values never change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # A record is checked again when another takes it in: what stands in a file can always be read back.
+    model_config = ConfigDict(extra="forbid", frozen=True, revalidate_instances="always")
 
 
 class Advice(Record):
@@ -145,6 +146,8 @@ class Effect(Record):
         low: lower end of the interval.
         high: upper end.
         n: pairs compared.
+        better: pairs that were better with it.
+        worse: pairs that were worse with it.
     """
 
     measure: Name
@@ -152,6 +155,8 @@ class Effect(Record):
     low: float = Field(allow_inf_nan=False)
     high: float = Field(allow_inf_nan=False)
     n: int = Field(ge=0)
+    better: int = Field(default=0, ge=0)
+    worse: int = Field(default=0, ge=0)
 
     @property
     def helps(self) -> bool:

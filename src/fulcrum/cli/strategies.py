@@ -1,0 +1,319 @@
+"""`fulcrum strategies`."""
+
+import getpass
+import sys
+import tempfile
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import App, Parameter
+from rich.markup import escape
+from rich.table import Table
+
+from fulcrum.atomic import write_json
+from fulcrum.cli.common import console, log, print_json
+from fulcrum.errors import RunError
+from fulcrum.runs import Run
+from fulcrum.runs.catalog import reopen
+from fulcrum.strategies.bench import Bench, library_file, served
+from fulcrum.strategies.fold import Strategy
+from fulcrum.strategies.library import Library
+from fulcrum.strategies.markdown import diff, to_markdown
+from fulcrum.strategies.records import Effect, Status
+
+strategies = App(name="strategies", help="The library of a run: review it, test it, carry it elsewhere.")
+
+Flag = Annotated[bool, Parameter(negative=())]
+
+
+def _open(place: Path) -> Library:
+    path = library_file(place)
+    if not path.exists():
+        raise RunError(f"{place}: holds no library; give a run that has learned strategies, or a library.jsonl")
+    return Library(path)
+
+
+def _open_run(folder: Path) -> Run:
+    """Open a run again: its models are needed."""
+    return Run(folder, reopen(folder))
+
+
+@strategies.command(name="list")
+def list_(place: Path, /, *, status: Status | None = None, search: str = "", json: Flag = False) -> None:
+    """Print the strategies, a line each.
+
+    Args:
+        place: A run, an artifact, or a library.jsonl.
+        status: Only those of one status.
+        search: Only those that hold all these words.
+        json: Print for machines.
+    """
+    found = _open(place).search(search, status)
+    if json:
+        print_json([_as_json(strategy) for strategy in found])
+        return
+    table = Table("id", "status", "strategy", "effect", "findings")
+    for strategy in found:
+        findings = f"{len(strategy.findings)}" if strategy.findings else "" if strategy.findings == () else "unchecked"
+        table.add_row(
+            strategy.id,
+            strategy.status,
+            escape(strategy.advice.guidance),
+            _effects(strategy.effects.values()),
+            findings,
+        )
+    console.print(table)
+
+
+@strategies.command
+def show(place: Path, id: str, /, *, json: Flag = False) -> None:
+    """Print one strategy whole: words, evidence, effects, checks, and what was done to it by whom.
+
+    Args:
+        place: A run, an artifact, or a library.jsonl.
+        id: Which.
+        json: Print for machines.
+    """
+    library = _open(place)
+    strategy, history, versions = library.strategy(id), library.history(id), library.versions(id)
+    if json:
+        print_json({**_as_json(strategy), "history": [event.model_dump(mode="json") for event in history]})
+        return
+    _say(to_markdown([strategy], id))
+    evidence = strategy.evidence
+    for message in evidence.messages:
+        _say(f"[{message.role}] {message.content}")
+    for who, text in (("student", evidence.student), ("teacher", evidence.teacher), ("verdict", evidence.verdict)):
+        if text:
+            _say(f"{who}: {text}")
+    for event in history:
+        _say(f"{event.at}  {event.kind:<9} {event.who}  {event.reason}")
+    for before, after in pairwise(versions):
+        _say("\n".join(diff(before, after)))
+
+
+@strategies.command
+def approve(place: Path, *ids: str, reason: str = "", who: str = "") -> None:
+    """Let strategies be served.
+
+    Args:
+        place: A run, an artifact, or a library.jsonl.
+        ids: Which.
+        reason: Why; needed where a check, a missing test or a measured harm stands against it.
+        who: Who approves; by default the name of the user.
+    """
+    _decide(place, ids, "approved", reason, who)
+
+
+@strategies.command
+def reject(place: Path, *ids: str, reason: str, who: str = "", retire: Flag = False) -> None:
+    """Keep strategies from being served.
+
+    Args:
+        place: A run, an artifact, or a library.jsonl.
+        ids: Which.
+        reason: Why.
+        who: Who rejects; by default the name of the user.
+        retire: They were right once: note them as retired.
+    """
+    _decide(place, ids, "retired" if retire else "rejected", reason, who)
+
+
+def _decide(
+    place: Path, ids: Sequence[str], status: Literal["approved", "rejected", "retired"], reason: str, who: str
+) -> None:
+    library = _open(place)
+    for id in ids:
+        library.decide(id, status, who=who or getpass.getuser(), reason=reason)
+        console.print(f"{id} {status}", markup=False, highlight=False)
+
+
+@strategies.command
+def export(place: Path, /, *, output: Path | None = None, status: Status | None = None) -> None:
+    """Write the library as Markdown.
+
+    Args:
+        place: A run, an artifact, or a library.jsonl.
+        output: The file; by default standard output.
+        status: Only those of one status.
+    """
+    text = to_markdown(_open(place).strategies(status))
+    if output is None:
+        console.file.write(text)
+    else:
+        output.write_text(text, encoding="utf-8")
+
+
+@strategies.command(name="import")
+def import_(run: Path, logs: Path, /, *, who: str = "") -> None:
+    """Learn from people: propose the strategies in a file, and those by which people differ from the student in logs.
+
+    Args:
+        run: The run whose library, student and teacher to use.
+        logs: Lines of JSON, {"strategy": {...}} or {"messages": [...]}.
+        who: Who brings them; by default the name of the user.
+    """
+    from fulcrum.strategies.logs import read_logs, take_in
+
+    read = read_logs(logs)
+    library = _open(run)
+    with _open_run(run) as opened:
+        for id in take_in(Bench(opened), library, read, who or getpass.getuser()):
+            console.print(f"{id} proposed: {library.strategy(id).advice.guidance}", markup=False, highlight=False)
+
+
+@strategies.command
+def test(run: Path, *ids: str, planted: Flag = False, json: Flag = False) -> None:
+    """Measure strategies on development dialogues and check them again, as after an edit; exit 1 if one harms.
+
+    Args:
+        run: The run.
+        ids: Which; by default all that may be served or wait for a test.
+        planted: Instead, plant twenty bad strategies in a copy of the library and print what the checks catch.
+        json: Print for machines.
+    """
+    library = _open(run)
+    with _open_run(run) as opened:
+        bench = Bench(opened)
+        if planted:
+            _planted(bench, library, json)
+            return
+        harms = _test(bench, library, ids, json)
+    sys.exit(1 if harms else 0)
+
+
+def _test(bench: Bench, library: Library, ids: Sequence[str], json: bool) -> bool:
+    from fulcrum.strategies.checks import Context, check
+    from fulcrum.strategies.effects import measure
+
+    serving = served(library, bench.settings)
+    waiting = [strategy for strategy in library.strategies("proposed") if not strategy.effects]
+    chosen = [library.strategy(id) for id in ids] or [*serving, *waiting]
+    tested: list[Strategy] = []
+    for strategy in chosen:
+        context = Context(bench.policy, serving, strategy.evidence)
+        library.record_checks(strategy.id, check(strategy.advice, context), who="fulcrum")
+        tested.append(measure(bench, library, strategy, serving))
+        if not json:
+            console.print(f"{strategy.id} {_effects(tested[-1].effects.values())}", markup=False, highlight=False)
+    if json:
+        print_json([_as_json(strategy) for strategy in tested])
+    return any(effect.harms for strategy in tested for effect in strategy.effects.values())
+
+
+def _planted(bench: Bench, library: Library, json: bool) -> None:
+    from fulcrum.strategies.planted import harm_report
+
+    with tempfile.TemporaryDirectory() as folder:
+        report = harm_report(served(library, bench.settings), bench.policy, Path(folder) / "library.jsonl")
+    if json:
+        print_json(report.to_json())
+        return
+    for one in report.planted:
+        how = "; ".join(one.caught) or "MISSED"
+        console.print(f"{one.kind}: {one.advice.guidance} -> {how}", markup=False, highlight=False, soft_wrap=True)
+    alarms = f"{len(report.false_alarms)} of {report.own} of the library's own are blocked too"
+    console.print(f"{report.caught} of {len(report.planted)} caught; {alarms}; {len(report.served)} served")
+
+
+@strategies.command
+def transfer(
+    run: Path,
+    /,
+    *,
+    students: tuple[str, ...] = (),
+    tasks: tuple[str, ...] = (),
+    limit: int | None = None,
+    json: Flag = False,
+) -> None:
+    """Print what the library does for other students and at other desks; the matrix is kept in the run.
+
+    Args:
+        run: The run whose library.
+        students: Names of models; by default the run's own student.
+        tasks: Names of dialogue tasks; by default the run's own.
+        limit: Dialogues of each task; all if not said.
+        json: Print for machines.
+    """
+    from fulcrum.strategies.transfer import transfer as matrix
+
+    library = _open(run)
+    with _open_run(run) as opened:
+        bench = Bench(opened)
+        names = students or (bench.models["student"],)
+        cells = matrix(opened, served(library, bench.settings), names, tasks or (bench.task.name,), limit)
+    write_json(run / "transfer.json", [cell.to_json() for cell in cells])
+    if json:
+        print_json([cell.to_json() for cell in cells])
+        return
+    table = Table("student", "task", "n", "alone", "with the library", "difference")
+    for cell in cells:
+        difference = cell.difference
+        table.add_row(
+            cell.student,
+            cell.task,
+            str(cell.n),
+            f"{cell.alone:.3f}",
+            f"{cell.guided:.3f}",
+            f"{difference.estimate:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]",
+        )
+    console.print(table)
+
+
+@strategies.command
+def metrics(run: Path, /, *, json: Flag = False) -> None:
+    """Print success, satisfaction and violations of an evaluated run, what learning cost, and when it has paid.
+
+    Args:
+        run: A run that was evaluated.
+        json: Print for machines.
+    """
+    from fulcrum.atomic import read_json
+    from fulcrum.evaluation.results import read_results
+    from fulcrum.strategies.metrics import COST, break_even, metric_rows
+
+    results = read_results(run)
+    rows, paid, cost = metric_rows(results), break_even(run, results), read_json(run / "artifact" / COST)
+    if json:
+        print_json({"metrics": [row.to_json() for row in rows], "break_even": paid.to_json(), "learning": cost})
+        return
+    table = Table("metric", "solver", "n", "mean", "difference", "customer's faults")
+    for row in rows:
+        mean, difference = row.mean, row.difference
+        table.add_row(
+            row.metric,
+            row.solver,
+            str(row.n),
+            f"{mean.estimate:.3f} [{mean.low:.3f}, {mean.high:.3f}]",
+            f"{difference.estimate:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]" if difference else "",
+            str(row.faults),
+        )
+    console.print(table)
+    for role, taken in cost.items():
+        log.print(f"learning, {role}: {taken['calls']:,} calls, {taken['tokens']:,} tokens, {taken['seconds']:.0f} s")
+    after = "never: the student with the library is not cheaper" if paid.dialogues is None else f"{paid.dialogues:,.0f}"
+    console.print(f"Break-even after dialogues ({paid.unit}): {after}", highlight=False)
+
+
+def _as_json(strategy: Strategy) -> dict[str, object]:
+    return {
+        "id": strategy.id,
+        "version": strategy.version,
+        "status": strategy.status,
+        "advice": strategy.advice.model_dump(),
+        "effects": [effect.model_dump() for effect in strategy.effects.values()],
+        "findings": None if strategy.findings is None else [found.model_dump() for found in strategy.findings],
+        "evidence": strategy.evidence.model_dump(mode="json"),
+        "parents": list(strategy.parents),
+        "merged_into": strategy.merged_into,
+    }
+
+
+def _effects(effects: Iterable[Effect]) -> str:
+    return "; ".join(f"{one.measure} {one.estimate:+.3f} ({one.low:+.3f} to {one.high:+.3f})" for one in effects)
+
+
+def _say(text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,86 @@
+"""The causal effect of each strategy on whole dialogues: switched on alone, and left out of the library."""
+
+from collections.abc import Sequence
+
+from fulcrum.evaluation.pairing import Outcome, outcomes
+from fulcrum.strategies.bench import Bench, without
+from fulcrum.strategies.fold import Strategy
+from fulcrum.strategies.library import Library
+from fulcrum.strategies.records import Effect
+from fulcrum.strategies.retrieval import Retriever
+from fulcrum.strategies.solver import retrieved
+from fulcrum.strategies.trials import measured
+
+WHO = "fulcrum"
+
+
+class Effects:
+    """Measures strategies on the same development dialogues.
+
+    Args:
+        bench: the run.
+        dialogues: how many development dialogues.
+    """
+
+    def __init__(self, bench: Bench, dialogues: int) -> None:
+        self._bench = bench
+        self._dialogues = dialogues
+        self._known: dict[frozenset[tuple[str, int]], dict[str, Outcome]] = {}
+
+    def of(self, strategy: Strategy, library: Sequence[Strategy]) -> list[Effect]:
+        """Return both effects of a strategy; `library` is what is served, with or without it."""
+        others = without(library, strategy.id)
+        return [
+            self._effect("on-off", [], [strategy]),
+            self._effect("leave-one-out", others, [*others, strategy]),
+        ]
+
+    def _effect(self, measure: str, less: Sequence[Strategy], more: Sequence[Strategy]) -> Effect:
+        before, after = self._play(less), self._play(more)
+        shared = [id for id in before if id in after]
+        return measured(measure, [before[id].value for id in shared], [after[id].value for id in shared])
+
+    def _play(self, strategies: Sequence[Strategy]) -> dict[str, Outcome]:
+        key = frozenset((strategy.id, strategy.version) for strategy in strategies)
+        if key not in self._known:
+            bench = self._bench
+            # The library's order decides between equal scores, so it must be the same whoever was left out.
+            ordered = sorted(strategies, key=lambda strategy: strategy.id)
+            adviser = retrieved(Retriever(ordered, bench.settings.retrieval), bench.wording)
+            student = bench.student(adviser, name="retrieved")
+            self._known[key] = outcomes(bench.roll_out(student, "dev", self._dialogues).rollouts)
+        return self._known[key]
+
+
+def measure_library(bench: Bench, library: Library, strategies: Sequence[Strategy]) -> None:
+    """Measure every strategy, and retire what the library is better without.
+
+    The worst goes first, and the others are measured again: of two that stand in each other's way one may stay.
+    """
+    effects = Effects(bench, bench.settings.effect_dialogues)
+    serving, suspects = list(strategies), list(strategies)
+    while suspects:
+        found = {strategy.id: _measure(effects, library, strategy, serving) for strategy in suspects}
+        harmful = [strategy for strategy in suspects if found[strategy.id].harms and strategy.status == "proposed"]
+        if not harmful:
+            return
+        worst = min(harmful, key=lambda strategy: found[strategy.id].estimate)
+        effect = found[worst.id]
+        reason = f"the library is better without it: {effect.estimate:+.3f} [{effect.low:+.3f}, {effect.high:+.3f}]"
+        library.decide(worst.id, "retired", who=WHO, reason=reason)
+        serving = without(serving, worst.id)
+        suspects = without(harmful, worst.id)
+
+
+def measure(bench: Bench, library: Library, strategy: Strategy, serving: Sequence[Strategy]) -> Strategy:
+    """Measure one strategy anew, as after an edit, and keep the result."""
+    dialogues = bench.settings.effect_dialogues or len(bench.task.examples("dev"))
+    _measure(Effects(bench, dialogues), library, strategy, serving)
+    return library.strategy(strategy.id)
+
+
+def _measure(effects: Effects, library: Library, strategy: Strategy, serving: Sequence[Strategy]) -> Effect:
+    """Keep both effects, and return that of leaving it out."""
+    for effect in (found := effects.of(strategy, serving)):
+        library.record_effect(strategy.id, effect, who=WHO)
+    return found[-1]

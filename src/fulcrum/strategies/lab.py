@@ -1,0 +1,145 @@
+"""The lab's wording, which its tiny models were trained on, and a teacher made of rules.
+
+The lab has no model that could judge, so its recipe compares replies by what becomes of the dialogue; and its teacher
+writes `when ..., do ....` and no more, so scenarios are read off the dialogues in which it said so.
+"""
+
+import re
+from collections.abc import Sequence
+
+from fulcrum.chat import Message, Request
+from fulcrum.errors import LibraryError
+from fulcrum.lab.desk.corpus import COMPARE, GUIDANCE, SAME, strategy_request, with_guidance
+from fulcrum.lab.desk.expert import reply
+from fulcrum.lab.desk.practice import HABITS, SHORT, handbook
+from fulcrum.lab.desk.tools import ECHO
+from fulcrum.lab.shop import PRACTICES, Shop
+from fulcrum.strategies.records import Advice, read_advice
+from fulcrum.strategies.wording import Side, Situation
+from fulcrum.task.load import TaskSpec
+
+ANYWHERE = "any customer at the desk"
+"""Scenario of a strategy before anything is known about where it applies."""
+
+_GENERIC = ("name_the_customer", "repeat_request", "apologise_first", "close_with_question", "sign_with_name")
+"""What any good desk does: the lab's teacher cannot give advice without a comparison, so these stand in for it."""
+
+_ADVICE = re.compile(r"when (?P<when>[^,]+), (?P<do>.+?)\.?\s*", re.DOTALL)
+_CALL = re.compile(r"@(\w+)")
+
+
+class LabWording:
+    """The wording of `lab:desk`.
+
+    Args:
+        lines: the shop's practice, which the teacher alone is shown.
+    """
+
+    writes_scenarios = False
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        self._lines = tuple(lines)
+
+    @classmethod
+    def of_task(cls, name: str) -> "LabWording":
+        """Return the wording for a desk, with the handbook of its shop."""
+        return cls(handbook(Shop(int(TaskSpec.parse(name).options.get("seed", 0)))))
+
+    def guide(self, messages: Sequence[Message], lines: Sequence[str]) -> tuple[Message, ...]:
+        """Put the lines where training text has them."""
+        return with_guidance(messages, lines)
+
+    def teach(self, messages: Sequence[Message]) -> tuple[Message, ...]:
+        """Give the handbook as guidance."""
+        return with_guidance(messages, self._lines)
+
+    def situation(self, messages: Sequence[Message]) -> Situation:
+        """Return what the customer has said, and the last answer of a tool; calls stand in the text."""
+        heard = [message.content for message in messages if message.role == "user"]
+        said = [message.content for message in messages if message.role == "assistant"]
+        customer = [text for text in heard if not text.startswith(ECHO)]
+        spoken = any(text.partition("@")[0].strip() for text in said)
+        after: tuple[str, ...] = ()
+        if heard[-1].startswith(ECHO) and said:
+            after = tuple(f"after-{name}" for name in _CALL.findall(said[-1]))
+        echoes = [text.removeprefix(ECHO) for text in heard if text.startswith(ECHO)]
+        shouts = ("shouting",) * any("!" in text for text in customer)
+        return Situation("\n".join([*customer, *echoes]), ("later-reply" if spoken else "first-reply", *shouts, *after))
+
+    def ask(self, messages: Sequence[Message], teacher: str, student: str) -> tuple[Message, ...]:
+        """Ask as training text does."""
+        return strategy_request(messages, teacher, student)
+
+    def read(self, text: str) -> list[Advice]:
+        """Read `when ..., do ....`; `no difference.` is no strategy."""
+        if text.strip().lower().startswith(SAME.rstrip(".")):
+            return []
+        match = _ADVICE.fullmatch(text.strip())
+        if match is None:
+            raise LibraryError("the teacher's answer is not of the form 'when ..., do ...'")
+        return [read_advice({"scenario": ANYWHERE, "when": match["when"], "do": match["do"]})]
+
+    def compare(self, messages: Sequence[Message], first: str, second: str) -> tuple[Message, ...]:
+        """Refuse: no model of the lab can judge.
+
+        Raises:
+            LibraryError: always.
+        """
+        raise LibraryError(
+            "the lab has no judge; leave models.judge out, and replies are judged by what becomes of them"
+        )
+
+    def verdict(self, text: str) -> Side | None:
+        """Return nothing: no model of the lab can judge."""
+        return None
+
+    def generic(self, lines: int, messages: Sequence[Message]) -> tuple[Message, ...] | tuple[str, ...]:
+        """Return advice that is good at most desks."""
+        return tuple(HABITS[id].advice for id in _GENERIC[:lines])
+
+
+def teacher(request: Request) -> str:
+    """Play the teacher by rules: `python:fulcrum.strategies.lab:teacher`. It follows the guidance in its prompt."""
+    if request.messages[0].content == COMPARE:
+        return _strategy(request.messages[-1].content)
+    return student(request)
+
+
+def student(request: Request) -> str:
+    """Play a student by rules that does all that its guidance says: `python:fulcrum.strategies.lab:student`."""
+    _, _, guidance = request.messages[0].content.partition(GUIDANCE)
+    return reply(request.messages, [id for id in PRACTICES if HABITS[id].advice in guidance])
+
+
+_CUES = {
+    "apologise_first": r"\bsorry\b",
+    "name_the_customer": r"^(?:sorry )?[a-z]+\.",
+    "thank_for_patience": r"thank you for waiting",
+    "repeat_request": r"you want",
+    "avoid_blame": r"our fault",
+    "confirm_order_number": r"order \d+,? right\?",
+    "ask_reason": r"why\?",
+    "offer_exchange_first": r"exchange instead\?",
+    "state_next_step": r"i am going to",
+    "give_days": r"it takes \d",
+    "explain_policy": r"rule:",
+    "offer_voucher": r"voucher",
+    "close_with_question": r"anything else\?",
+    "sign_with_name": r"(?<=[.?] )[a-z]+\.$",
+    "escalate_twice_angry": r"@escalate",
+}
+"""How each habit shows in a reply made by rules."""
+
+
+def _strategy(compared: str) -> str:
+    """Return the habit that shows first in the teacher's reply and not in the student's, as a line of guidance."""
+    *_, mine, theirs = re.split(r"\n(?:mine|theirs): ", compared)
+    found = [
+        (match.start(), HABITS[id].advice)
+        for id, cue in _CUES.items()
+        if (match := re.search(cue, mine)) and not re.search(cue, theirs)
+    ]
+    if found:
+        return min(found)[1]
+    shorter = len(mine.split()) < len(theirs.split()) and mine.split()
+    return HABITS[SHORT].advice if shorter else SAME

@@ -1,0 +1,325 @@
+"""The algorithm: scenario generation and strategies for improvement, in turns (arXiv 2408.07238).
+
+for each round:
+    hold dialogues in which a falling share of turns is the teacher's
+    where student and teacher differ, judge both replies
+    where the teacher's is better, let it write the strategy that the student lacks
+    keep a strategy if the student does better with it, there and in the situations most like it
+    put together what says the same, narrow what helps here and hurts there, reject the rest
+    stop if the student has caught up; go to the last round if the teacher says nothing new
+"""
+
+import random
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from fulcrum.atomic import read_json, write_json
+from fulcrum.chat import Request, Sampling, complete
+from fulcrum.errors import LibraryError
+from fulcrum.evaluation.pairing import outcomes, pair
+from fulcrum.hashing import seed_from
+from fulcrum.runs import Run
+from fulcrum.strategies.bench import Bench
+from fulcrum.strategies.checks import Context, check
+from fulcrum.strategies.dialogue import Compared, State, converse
+from fulcrum.strategies.finetuned import REPLIES
+from fulcrum.strategies.fold import Strategy
+from fulcrum.strategies.judging import ModelJudge, OutcomeJudge, shown
+from fulcrum.strategies.library import Library
+from fulcrum.strategies.records import FIELD_LIMIT, Advice
+from fulcrum.strategies.retrieval import Retriever
+from fulcrum.strategies.solver import retrieved
+from fulcrum.strategies.suggestions import Group, Suggestion, group, known, located, scenario_of
+from fulcrum.strategies.trials import Neighbours, Trial, Trials
+from fulcrum.strategies.words import ALTERNATIVE
+from fulcrum.training.rows import ChatRow, write_rows
+
+LOOP = "fulcrum"
+"""Who decides in the loop; people come later."""
+
+_STRATEGY_TOKENS = 512
+
+
+def learn_library(run: Run) -> tuple[Path, list[dict[str, Any]]]:
+    """Run all rounds, each a stage of the run.
+
+    Returns:
+        The library's file, and what each round came to: the curve.
+    """
+    settings = Bench(run).settings
+    folder: Path | None = None
+    curve: list[dict[str, Any]] = []
+    number = 0
+    while number < settings.rounds:
+        beta = 1 - number / (settings.rounds - 1) if settings.rounds > 1 else 0.0
+        inputs = {
+            "recipe": run.recipe.resolved(),
+            "round": number + 1,
+            "beta": beta,
+            "after": folder.name if folder else None,
+        }
+        folder = run.stage(f"round-{number + 1}", inputs, partial(_round, run, folder, number, beta))
+        curve.append(read_json(folder / "round.json"))
+        if curve[-1]["caught_up"]:
+            break
+        last = settings.rounds - 1
+        nothing_new = curve[-1]["novelty"] < settings.novelty
+        number = last if nothing_new and number < last else number + 1
+    assert folder is not None
+    return folder / "library.jsonl", curve
+
+
+def _round(run: Run, before: Path | None, number: int, beta: float, folder: Path) -> None:
+    """Do one round, from the library of the round before."""
+    path = folder / "library.jsonl"
+    path.unlink(missing_ok=True)  # what a kill left
+    if before is not None:
+        shutil.copyfile(before / "library.jsonl", path)
+    round_ = _Round(Bench(run), Library(path, clock=lambda: f"round {number + 1}"), number, beta)
+    write_json(folder / "round.json", round_.go(folder))
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """A strategy on trial: an id of the library, and the turns to try it on."""
+
+    id: str
+    advice: Advice
+    states: tuple[State, ...]
+
+
+class _Round:
+    """One round. The library holds what earlier rounds kept."""
+
+    def __init__(self, bench: Bench, library: Library, number: int, beta: float) -> None:
+        self._bench, self._library = bench, library
+        self._number, self._beta = number, beta
+        self._settings, self._wording = bench.settings, bench.wording
+        self._retriever = Retriever(kept(library), self._settings.retrieval)
+        self._student = bench.student(retrieved(self._retriever, self._wording), name="retrieved")
+        self._trials = Trials(bench.task, self._student, bench.check)
+
+    def go(self, folder: Path) -> dict[str, Any]:
+        """Do everything, and return the round's line of the curve; the teacher's replies go to `folder`."""
+        compared = self._converse()
+        write_rows(folder / REPLIES, [ChatRow(case.state.messages, shown(case.teacher)) for case in compared])
+        states = [case.state for case in compared]
+        suggestions, judged = self._suggest([case for case in compared if case.differ])
+        groups = group(suggestions, self._settings.duplicate)
+        everything = self._library.strategies()
+        familiar = [(known(one.advice, everything, self._settings.duplicate), one) for one in groups]
+        fresh = [one for strategy, one in familiar if strategy is None]
+        neighbours = Neighbours(states, self._wording) if groups else None
+        decided: Counter[str] = Counter()
+        if neighbours is not None:
+            decided += self._take_in(fresh, states, neighbours)
+            missed = [(strategy.id, one) for strategy, one in familiar if strategy is not None]
+            decided += self._widen(missed, states)
+        covered = sum(bool(self._retriever.retrieve(self._wording.situation(state.messages))) for state in states)
+        return {
+            "round": self._number + 1,
+            "beta": self._beta,
+            "turns": len(compared),
+            "covered": covered / len(states) if states else 0.0,
+            "differ": sum(case.differ for case in compared),
+            **judged,
+            "suggestions": len(suggestions),
+            "novelty": len(fresh) / len(groups) if groups else 0.0,
+            **{f"strategies/{what}": count for what, count in sorted(decided.items())},
+            "library": len(kept(self._library)),
+            **self._gap(),
+        }
+
+    def _converse(self) -> list[Compared]:
+        examples = list(self._bench.task.examples("train"))
+        rng = random.Random(seed_from(self._bench.seed, "round", self._number))
+        ids = [example.id for example in rng.sample(examples, min(self._settings.dialogues, len(examples)))]
+        return converse(
+            self._bench.task, ids, self._student, self._bench.teacher(), self._beta, self._bench.seed, self._bench.check
+        )
+
+    def _suggest(self, cases: Sequence[Compared]) -> tuple[list[Suggestion], dict[str, int]]:
+        """Judge the turns where replies differ, and let the teacher say what the worst of the student's lack."""
+        judge = (
+            ModelJudge(self._bench.judge, self._wording)
+            if self._bench.judge
+            else OutcomeJudge(self._bench.task, self._student, self._bench.check)
+        )
+        preferences = judge.compare(cases)
+        self._bench.check()
+        judged = [(case, found) for case, found in zip(cases, preferences, strict=True) if found is not None]
+        better = [(case, found) for case, found in judged if found.gain > 0]
+        # A gain that many turns share must not leave the choice to the order of the dialogues.
+        rng = random.Random(seed_from(self._bench.seed, "requests", self._number))
+        chosen = sorted(rng.sample(better, len(better)), key=lambda pair: -pair[1].gain)[: self._settings.requests]
+        prompts = [
+            self._wording.ask(case.state.messages, shown(case.teacher), shown(case.student)) for case, _ in chosen
+        ]
+        sampling = Sampling(max_tokens=_STRATEGY_TOKENS)
+        answers = complete(self._bench.teacher_model, [Request(prompt, sampling) for prompt in prompts])
+        self._bench.check()
+        suggestions: list[Suggestion] = []
+        unreadable = 0
+        for (case, found), prompt, answer in zip(chosen, prompts, answers, strict=True):
+            try:
+                advised = self._wording.read(answer.text) if answer.ok else []
+            except LibraryError:
+                unreadable += 1
+                continue
+            suggestions += [Suggestion(advice, case, found, prompt) for advice in advised]
+        facts = {
+            "judged/teacher": len(better),
+            "judged/student": sum(found.gain < 0 for _, found in judged),
+            "judged/tie": sum(found.gain == 0 for _, found in judged),
+            "judged/failed": len(cases) - len(judged),
+            "asked": len(chosen),
+            "unreadable": unreadable,
+        }
+        return suggestions, facts
+
+    def _take_in(self, groups: Sequence[Group], states: Sequence[State], neighbours: Neighbours) -> Counter[str]:
+        """Propose, check and try what is new."""
+        decided: Counter[str] = Counter()
+        candidates: list[_Candidate] = []
+        for one in groups:
+            candidate = self._propose(one, states, neighbours)
+            if candidate is None:
+                decided["blocked"] += 1
+            else:
+                candidates.append(candidate)
+        trials = self._trials.run([(candidate.advice.guidance, candidate.states) for candidate in candidates])
+        broad: list[tuple[_Candidate, Trial]] = []
+        for candidate, trial in zip(candidates, trials, strict=True):
+            outcome = self._settle(candidate, trial)
+            decided[outcome] += 1
+            if outcome == "rejected" and trial.mixed:
+                broad.append((candidate, trial))
+        return decided + self._split(broad, states)
+
+    def _propose(self, one: Group, states: Sequence[State], neighbours: Neighbours) -> _Candidate | None:
+        """Enter a group into the library, its other wordings merged into it; None if the checks block it."""
+        advice = one.advice
+        if not self._wording.writes_scenarios:
+            advice = located(advice, one.states, states, self._wording)
+        if advice.id in self._library:
+            return None
+        count = len(one.suggestions)
+        strategy = self._library.propose(
+            advice,
+            who="teacher",
+            reason=f"suggested at {count} turn{'s' * (count != 1)}",
+            evidence=one.first.evidence(self._bench.models),
+        )
+        for variant in one.variants:
+            if variant.advice.id not in self._library:
+                other = self._library.propose(
+                    variant.advice, who="teacher", evidence=variant.evidence(self._bench.models)
+                )
+                self._library.merge([strategy.id, other.id], advice, who=LOOP, reason="says the same")
+        checked = self._check(strategy)
+        if checked.blocked:
+            reason = "; ".join(f"{found.check}: {found.text}" for found in checked.blocked)
+            self._library.decide(strategy.id, "rejected", who=LOOP, reason=reason[:1000])
+            return None
+        tried = neighbours.of(one.states, self._settings.trial_turns)
+        return _Candidate(strategy.id, advice, tuple(tried))
+
+    def _check(self, strategy: Strategy) -> Strategy:
+        context = Context(self._bench.policy, kept(self._library), strategy.evidence)
+        return self._library.record_checks(strategy.id, check(strategy.advice, context), who=LOOP)
+
+    def _settle(self, candidate: _Candidate, trial: Trial) -> str:
+        """Note what a trial showed; reject what it did not show to help."""
+        self._library.record_effect(candidate.id, trial.effect, who=LOOP)
+        if trial.accepted(self._settings.alpha):
+            self._library.note(candidate.id, f"passed the trial: {trial.summary()}", who=LOOP)
+            return "accepted"
+        self._library.decide(candidate.id, "rejected", who=LOOP, reason=trial.summary())
+        return "rejected"
+
+    def _split(self, broad: Sequence[tuple[_Candidate, Trial]], states: Sequence[State]) -> Counter[str]:
+        """Narrow strategies that help here and hurt there to where they help, and try that on other turns."""
+        narrowed: list[_Candidate] = []
+        for candidate, trial in broad:
+            scenario = scenario_of(trial.helped, [*trial.helped, *trial.hurt], self._wording)
+            advice = candidate.advice.model_copy(update={"scenario": scenario, "level": "specific"})
+            if not scenario or advice.id in self._library:
+                continue
+            strategy = self._library.propose(
+                advice,
+                who=LOOP,
+                reason="narrowed to where it helps",
+                evidence=self._library.strategy(candidate.id).evidence,
+                parents=[candidate.id],
+            )
+            fits = Retriever([strategy], self._settings.retrieval)
+            tried = {state.key for state in candidate.states}
+            others = [
+                state
+                for state in states
+                if state.key not in tried and fits.retrieve(self._wording.situation(state.messages))
+            ]
+            narrowed.append(_Candidate(strategy.id, advice, tuple(others[: self._settings.trial_turns])))
+        trials = self._trials.run([(one.advice.guidance, one.states) for one in narrowed])
+        return Counter(f"split/{self._settle(one, trial)}" for one, trial in zip(narrowed, trials, strict=True))
+
+    def _widen(self, missed: Sequence[tuple[str, Group]], states: Sequence[State]) -> Counter[str]:
+        """Where a known strategy was called for and not retrieved, try it there, and widen its scenario if it helps."""
+        serving = {strategy.id for strategy in self._retriever.strategies}
+        candidates: list[_Candidate] = []
+        for id, one in missed:
+            if id not in serving:
+                continue
+            advice = self._library.strategy(id).advice
+            without = [state for state in one.states if not self._retrieves(id, state)]
+            more = scenario_of(without, states, self._wording) if len(without) >= 2 else ""
+            wider = advice.model_copy(update={"scenario": ALTERNATIVE.join([advice.scenario, more])})
+            if more and more not in advice.scenario and len(wider.scenario) <= FIELD_LIMIT:
+                candidates.append(_Candidate(id, wider, tuple(without[: self._settings.trial_turns])))
+        trials = self._trials.run([(one.advice.guidance, one.states) for one in candidates])
+        decided: Counter[str] = Counter()
+        for candidate, trial in zip(candidates, trials, strict=True):
+            if not trial.accepted(self._settings.alpha):
+                decided["widened/no"] += 1
+                continue
+            reason = f"wider scenario: {trial.summary()}"
+            strategy = self._library.edit(candidate.id, candidate.advice, who=LOOP, reason=reason)
+            self._check(strategy)
+            self._library.record_effect(candidate.id, trial.effect, who=LOOP)
+            decided["widened/yes"] += 1
+        return decided
+
+    def _retrieves(self, id: str, state: State) -> bool:
+        matches = self._retriever.retrieve(self._wording.situation(state.messages))
+        return any(match.strategy.id == id for match in matches)
+
+    def _gap(self) -> dict[str, Any]:
+        """Compare the student, with all that is kept now, with the teacher on development dialogues."""
+        limit = self._settings.gap_dialogues
+        if not limit:
+            return {"gap": None, "caught_up": False}
+        retriever = Retriever(kept(self._library), self._settings.retrieval)
+        student = self._bench.student(retrieved(retriever, self._wording), name="retrieved")
+        own, other = (
+            outcomes(self._bench.roll_out(solver, "dev", limit).rollouts) for solver in (student, self._bench.teacher())
+        )
+        pairing = pair(own, other)
+        if pairing is None:
+            return {"gap": None, "caught_up": False}
+        gap = pairing.difference
+        return {
+            "student": sum(outcome.value for outcome in own.values()) / len(own),
+            "gap": [gap.estimate, gap.low, gap.high],
+            "caught_up": gap.low <= 0,
+        }
+
+
+def kept(library: Library) -> list[Strategy]:
+    """Return the strategies that passed their trial or were approved."""
+    passed = [strategy for strategy in library.strategies("proposed") if strategy.effects]
+    return [*library.strategies("approved"), *passed]

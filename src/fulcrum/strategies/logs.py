@@ -1,0 +1,139 @@
+"""People as teachers: strategies that they wrote, and logs of dialogues that they held.
+
+A line of a log is JSON, of one of two kinds:
+
+    {"strategy": {"scenario": ..., "when": ..., "do": ..., "avoid": ..., "why": ...}}
+    {"messages": [{"role": "system", ...}, {"role": "user", ...}, {"role": "assistant", ...}, ...]}
+
+A strategy is proposed as it stands. In a dialogue every message of the assistant is what a person said: the student is
+asked at the same turns, and where it says something else the teacher model puts into words what it lacks.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from fulcrum.chat import Completion, Message, Request, Sampling, complete
+from fulcrum.errors import LibraryError
+from fulcrum.evaluation.solver import Turn
+from fulcrum.strategies.bench import Bench
+from fulcrum.strategies.checks import Context, check
+from fulcrum.strategies.dialogue import Compared, State
+from fulcrum.strategies.judging import ModelJudge, Preference, shown
+from fulcrum.strategies.learn import kept
+from fulcrum.strategies.library import Library
+from fulcrum.strategies.records import Advice, Evidence, read_advice
+from fulcrum.strategies.suggestions import Suggestion, group, known
+from fulcrum.task import Question
+
+
+@dataclass(frozen=True, slots=True)
+class Logs:
+    """What a file of logs holds.
+
+    Attributes:
+        advice: strategies that people wrote, each with where it stands.
+        dialogues: dialogues that people held, each with where it stands.
+    """
+
+    advice: tuple[tuple[str, Advice], ...]
+    dialogues: tuple[tuple[str, tuple[Message, ...]], ...]
+
+
+def read_logs(path: Path) -> Logs:
+    """Read a file of logs.
+
+    Raises:
+        LibraryError: the file cannot be read, or a line is neither kind; the text names `file:line`.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise LibraryError(f"{path}: cannot be read as text: {error}") from error
+    advice: list[tuple[str, Advice]] = []
+    dialogues: list[tuple[str, tuple[Message, ...]]] = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        where = f"{path.name}:{number}"
+        try:
+            data: Any = json.loads(line)
+            if isinstance(data, dict) and "strategy" in data:
+                advice.append((where, read_advice(cast(Any, data["strategy"]))))
+            else:
+                messages = cast(list[dict[str, Any]], data["messages"])
+                dialogues.append((where, tuple(Message.from_json(message) for message in messages)))
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise LibraryError(
+                f"{path}:{number}: neither a strategy nor a dialogue: {error}; a line holds "
+                '{"strategy": {"scenario": ..., "do": ...}} or {"messages": [...]}'
+            ) from None
+    return Logs(tuple(advice), tuple(dialogues))
+
+
+def take_in(bench: Bench, library: Library, logs: Logs, who: str) -> list[str]:
+    """Propose what logs teach; return the ids of the new strategies. They are checked, and not yet tried.
+
+    Args:
+        bench: the run whose student is to learn, and whose teacher writes.
+        library: where to.
+        logs: what to learn from.
+        who: who brings them.
+
+    Raises:
+        BudgetSpent: a call was not made.
+    """
+    found = [(advice, Evidence(source="person", dialogue=where)) for where, advice in logs.advice]
+    for one in group(_suggestions(bench, logs), bench.settings.duplicate):
+        evidence = one.first.evidence(bench.models)
+        found.append((one.advice, evidence.model_copy(update={"source": "logs"})))
+    new: list[str] = []
+    for advice, evidence in found:
+        if known(advice, library.strategies(), bench.settings.duplicate) is None:
+            strategy = library.propose(advice, who=who, reason=f"from {evidence.dialogue}", evidence=evidence)
+            context = Context(bench.policy, kept(library), evidence)
+            library.record_checks(strategy.id, check(advice, context), who="fulcrum")
+            new.append(strategy.id)
+    return new
+
+
+def _suggestions(bench: Bench, logs: Logs) -> list[Suggestion]:
+    cases = _compare_with_student(bench, logs)
+    if not cases:
+        return []
+    if bench.judge is None:  # a log cannot be continued in another way: the person is taken to be right
+        preferences: Sequence[Preference | None] = [Preference(1.0, "a person's reply") for _ in cases]
+    else:
+        preferences = ModelJudge(bench.judge, bench.wording).compare(cases)
+        bench.check()
+    better = [(case, one) for case, one in zip(cases, preferences, strict=True) if one is not None and one.gain > 0]
+    prompts = [bench.wording.ask(case.state.messages, shown(case.teacher), shown(case.student)) for case, _ in better]
+    answers = complete(bench.teacher_model, [Request(prompt, Sampling(max_tokens=512)) for prompt in prompts])
+    bench.check()
+    suggestions: list[Suggestion] = []
+    for (case, preference), prompt, answer in zip(better, prompts, answers, strict=True):
+        try:
+            advised = bench.wording.read(answer.text) if answer.ok else []
+        except LibraryError:
+            continue
+        suggestions += [Suggestion(advice, case, preference, prompt) for advice in advised]
+    return suggestions
+
+
+def _compare_with_student(bench: Bench, logs: Logs) -> list[Compared]:
+    """Return the turns of people at which the student says something else."""
+    turns: list[tuple[State, Completion]] = []
+    for where, messages in logs.dialogues:
+        said = [place for place, message in enumerate(messages) if message.role == "assistant" and place > 0]
+        for turn, place in enumerate(said):
+            person = Completion(messages[place].content, tool_calls=messages[place].tool_calls)
+            earlier = tuple(Completion(messages[one].content) for one in said[:turn])
+            question = Question(where, messages[: said[0]])
+            turns.append((State(question, earlier, messages[:place]), person))
+    student = bench.student(name="student")
+    answers = student.answer([Turn(state.question, state.messages) for state, _ in turns])
+    bench.check()
+    cases = [Compared(state, answer.completion, person) for (state, person), answer in zip(turns, answers, strict=True)]
+    return [case for case in cases if case.differ]

@@ -1,0 +1,191 @@
+"""`method = "strategies"`: what it needs, what it costs, what it is compared with, and how it is deployed."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from fulcrum.artifact import Artifact, Deployed, OpenModel, write_card
+from fulcrum.atomic import write_json, write_text
+from fulcrum.baseline import prompt_tokens
+from fulcrum.errors import RunError, SettingsError
+from fulcrum.methods import Contender, PlannedCalls, Role
+from fulcrum.recipe import Recipe
+from fulcrum.runs import Run
+from fulcrum.strategies.bench import LIBRARY, Bench, served, settings_of, wording_for
+from fulcrum.strategies.effects import measure_library
+from fulcrum.strategies.finetuned import REPLIES, finetuned_student, tune
+from fulcrum.strategies.learn import kept, learn_library
+from fulcrum.strategies.library import Library
+from fulcrum.strategies.markdown import to_markdown
+from fulcrum.strategies.metrics import COST, learning_cost
+from fulcrum.strategies.retrieval import Retriever
+from fulcrum.strategies.settings import StrategiesSettings
+from fulcrum.strategies.solver import StrategyRewriter, fixed, retrieved, shuffled, whole
+
+_TURNS = 5
+"""Turns of a dialogue in a plan: an estimate; no task says how long its customers talk."""
+
+_REPLY_TOKENS = 40
+_STRATEGY_TOKENS = 60
+
+
+class StrategiesMethod:
+    """A library of strategies for a frozen student, written by a frozen teacher."""
+
+    name = "strategies"
+    summary = "An auditable library of strategies that a teacher writes and a student is given turn by turn."
+    settings = StrategiesSettings
+    quick: ClassVar[Mapping[str, str]] = {
+        "rounds": "2",
+        "dialogues": "12",
+        "requests": "16",
+        "trial_turns": "8",
+        "gap_dialogues": "0",
+        "effect_dialogues": "0",
+        "finetune": "false",
+    }
+    roles: ClassVar[Mapping[str, Role]] = {
+        "student": Role("answers customers, with the library's help"),
+        "teacher": Role("shows how, and writes strategies"),
+        "judge": Role("compares replies; without it what becomes of the dialogue decides", required=False),
+    }
+
+    def plan(self, recipe: Recipe) -> Sequence[PlannedCalls]:
+        """Return the calls of learning and of evaluation, at most, for dialogues of average length."""
+        settings, task = settings_of(recipe), recipe.task
+        _refuse_other_tasks(recipe)
+        turns = settings.rounds * min(settings.dialogues, len(task.examples("train"))) * _TURNS
+        prompt, asked = prompt_tokens(task), settings.rounds * settings.requests
+        test = len(task.examples("test")) * _TURNS
+        judged = "judge" in recipe.models
+        tried = asked * settings.trial_turns * _TURNS
+        strategies = max(1, asked // 10)
+        measured = 2 * strategies * settings.effect_dialogues * _TURNS
+        gap = settings.rounds * settings.gap_dialogues * _TURNS
+        rows = [
+            PlannedCalls("rounds", "student", turns, prompt, _REPLY_TOKENS),
+            PlannedCalls("rounds", "teacher", turns, prompt, _REPLY_TOKENS),
+            PlannedCalls("judging", "judge", 2 * turns if judged else 0, prompt, 1),
+            PlannedCalls("judging", "student", 0 if judged else turns * _TURNS, prompt, _REPLY_TOKENS),
+            PlannedCalls("strategies", "teacher", asked, prompt, _STRATEGY_TOKENS),
+            PlannedCalls("trials", "student", tried, prompt, _REPLY_TOKENS),
+            PlannedCalls("gap", "student", gap, prompt, _REPLY_TOKENS),
+            PlannedCalls("gap", "teacher", min(gap, settings.gap_dialogues * _TURNS), prompt, _REPLY_TOKENS),
+            PlannedCalls("effects", "student", measured, prompt, _REPLY_TOKENS),
+            PlannedCalls("evaluation", "student", (5 + settings.finetune) * test, prompt, _REPLY_TOKENS),
+            PlannedCalls("evaluation", "teacher", test, prompt, _REPLY_TOKENS),
+        ]
+        return [row for row in rows if row.calls]
+
+    def learn(self, run: Run) -> None:
+        """Run the rounds, measure what they kept, and write the library, its page, its curve and its card."""
+        _refuse_other_tasks(run.recipe)
+        bench = Bench(run)
+        learned, curve = learn_library(run)
+        inputs = {"recipe": run.recipe.resolved(), "library": learned.parent.name}
+        folder = run.stage("effects", inputs, lambda place: _measure(bench, learned, place))
+        if bench.settings.finetune:
+            tune(bench, sorted(run.folder.glob(f"stages/round-*/{REPLIES}")))
+        target = run.artifact / LIBRARY
+        if not target.exists():  # people may have decided since: their library stays
+            draft = target.with_name(f".{LIBRARY}.partial")
+            draft.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(folder / LIBRARY, draft)
+            draft.replace(target)
+        library = Library(target)
+        write_text(run.artifact / "STRATEGIES.md", to_markdown(library.strategies(), f"Strategies: {run.recipe.name}"))
+        write_json(run.artifact / "curve.json", curve)
+        if not (run.artifact / COST).exists():  # an evaluation may have followed, whose calls are no part of learning
+            write_json(run.artifact / COST, learning_cost(run))
+        write_card(run, _about(run, library, curve), serve=bench.settings.serve)
+        run.log("learned", artifact=LIBRARY, strategies=len(kept(library)))
+
+    def contenders(self, run: Run) -> Sequence[Contender]:
+        """Return the student alone, with the library, with each control, and the teacher as ceiling."""
+        bench = Bench(run)
+        library = Library(_library_of(run))
+        strategies = served(library, bench.settings)
+        retriever = Retriever(strategies, bench.settings.retrieval)
+        wording = bench.wording
+        advisers = {
+            "generic-advice": fixed(bench.generic_advice()),
+            "whole-library": whole(strategies),
+            "shuffled": shuffled(retriever, wording, bench.seed),
+        }
+        contenders = [
+            Contender(bench.student(name="student"), "baseline"),
+            Contender(bench.student(retrieved(retriever, wording), name="retrieved"), "method"),
+            *(Contender(bench.student(adviser, name=name), "control") for name, adviser in advisers.items()),
+        ]
+        if bench.settings.finetune:
+            contenders.append(Contender(finetuned_student(bench), "control"))
+        return [*contenders, Contender(bench.teacher(), "ceiling")]
+
+    def deploy(self, artifact: Artifact, open_model: OpenModel) -> Deployed:
+        """Return what puts the approved strategies into requests; the student itself stands behind the endpoint.
+
+        Raises:
+            RunError: nothing is approved, so that nothing may be served.
+        """
+        settings = StrategiesSettings.model_validate(artifact.settings)
+        library = Library(artifact.folder / LIBRARY)
+        strategies = served(library, settings)
+        if not strategies:
+            waiting = len(library.strategies("proposed"))
+            raise RunError(
+                f"{artifact.folder}: no strategy is approved, so there is nothing to serve; {waiting} wait for review: "
+                'fulcrum strategies list, approve (or train with settings.serve = "proposed", for an experiment)'
+            )
+        wording = wording_for(artifact.task, settings)
+        return StrategyRewriter(retrieved(Retriever(strategies, settings.retrieval), wording), wording)
+
+
+def _refuse_other_tasks(recipe: Recipe) -> None:
+    if recipe.task.environment is None:
+        raise SettingsError(
+            f"task: {recipe.keys.task} asks single questions; strategies are learned from dialogues: lab:desk, or "
+            "dialogue:FILE.toml with your policy and customers"
+        )
+
+
+def _library_of(run: Run) -> Path:
+    path = run.artifact / LIBRARY
+    if not path.exists():
+        raise RunError(f"{run.folder}: has not learned a library yet; run `fulcrum train` with its recipe first")
+    return path
+
+
+def _measure(bench: Bench, learned: Path, place: Path) -> None:
+    path = place / LIBRARY
+    shutil.copyfile(learned, path)  # over what a kill left
+    library = Library(path, clock=lambda: "after the last round")
+    if bench.settings.effect_dialogues:
+        measure_library(bench, library, kept(library))
+
+
+def _about(run: Run, library: Library, curve: Sequence[Mapping[str, Any]]) -> str:
+    counts = {status: len(library.strategies(status)) for status in ("approved", "proposed", "rejected", "retired")}
+    counted = ", ".join(f"{count} {status}" for status, count in counts.items())
+    lines = [
+        f"# Strategies: {run.recipe.name}",
+        "",
+        f"What {run.recipe.models['teacher']} taught {run.recipe.models['student']} on {run.recipe.keys.task}, in "
+        f"words: {counted}.",
+        "",
+        "`STRATEGIES.md` shows every strategy with its effect; `library.jsonl` is the library itself.",
+        "",
+        "Only approved strategies are served. Review them: `fulcrum strategies list`, `show`, `approve`, `reject`.",
+        "",
+        "| round | teacher's share | turns | replies differ | teacher better | new | kept so far | turns covered |",
+        "|---|---|---|---|---|---|---|---|",
+        *(
+            f"| {row['round']} | {row['beta']:.0%} | {row['turns']} | {row['differ']} | {row['judged/teacher']} "
+            f"| {row['novelty']:.0%} | {row['library']} | {row['covered']:.0%} |"
+            for row in curve
+        ),
+    ]
+    return "\n".join(lines)
+
+
+METHOD = StrategiesMethod()

@@ -1,0 +1,120 @@
+"""Which strategies fit a turn: words of the dialogue against the scenarios of the library, or nothing at all."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fulcrum.lazy import load
+from fulcrum.strategies.fold import Strategy
+from fulcrum.strategies.settings import RetrievalSettings
+from fulcrum.strategies.wording import Situation
+from fulcrum.strategies.words import ALTERNATIVE, tokens
+
+Scores = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A strategy that fits, and how well, 0..1."""
+
+    strategy: Strategy
+    score: float
+
+
+class Index(Protocol):
+    """Compares one situation with every scenario."""
+
+    def scores(self, situation: Situation) -> Scores:
+        """Return how much of each scenario the situation holds, 0..1."""
+        ...
+
+
+class Retriever:
+    """Finds the strategies for a turn.
+
+    A scenario may hold several situations with ` | ` between them: the best of them counts. A `general` strategy whose
+    scenario shares too little with the turn still applies, after all that fit better; a `specific` one does not. So
+    the retriever abstains where no specific strategy reaches the threshold and no general one exists.
+
+    Args:
+        strategies: what may be served.
+        settings: how many, and from which score on.
+    """
+
+    def __init__(self, strategies: Sequence[Strategy], settings: RetrievalSettings) -> None:
+        self.strategies = tuple(strategies)
+        self._settings = settings
+        scenarios = [strategy.advice.scenario.split(ALTERNATIVE) for strategy in strategies]
+        self._texts = [text for alternatives in scenarios for text in alternatives]
+        self._owner = [number for number, alternatives in enumerate(scenarios) for _ in alternatives]
+
+    def retrieve(self, situation: Situation) -> list[Match]:
+        """Return the strategies that fit, the best first; of equal ones that which helped most in its trial."""
+        if not self.strategies:
+            return []
+        best = [0.0] * len(self.strategies)
+        for owner, score in zip(self._owner, self._index.scores(situation), strict=True):
+            best[owner] = max(best[owner], float(score))
+        matches = [
+            Match(strategy, score)
+            for strategy, score in zip(self.strategies, best, strict=True)
+            if score >= self._settings.threshold or strategy.advice.level == "general"
+        ]
+        return sorted(matches, key=lambda match: (-match.score, -_helped(match)))[: self._settings.top_k]
+
+    @cached_property
+    def _index(self) -> Index:
+        if self._settings.embeddings is None:
+            return WordIndex(self._texts)
+        return MeaningIndex(self._texts, load("sentence_transformers:SentenceTransformer")(self._settings.embeddings))
+
+
+class WordIndex:
+    """BM25 over the words of scenarios; a score is the share of the scenario's own weight that the situation holds."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        import bm25s
+
+        self._documents = [tokens(text) or ["-"] for text in texts]
+        self._bm25 = cast(Any, bm25s.BM25())
+        self._bm25.index(self._documents, show_progress=False)
+        self._whole = np.array([self._raw(words)[number] for number, words in enumerate(self._documents)])
+
+    def scores(self, situation: Situation) -> Scores:
+        """Return one score a scenario."""
+        raw = self._raw(tokens(situation.words))
+        return np.minimum(1.0, np.divide(raw, self._whole, out=np.zeros_like(raw), where=self._whole > 0))
+
+    def _raw(self, words: Sequence[str]) -> Scores:
+        vocabulary: Mapping[str, int] = self._bm25.vocab_dict
+        known = sorted({word for word in words if word in vocabulary})
+        return np.asarray(self._bm25.get_scores(known), np.float64) if known else np.zeros(len(self._documents))
+
+
+class MeaningIndex:
+    """Cosine similarity of sentence embeddings, cut off at zero.
+
+    Args:
+        texts: the scenarios.
+        encoder: has `encode(texts, normalize_embeddings=True)`, as a `SentenceTransformer` has.
+    """
+
+    def __init__(self, texts: Sequence[str], encoder: Any) -> None:
+        self._encoder = encoder
+        self._scenarios = self._encode(texts)
+
+    def scores(self, situation: Situation) -> Scores:
+        """Return one score a scenario."""
+        return np.clip(self._scenarios @ self._encode([situation.words])[0], 0.0, 1.0)
+
+    def _encode(self, texts: Sequence[str]) -> Scores:
+        return np.asarray(self._encoder.encode(list(texts), normalize_embeddings=True), np.float64)
+
+
+def _helped(match: Match) -> float:
+    trial = match.strategy.effects.get("state")
+    return trial.estimate if trial else 0.0

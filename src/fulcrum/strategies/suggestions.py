@@ -1,0 +1,116 @@
+"""What a teacher suggests in one round: read, put together where it is the same, and given a scenario."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from fulcrum.chat import Message
+from fulcrum.strategies.dialogue import Compared, State
+from fulcrum.strategies.fold import Strategy
+from fulcrum.strategies.judging import Preference, shown
+from fulcrum.strategies.records import Advice, Evidence, said
+from fulcrum.strategies.wording import Wording
+from fulcrum.strategies.words import ALTERNATIVE, negations, numbers, overlap, telling_words, words
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """A strategy that the teacher wrote at one turn.
+
+    Attributes:
+        advice: what it says.
+        case: the turn, with both replies.
+        preference: how they compared.
+        prompt: what the teacher was asked.
+    """
+
+    advice: Advice
+    case: Compared
+    preference: Preference
+    prompt: tuple[Message, ...]
+
+    def evidence(self, models: dict[str, str]) -> Evidence:
+        """Return what the strategy was learned from."""
+        return Evidence(
+            dialogue=self.case.state.question.id,
+            turn=self.case.state.turn,
+            messages=said(self.case.state.messages),
+            student=shown(self.case.student),
+            teacher=shown(self.case.teacher),
+            verdict=self.preference.words,
+            models=models,
+            prompt=said(self.prompt),
+        )
+
+
+@dataclass(slots=True)
+class Group:
+    """Suggestions that say the same, the first one first."""
+
+    suggestions: list[Suggestion] = field(default_factory=list[Suggestion])
+
+    @property
+    def advice(self) -> Advice:
+        """The words used most often, the earliest of equal ones."""
+        counts = Counter(suggestion.advice.guidance for suggestion in self.suggestions)
+        common = counts.most_common(1)[0][0]
+        return next(one.advice for one in self.suggestions if one.advice.guidance == common)
+
+    @property
+    def first(self) -> Suggestion:
+        """The first suggestion with those words."""
+        return next(one for one in self.suggestions if one.advice == self.advice)
+
+    @property
+    def states(self) -> list[State]:
+        """The turns at which it was suggested."""
+        return list({one.case.state.key: one.case.state for one in self.suggestions}.values())
+
+    @property
+    def variants(self) -> list[Suggestion]:
+        """One suggestion for each other wording."""
+        return list({one.advice.id: one for one in self.suggestions if one.advice.id != self.advice.id}.values())
+
+
+def group(suggestions: Sequence[Suggestion], duplicate: float) -> list[Group]:
+    """Put together suggestions that share at least `duplicate` of their words, those made most often first."""
+    groups: list[Group] = []
+    for suggestion in suggestions:
+        same = next((one for one in groups if alike(one.advice, suggestion.advice, duplicate)), None)
+        if same is None:
+            groups.append(same := Group())
+        same.suggestions.append(suggestion)
+    return sorted(groups, key=lambda one: -len(one.suggestions))
+
+
+def known(advice: Advice, strategies: Sequence[Strategy], duplicate: float) -> Strategy | None:
+    """Return the strategy of the library that says the same, if there is one."""
+    return next((strategy for strategy in strategies if alike(strategy.advice, advice, duplicate)), None)
+
+
+def alike(one: Advice, other: Advice, duplicate: float) -> bool:
+    """Return whether two pieces of advice tell the student the same; a number or a `not` is never a small matter."""
+    first, second = one.guidance, other.guidance
+    if first == second:
+        return True
+    same_sense = numbers(first) == numbers(second) and negations(first) == negations(second)
+    return same_sense and overlap(first, second) >= duplicate
+
+
+def scenario_of(states: Sequence[State], everywhere: Sequence[State], wording: Wording) -> str:
+    """Return the words by which these situations are known, as alternatives; empty if nothing sets them apart."""
+    inside, all_words = (
+        [words(wording.situation(state.messages).words) for state in some] for some in (states, everywhere)
+    )
+    return ALTERNATIVE.join(telling_words(inside, all_words))
+
+
+def located(advice: Advice, states: Sequence[State], everywhere: Sequence[State], wording: Wording) -> Advice:
+    """Return advice with the scenario read off the turns where it was suggested.
+
+    Advice that was suggested everywhere alike is `general`: it applies to every dialogue.
+    """
+    scenario = scenario_of(states, everywhere, wording)
+    if not scenario:
+        return advice.model_copy(update={"level": "general"})
+    return advice.model_copy(update={"scenario": scenario, "level": "specific"})

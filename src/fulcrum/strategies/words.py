@@ -1,0 +1,86 @@
+"""Words: what retrieval compares, and what tells one set of situations from another."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+ALTERNATIVE = " | "
+"""Stands between the situations in which one strategy applies."""
+
+_NEGATION = re.compile(r"\b(?:not|no|never|neither|without|avoid|refrain|skip|stop)\b|n't\b", re.IGNORECASE)
+_WORD = re.compile(r"[^\W\d_]+(?:[-'][^\W\d_]+)*")
+_EMPTY_WORDS = """
+a an and are as at be been but by can do does for from had has have he her him his i if in into is it its me my no not
+of on or our she so than that the their them then they this to up us was we were what when which who will with would
+you your please
+"""
+_EMPTY = frozenset(_EMPTY_WORDS.split())
+
+
+def words(text: str) -> list[str]:
+    """Return the words that carry meaning, lower-case; numbers name one dialogue and are left out."""
+    return [word for word in _WORD.findall(text.lower()) if word not in _EMPTY]
+
+
+def tokens(text: str) -> list[str]:
+    """Return the words that carry meaning without their endings, so that `waited` meets `waiting`."""
+    return [_stem(word) for word in words(text)]
+
+
+def _stem(word: str) -> str:
+    stem = word[:-1] if word.endswith("s") and not word.endswith("ss") else word
+    for ending in ("ing", "ed", "e"):
+        if stem.endswith(ending) and len(stem) - len(ending) >= 3:
+            return stem[: -len(ending)]
+    return stem
+
+
+def negations(text: str) -> int:
+    """Return how many words turn a sentence round."""
+    return len(_NEGATION.findall(text))
+
+
+def numbers(text: str) -> list[str]:
+    """Return the numbers in a text, in order of size as text."""
+    return sorted(re.findall(r"\d+", text))
+
+
+def overlap(one: str, other: str) -> float:
+    """Return the share of words that two texts have in common, 0..1 (Jaccard)."""
+    first, second = set(tokens(one)), set(tokens(other))
+    return len(first & second) / len(first | second) if first | second else 1.0
+
+
+def telling_words(
+    inside: Sequence[Sequence[str]], everywhere: Sequence[Sequence[str]], most: int = 6, lift: float = 1.4
+) -> list[str]:
+    """Return words by which situations are known, until they cover all but a tenth of `inside`.
+
+    Each is the word that marks most of the situations that no earlier word marks, among those that are at least `lift`
+    times as frequent inside as everywhere. An empty list means that nothing sets these situations apart.
+
+    Args:
+        inside: the words of each of some situations.
+        everywhere: the words of each situation there is, those of `inside` among them.
+        most: no more words than this.
+        lift: how much more frequent a word must be inside.
+    """
+    share = {word: count / len(everywhere) for word, count in _frequencies(everywhere).items()}
+    open_ones = [set(words) for words in inside]
+    found: list[str] = []
+    while len(open_ones) > 0.1 * len(inside) and len(found) < most:
+        counts = _frequencies(open_ones)
+        all_inside = _frequencies(inside)
+        telling = [word for word in counts if all_inside[word] / len(inside) >= lift * share.get(word, 0.0)]
+        best = max(telling, key=lambda word: (counts[word] - len(open_ones) * share[word], word), default=None)
+        # A word of a single situation is a name or a chance.
+        if best is None or counts[best] < max(2, 0.1 * len(inside)):
+            break
+        found.append(best)
+        open_ones = [words for words in open_ones if best not in words]
+    covered = 1 - len(open_ones) / len(inside)
+    return found if covered >= 0.6 else []
+
+
+def _frequencies(texts: Sequence[Sequence[str]] | Sequence[set[str]]) -> Counter[str]:
+    return Counter(word for words in texts for word in set(words))
