@@ -91,7 +91,8 @@ def keywords(ours: Sequence[str], others: Sequence[str], count: int = _KEYWORDS)
         return Counter({word: round(1e6 * n / len(texts)) for word, n in total.items()})
 
     here, there = shares(ours), shares(others)
-    return sorted(here, key=lambda word: (there[word] - here[word], word))[:count]
+    telling = [word for word in here if here[word] > there[word]]
+    return sorted(telling, key=lambda word: (there[word] - here[word], word))[:count]
 
 
 def written_by(model: ChatModel, rows: Sequence[ChatRow], count: int, seed: int, max_tokens: int = 120) -> list[str]:

@@ -1,0 +1,217 @@
+"""From a recipe to an adapter that PEFT loads and an endpoint serves; killed at any point, it ends the same."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
+
+from fulcrum.artifact import read_artifact
+from fulcrum.chat import Request, Sampling, complete, resolve, user
+from fulcrum.cli.main import main
+from fulcrum.errors import SettingsError
+from fulcrum.hashing import file_hash
+from fulcrum.leverage.anchor import Anchor
+from fulcrum.leverage.arms import ARMS
+from fulcrum.leverage.learn import learn, trials_of
+from fulcrum.leverage.solver import AnchoredModel
+from fulcrum.leverage.sweep import plan_sweep
+from fulcrum.leverage.trial import Bench
+from fulcrum.recipe import read_recipe
+from fulcrum.runs import open_run
+from leverage.world import write_world
+from support.tiny import shared_model
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning"),  # PEFT asks by an old name
+    pytest.mark.slow,
+]
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return write_world(tmp_path)
+
+
+def run_command(*arguments: str) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert not stopped.value.code
+
+
+def test_the_adapter_is_plain_and_is_served_with_its_anchor(world: Path) -> None:
+    run_command("train", "recipe.toml", "--output", "run")
+    artifact = read_artifact(Path("run"))
+    base = AutoModelForCausalLM.from_pretrained(shared_model())
+    ids = torch.arange(5, 40)[None]
+    with torch.no_grad():
+        before = base(ids).logits
+        tuned = PeftModel.from_pretrained(base, artifact.folder / "adapter")
+        assert not torch.allclose(before, tuned(ids).logits, atol=0.1)
+    learned = json.loads(Path("run/leverage.json").read_text())
+    assert set(learned["arms"]) == {"tell", "sft", "general-only"}
+    tell, lines = learned["arms"]["tell"], (artifact.folder / "mix.jsonl").read_text().splitlines()
+    assert len(lines) == tell["rows"] and tell["ledger"]["steps"] == -(-len(lines) // 8)
+    assert tell["ledger"]["task_share"] == pytest.approx(0.5, abs=0.03)
+    ours = [json.loads(line) for line in lines if '"source":"task"' in line]
+    assert all(row["prompt"][0]["content"].startswith("parcel desk:\n") for row in ours)
+    assert tell["ledger"]["anchor_seen"] > 0 == learned["arms"]["sft"]["ledger"]["anchor_seen"]
+    assert learned["arms"]["general-only"]["ledger"]["task_rows"] == 0
+
+    deployed = read_recipe(world).method.deploy(artifact, resolve)
+    assert isinstance(deployed, AnchoredModel)
+    (served,) = complete(deployed, [Request((user("n7 of u5: late p1"),), Sampling(max_tokens=8))])
+    plain = resolve(f"hf:{shared_model()}?adapter={artifact.folder / 'adapter'}")
+    (by_hand,) = complete(plain, [Request((user("parcel desk:\nn7 of u5: late p1"),), Sampling(max_tokens=8))])
+    assert served.text == by_hand.text
+
+    run_command("evaluate", "run")
+    rows = json.loads(Path("run/evaluation.json").read_text())
+    roles = {row["solver"]: row["role_of_solver"] for row in rows}
+    assert roles.pop("sft") == "baseline" and roles.pop("tell") == "method"
+    assert set(roles) == {"general-only", "tell without anchor", "untuned", "untuned + anchor", "few-shot@1"}
+    assert rows[0]["solver"] == "sft"
+
+
+def test_tuning_every_weight_leaves_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    recipe = read_recipe(write_world(tmp_path, tuning='tuning = "full"'), {"settings.controls": "[]"})
+    with open_run(recipe, tmp_path / "run") as run:
+        learn(run)
+        names = {one.solver.name for one in recipe.method.contenders(run)}
+    assert "tell" in names
+    artifact = read_artifact(tmp_path / "run")
+    recipe.method.deploy(artifact, resolve).close()
+    assert (artifact.folder / "model" / "model.safetensors").is_file()
+
+
+def test_each_arm_differs_from_the_method_in_what_it_says(world: Path) -> None:
+    anchor = Anchor("parcel desk:")
+    with open_run(read_recipe(world), Path("run")) as run:
+        bench = Bench(run)
+        cell = bench.cell()
+        mixes = {name: bench.mix(trials_of(bench, arm, cell, anchor)[0]) for name, arm in ARMS.items()}
+    anchors = {name: {row.anchor for row in mix if row.slot.source == "task"} for name, mix in mixes.items()}
+    sources = {name: {row.slot.source for row in mix} for name, mix in mixes.items()}
+    both, order = {"task", "general"}, [row.slot for row in mixes["tell"]]
+    assert anchors["tell"] == anchors["anchor-only"] == anchors["placebo-all"] == {anchor.text}
+    assert anchors["shuffle-only"] == anchors["sft"] == {None}
+    assert sources["tell"] == sources["sequential"] == both
+    assert sources["sft"] == sources["anchor-only"] == {"task"} and sources["general-only"] == {"general"}
+    assert [row.slot for row in mixes["shuffle-only"]] == [row.slot for row in mixes["placebo-random"]] == order
+    assert {row.anchor for row in mixes["placebo-all"]} == {anchor.text}
+    assert sorted(row.slot for row in mixes["sequential"]) == sorted(order)
+    first_task = next(place for place, row in enumerate(mixes["sequential"]) if row.slot.source == "task")
+    assert all(row.slot.source == "task" for row in mixes["sequential"][first_task:])
+    (random_words,), (other,) = anchors["placebo-random"], anchors["placebo-other"]
+    assert random_words and other and len({random_words, other, anchor.text}) == 3
+
+
+def test_an_anchor_is_written_where_none_is_given(world: Path) -> None:
+    recipe = read_recipe(world, {"settings.anchor": "auto", "settings.controls": "[]"})
+    with open_run(recipe, Path("run")) as run:
+        learn(run)
+        (folder,) = (run.folder / "stages").glob("anchor-*")
+    found = json.loads((folder / "candidates.json").read_text())
+    assert len(found) >= 3 and found[0]["separability"] == max(one["separability"] for one in found)
+    assert read_artifact(Path("run")).facts["anchor"] == {"text": found[0]["text"], "place": "user"}
+
+
+def test_after_a_cooldown_the_anchor_is_left_out_in_use(world: Path) -> None:
+    flags = {"settings.dynamic.cooldown": "0.3", "settings.controls": "[]"}
+    with open_run(read_recipe(world, flags), Path("run")) as run:
+        learn(run)
+        names = [one.solver.name for one in run.recipe.method.contenders(run)]
+    assert read_artifact(Path("run")).facts["anchor"] is None
+    assert "tell with anchor" in names
+
+
+def test_what_cannot_work_is_said_in_one_line(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def refused(*flags: str) -> str:
+        with pytest.raises(SystemExit) as stopped:
+            main(["train", "recipe.toml", "--output", "refused", *flags])
+        lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("fulcrum: ")]
+        assert stopped.value.code == 2 and len(lines) == 1
+        return lines[0]
+
+    assert "the anchor takes" in refused("--settings.anchor", "zq " * 300)
+    assert "follow from mix" in refused("--settings.training.epochs", "3")
+    assert "controls: tell is the method itself" in refused("--settings.controls", '["tell"]')
+    assert "did you mean 'sft'" in refused("--settings.controls", '["stf"]')
+    assert "no anchor that could change" in refused("--settings.anchor", " ", "--settings.dynamic.cooldown", "0.2")
+
+
+def test_the_mix_is_a_file_of_its_own_and_the_same_as_was_trained_on(
+    world: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    controls = ("--settings.controls", "[]")
+    run_command("leverage", "mix", "recipe.toml", "--output", "mix.jsonl", "--run", "run", *controls)
+    said = json.loads(capsys.readouterr().out)
+    run_command("train", "recipe.toml", "--output", "run", *controls)
+    assert file_hash(Path("mix.jsonl")) == file_hash(Path("run/artifact/mix.jsonl"))
+    assert json.loads(Path("run/leverage.json").read_text())["arms"]["tell"]["mix_hash"] == said["hash"]
+
+
+def test_the_plan_of_a_sweep_trains_the_method_before_what_is_matched_to_it(world: Path) -> None:
+    settings = read_recipe(world).settings
+    plan = plan_sweep(settings, 20, 34)
+    assert len(plan) == len(set(plan)) == 2 * (2 * 2 + 4)
+    for place, planned in enumerate(plan):
+        if planned.arm == "sft":
+            assert plan[place - 1].arm == "tell" and plan[place - 1].cell == planned.cell
+    with pytest.raises(SettingsError, match=r"sweep\.task_sizes: 8 rows wanted, there are 7"):
+        plan_sweep(settings, 7, 34)
+
+
+KILL_AFTER = """
+import os, signal, sys
+from fulcrum.runs import Run
+from fulcrum.cli.main import main
+
+left, log = int(sys.argv[1]), Run.log
+
+def log_and_perhaps_die(run, event, **facts):
+    global left
+    log(run, event, **facts)
+    if event in ("stage/start", "stage/finished"):
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+Run.log = log_and_perhaps_die
+main(sys.argv[2:])
+"""
+
+
+def fulcrum(*arguments: str, kill_after: int = 0) -> int:
+    command = [sys.executable, "-c", KILL_AFTER, str(kill_after), *arguments]
+    return subprocess.run(command, capture_output=True).returncode
+
+
+def figures(folder: str) -> dict:
+    """Return what a sweep found, but for how long it took."""
+    found = json.loads(Path(folder, "sweep.json").read_text())
+    for row in found["rows"]:
+        del row["seconds"]
+    return found
+
+
+def test_a_sweep_killed_on_the_way_ends_as_if_it_had_not_been(world: Path) -> None:
+    flags = ["recipe.toml", "--settings.sweep.general_sizes", "[]"]
+    assert fulcrum("leverage", "sweep", *flags, "--output", "whole") == 0
+    assert fulcrum("leverage", "sweep", *flags, "--output", "killed", kill_after=3) == -signal.SIGKILL
+    assert fulcrum("leverage", "sweep", *flags, "--output", "killed", kill_after=6) == -signal.SIGKILL
+    assert fulcrum("leverage", "sweep", *flags, "--output", "killed") == 0
+    assert figures("killed") == figures("whole")
+    found = figures("whole")
+    assert [(row["arm"], row["task_rows"], row["seed"]) for row in found["rows"]][:2] == [("tell", 4, 0), ("sft", 4, 0)]
+    assert len(found["factors"]["sft"]["at"]) == 2
+    stages = [json.loads(line) for line in Path("killed/events.jsonl").read_text().splitlines()]
+    finished = [event["stage"] for event in stages if event["event"] == "stage/finished"]
+    assert len(finished) == len(set(finished)), "a finished stage was done twice"
