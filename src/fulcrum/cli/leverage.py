@@ -109,7 +109,7 @@ def _line(row: Any) -> str:
     cell = row.planned.cell
     return (
         f"{row.planned.arm}: {cell.task_rows} task rows, {cell.general_rows} general, seed {cell.seed}: "
-        f"{row.score:.1%} of test solved, {row.result.solved:.1%} of dev, {row.result.seconds:.0f} s"
+        f"{row.score:.1%} on test, {row.result.score:.1%} on dev, {row.result.seconds:.0f} s"
     )
 
 
@@ -117,19 +117,19 @@ def _progress(done: Sequence[Any], total: int) -> Table:
     table = Table("arm", "task rows", "general rows", "seed", "test", "dev", title=f"{len(done)} of {total}")
     for row in done[-20:]:
         cell = row.planned.cell
-        shown = (cell.task_rows, cell.general_rows, cell.seed, f"{row.score:.1%}", f"{row.result.solved:.1%}")
+        shown = (cell.task_rows, cell.general_rows, cell.seed, f"{row.score:.1%}", f"{row.result.score:.1%}")
         table.add_row(row.planned.arm, *map(str, shown))
     return table
 
 
 def _print(figures: Mapping[str, Any]) -> None:
-    table = Table("arm", "task rows", "general rows", "solved", "95 %", "general loss", "cut off")
+    table = Table("arm", "task rows", "general rows", "score", "95 %", "general loss", "cut off")
     for row in figures["table"]:
         table.add_row(
             row["arm"],
             str(row["task_rows"]),
             str(row["general_rows"]),
-            f"{row['solved']:.1%}",
+            f"{row['score']:.1%}",
             f"{row['low']:.1%} to {row['high']:.1%}",
             f"{row['general_loss']:.3f}",
             f"{row['cut_off']:.1%}",
@@ -142,7 +142,7 @@ def _print(figures: Mapping[str, Any]) -> None:
         overall = found["overall"]["text"] if found["overall"] else "no score that both reach"
         console.print(f"  over all scores that both reach: {overall}", highlight=False)
     if shapes := figures["general_sizes"]:
-        for name in ("solved", "dev_loss"):
+        for name in ("score", "dev_loss"):
             found = shapes[name]
             console.print(
                 f"more general rows, {name}: {found['verdict']} (BIC smooth {found['smooth_bic']:.1f}, "

@@ -48,7 +48,7 @@ def learn(run: Run) -> None:
     }
     write_json(run.folder / LEARNED, learned)
     write_artifact(bench, *trials["tell"])
-    run.log("learned", anchor=anchor.text if anchor else None, dev={name: r.solved for name, (_, r) in trials.items()})
+    run.log("learned", anchor=anchor.text if anchor else None, dev={name: r.score for name, (_, r) in trials.items()})
 
 
 def tune(
@@ -64,8 +64,8 @@ def tune(
         method: the tuned method, for arms that are matched to it.
     """
     tried = [(trial, bench.try_out(trial)) for trial in trials_of(bench, ARMS[name], cell, anchor, method)]
-    best = max(tried, key=lambda one: (one[1].solved, -one[1].dev_loss))
-    bench.run.log("tuned", arm=name, cell=asdict(cell), tried=len(tried), dev=best[1].solved)
+    best = max(tried, key=lambda one: (one[1].score, -one[1].dev_loss))
+    bench.run.log("tuned", arm=name, cell=asdict(cell), tried=len(tried), dev=best[1].score)
     return best
 
 
@@ -99,7 +99,7 @@ def _lengths(arm: Arm, cell: Cell, settings: LeverageSettings, method: TrialResu
     if arm.length == "same-epochs" and method:
         return [round(method.ledger["repeats"] * cell.task_rows)]
     tuned = [passes * cell.task_rows for passes in settings.tune.sft_passes]
-    return sorted({*tuned, *matched})
+    return sorted({*tuned, *matched}) if settings.tune.match_steps else tuned
 
 
 def _plan(bench: Bench, arm: Arm, anchor: Anchor | None) -> AnchorPlan | None:
@@ -211,5 +211,5 @@ was trained on, row by row in order (hash {result.mix_hash}).
 | general rows (tokens) | {ledger["general_rows"]:,} ({ledger["general_unique"]:,}) |
 | share of loss on the task | {ledger["task_share"]:.1%} |
 | steps, learning rate | {ledger["steps"]:,}, {result.learning_rate:g} |
-| dev solved | {result.solved:.1%} (cut off {result.cut_off:.1%}) |
+| dev score | {result.score:.1%} (cut off {result.cut_off:.1%}) |
 """

@@ -31,9 +31,10 @@ class LeverageMethod:
     summary = "Tune on a few anchored task rows shuffled into many general rows (TELL)."
     settings = LeverageSettings
     quick: ClassVar[Mapping[str, str]] = {
-        "general_rows": "3000",
+        "general_rows": "6000",
         "controls": '["sft"]',
         "tune.sft_passes": "[10]",
+        "tune.match_steps": "false",
         "tune.dev_rows": "100",
         "shots": "0",
     }

@@ -36,13 +36,15 @@ class TuneSettings(Settings):
     Attributes:
         learning_rates: instead of `training.learning_rate`, each is tried.
         epochs: instead of `mix.epochs`, each is tried where there is a mix.
-        sft_passes: passes over the task rows that plain finetuning tries, besides as many steps as the mix takes.
+        sft_passes: passes over the task rows that plain finetuning tries.
+        match_steps: let it try as many steps as the mix takes, too.
         dev_rows: examples of the dev split to choose by; all by default.
     """
 
     learning_rates: tuple[PositiveFloat, ...] = ()
     epochs: tuple[PositiveInt, ...] = ()
-    sft_passes: tuple[PositiveInt, ...] = (3, 10)
+    sft_passes: tuple[PositiveInt, ...] = Field(default=(3, 10), min_length=1)
+    match_steps: bool = True
     dev_rows: PositiveInt | None = None
 
 

@@ -37,17 +37,17 @@ class Row:
     Attributes:
         planned: where it stands in the plan.
         result: what dev chose.
-        solved: solved or not, by test example; an answer cut off is not solved.
+        scores: by test example; an answer cut off counts nothing.
     """
 
     planned: Planned
     result: TrialResult
-    solved: Mapping[str, float]
+    scores: Mapping[str, float]
 
     @property
     def score(self) -> float:
-        """Share of the test examples solved."""
-        return sum(self.solved.values()) / len(self.solved)
+        """Mean over the test examples."""
+        return sum(self.scores.values()) / len(self.scores)
 
     def to_json(self) -> dict[str, Any]:
         """Return all but the single examples."""
@@ -55,10 +55,10 @@ class Row:
         return {
             "arm": self.planned.arm,
             **asdict(self.planned.cell),
-            "solved": self.score,
-            "points_per_1000_task_tokens": 1e5 * self.score / ledger["task_unique"] if ledger["task_unique"] else None,
             **self.result.facts(),
-            "dev_solved": self.result.solved,
+            "dev_score": self.result.score,
+            "score": self.score,
+            "points_per_1000_task_tokens": 1e5 * self.score / ledger["task_unique"] if ledger["task_unique"] else None,
         }
 
 
@@ -132,16 +132,16 @@ def run_sweep(run: Run, on_row: OnRow | None = None) -> dict[str, Any]:
 
 
 def _test(bench: Bench, result: TrialResult) -> dict[str, float]:
-    """Return which test examples a tuned model solves; an answer cut off is not solved."""
+    """Return the score of every test example; an answer cut off counts nothing."""
 
     def work(folder: Path) -> None:
         opened = bench.open(result.weights, result.anchor)
         rollouts = bench.measure(opened, "test").rollouts
         opened.close()
-        write_json(folder / "solved.json", {one.question_id: float(one.score.solved) for one in rollouts})
+        write_json(folder / "scores.json", {one.question_id: one.score.value or 0.0 for one in rollouts})
 
     inputs = {"trial": result.weights.parent.name, "task": bench.task.fingerprint}
-    return read_json(bench.run.stage("test", inputs, work) / "solved.json")
+    return read_json(bench.run.stage("test", inputs, work) / "scores.json")
 
 
 def summary(rows: Sequence[Row], settings: LeverageSettings) -> dict[str, Any]:
@@ -177,8 +177,8 @@ def curve_of(rows: Sequence[Row], arm: ArmName, settings: LeverageSettings) -> C
         return None
     if missing := [cell for row in cells for cell in row if cell not in mine]:
         raise RunError(f"{arm}: the sweep has no result at {missing[0]}; run `fulcrum leverage sweep` to its end")
-    examples = list(next(iter(mine.values())).solved)
-    scores = [[[mine[cell].solved[example] for example in examples] for cell in row] for row in cells]
+    examples = list(next(iter(mine.values())).scores)
+    scores = [[[mine[cell].scores[example] for example in examples] for cell in row] for row in cells]
     tokens = [float(np.mean([method[cell].result.ledger["task_unique"] for cell in row])) for row in cells]
     return Curve(tokens, np.array(scores))
 
@@ -190,14 +190,14 @@ def _table(rows: Sequence[Row]) -> Iterator[dict[str, Any]]:
         cell = row.planned.cell
         groups.setdefault((row.planned.arm, cell.task_rows, cell.general_rows), []).append(row)
     for (arm, task_rows, general_rows), group in groups.items():
-        pooled = {example: [row.solved[example] for row in group] for example in group[0].solved}
+        pooled = {example: [row.scores[example] for row in group] for example in group[0].scores}
         interval = mean_interval([sum(values) / len(values) for values in pooled.values()])
         yield {
             "arm": arm,
             "task_rows": task_rows,
             "general_rows": general_rows,
             "seeds": len(group),
-            "solved": interval.estimate,
+            "score": interval.estimate,
             "low": interval.low,
             "high": interval.high,
             "by_seed": [row.score for row in group],
@@ -215,7 +215,7 @@ def _general_shapes(rows: Sequence[Row], settings: LeverageSettings) -> dict[str
         return None
     return {
         "task_rows": at,
-        "solved": asdict(shape(sizes, [row.score for row in mine])),
+        "score": asdict(shape(sizes, [row.score for row in mine])),
         "dev_loss": asdict(shape(sizes, [row.result.dev_loss for row in mine])),
     }
 

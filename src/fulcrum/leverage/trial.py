@@ -85,7 +85,7 @@ class TrialResult:
         learning_rate: with which it was trained.
         rows: rows trained on.
         mix_hash: hash of them, in order.
-        solved: share of the dev examples asked that were solved; an answer cut off is not.
+        score: mean score of the dev examples; an answer cut off counts nothing.
         cut_off: share that never ended.
         dev_loss: nats a token of the right dev answers.
         general_loss: nats a token of the held-out general rows.
@@ -98,7 +98,7 @@ class TrialResult:
     learning_rate: float
     rows: int
     mix_hash: str
-    solved: float
+    score: float
     cut_off: float
     dev_loss: float
     general_loss: float
@@ -224,7 +224,7 @@ class Bench:
             "learning_rate": trial.learning_rate,
             "rows": len(rows),
             "mix_hash": mix_hash(mix),
-            "solved": solved_share(measured),
+            "score": mean_score(measured),
             "cut_off": cut_off_share(measured),
             "dev_loss": self.task_loss(model),
             "general_loss": self.general_loss(model),
@@ -321,13 +321,13 @@ class Opened:
             self.model.close()
 
 
-def solved_share(rollouts: SolverRollouts) -> float:
-    """Return the share of all questions that were solved.
+def mean_score(rollouts: SolverRollouts) -> float:
+    """Return the mean score over all questions, one that was not answered to its end counting nothing.
 
-    An answer that was cut off has no score, but a tuned model that never ends has not solved its task either: it
-    stays in the denominator, so that no arm gains by rambling.
+    Elsewhere a failed call is left out, since it says nothing about an answer. Here the model is the one that was
+    tuned: if it never ends, it has not learnt its task, and no arm shall gain by rambling.
     """
-    return sum(rollout.score.solved for rollout in rollouts.rollouts) / len(rollouts.rollouts)
+    return sum(rollout.score.value or 0.0 for rollout in rollouts.rollouts) / len(rollouts.rollouts)
 
 
 def cut_off_share(rollouts: SolverRollouts) -> float:
