@@ -35,8 +35,10 @@ def tick_after(owner, name):
 
 tick_after(CallStore, "put")
 tick_after(StepwiseTrainer, "log")
-main(sys.argv[2:])
-open("ticks.txt", "w").write(str(ticks))
+try:
+    main(sys.argv[2:])
+finally:
+    open("ticks.txt", "w").write(str(ticks))
 """
 
 

@@ -1,6 +1,7 @@
 """From a recipe to a generator that helps, measured, audited, deployed and tried elsewhere."""
 
 import json
+import shutil
 from itertools import pairwise
 from pathlib import Path
 
@@ -87,31 +88,41 @@ def test_the_artifact_names_no_place_of_this_machine(trained: Path) -> None:
 def test_learning_again_repeats_nothing(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(trained.parent)
     before = file_hash(trained / "artifact")
-    with Run(trained, reopen(trained)) as run:
+    with Run(trained, read_recipe(trained.parent / "recipe.toml")) as run:
         run.recipe.method.learn(run)
         assert run.ledger.total().calls == 0
     assert file_hash(trained / "artifact") == before
 
 
-def test_transfer_stands_beside_home(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(trained.parent)
-    with Run(trained, reopen(trained)) as run:
+@pytest.fixture
+def copy(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the run, to be written into."""
+    shutil.copytree(trained.parent, tmp_path / "copy")
+    monkeypatch.chdir(tmp_path / "copy")
+    return tmp_path / "copy" / "run"
+
+
+def test_transfer_stands_beside_home(trained: Path, copy: Path) -> None:
+    with Run(copy, reopen(copy)) as run:
         home, deaf = transfer(run, ["python:colour_bots:deaf"], [])
     assert (home.trained_for, deaf.trained_for) == (True, False)
     assert home.difference == pytest.approx(rows_of(trained)["supplemented"].difference)
     assert home.shuffled == pytest.approx(rows_of(trained)["shuffled supplement"].difference)
     assert deaf.difference == 0 and deaf.helped == deaf.alone
-    assert json.loads((trained / "transfer" / "matrix.json").read_text())[1]["actor"] == "python:colour_bots:deaf"
+    assert json.loads((copy / "transfer" / "matrix.json").read_text())[1]["actor"] == "python:colour_bots:deaf"
 
 
-def test_the_commands_print_audit_and_matrix(
-    trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(trained.parent)
-    main(["supplement", "audit", "run"])
+def fulcrum(*arguments: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 0
+
+
+def test_the_commands_print_audit_and_matrix(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fulcrum("supplement", "audit", "run")
     said = capsys.readouterr().out
     assert "Leak:" in said and "Use: supplements change" in said and "Dose:" in said and "Forms:" in said
-    main(["supplement", "transfer", "run", "--actor", "python:colour_bots:wrong", "--limit", "4", "--json"])
+    fulcrum("supplement", "transfer", "run", "--actor", "python:colour_bots:wrong", "--limit", "4", "--json")
     cells = json.loads(capsys.readouterr().out)
     assert [(cell["actor"], cell["n"]) for cell in cells] == [
         ("python:colour_bots:by_the_block", 4),

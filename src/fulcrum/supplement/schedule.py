@@ -109,7 +109,9 @@ def collect(
 
 def _wish(pool: Pool, query: str, place: int, winners: Mapping[str, Sequence[Supplement]], seed: int) -> Wish | None:
     """Return what draft number `place` of a question asks for; None if there is nothing to concatenate."""
-    asked = pool.asked[place % len(pool.asked)]
+    # Each question in an order of its own: whoever is left after the first wave has seen half of the forms only.
+    order = random.Random(seed_from(seed, "order", query)).sample(pool.asked, len(pool.asked))
+    asked = order[place % len(order)]
     if asked != CONCAT:
         return Wish(query, asked, sample=place)
     rng = random.Random(seed_from(seed, CONCAT, query, place))
