@@ -6,9 +6,9 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from markupsafe import Markup
 
-from fulcrum.report.text import Cut, cut, visible
+from fulcrum.report.text import cut, visible
 
-_LIMIT = 40_000
+_LIMIT = 30_000
 _HIGHEST = 3
 """Level of the card's own title: it stands below a section of the page."""
 
@@ -21,7 +21,7 @@ def render_card(markdown: str) -> tuple[Markup, int]:
 
     Raw HTML in it is shown as text. Headings begin at level 3 and never skip a level.
     """
-    shown: Cut = cut(markdown, _LIMIT)
+    shown = cut(markdown, _LIMIT)
     parser = MarkdownIt("commonmark", {"html": False}).enable("table").disable(_WITHOUT)
     tokens = parser.parse(shown.text)
     _lower_headings(tokens)

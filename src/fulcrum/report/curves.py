@@ -29,7 +29,7 @@ from fulcrum.errors import RunError
 FILE = "curve.json"
 
 _MOST_POINTS = 120
-"""Points of one line that a page draws."""
+"""Points of one chart that a page draws, of all its lines together."""
 
 
 class Point(BaseModel):
@@ -103,22 +103,23 @@ def _charts(file: Path, source: str) -> Iterator[Chart]:
         read = TypeAdapter(list[Point]).validate_json(file.read_bytes())
     except ValidationError as error:
         problem = error.errors()[0]
-        place = ".".join(str(part) for part in problem["loc"])
+        place = "".join(f"{part}: " for part in problem["loc"])
         raise RunError(
-            f"{file}: not a list of curve points ({place}: {problem['msg']}); mend or remove the file"
+            f"{file}: not a list of curve points ({place}{problem['msg']}); mend or remove the file"
         ) from error
     axes: dict[tuple[str, str], dict[str, list[Point]]] = {}
     for point in read:
         axes.setdefault((point.x_label, point.y_label), {}).setdefault(point.series, []).append(point)
     for (x_label, y_label), lines in axes.items():
-        series = tuple(Series(name, _thinned(points), len(points)) for name, points in lines.items())
+        most = max(2, _MOST_POINTS // len(lines))
+        series = tuple(Series(name, _thinned(points, most), len(points)) for name, points in lines.items())
         yield Chart(source, x_label, y_label, series)
 
 
-def _thinned(points: Sequence[Point]) -> tuple[Point, ...]:
-    """Return the points by growing `x`: at most `_MOST_POINTS`, evenly chosen, the first and the last among them."""
+def _thinned(points: Sequence[Point], most: int) -> tuple[Point, ...]:
+    """Return the points by growing `x`: at most `most`, evenly chosen, the first and the last among them."""
     ordered = sorted(points, key=lambda point: point.x)
-    if len(ordered) <= _MOST_POINTS:
+    if len(ordered) <= most:
         return tuple(ordered)
     last = len(ordered) - 1
-    return tuple(ordered[round(place * last / (_MOST_POINTS - 1))] for place in range(_MOST_POINTS))
+    return tuple(ordered[round(place * last / (most - 1))] for place in range(most))

@@ -10,14 +10,14 @@ from fulcrum.chat import Message
 from fulcrum.evaluation.pairing import outcomes
 from fulcrum.evaluation.rollouts import Rollout, SolverRollouts
 from fulcrum.hashing import seed_from
-from fulcrum.report.text import Allowance, Cut
+from fulcrum.report.text import Allowance, Cut, cut
 from fulcrum.task import Question
 
 _SHOWN = 3
 """Examples of each kind."""
 
-_TEXT, _CONVERSATION = 3_000, 9_000
-"""Characters of one text, and of all that one solver says about one example."""
+_TEXT, _CONVERSATION, _FEEDBACK = 2_500, 6_000, 1_000
+"""Characters of one text, of all that one solver says about one example, and of what the scorer says to that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +158,7 @@ def _attempt(solver: str, rollouts: Sequence[Rollout]) -> Attempt:
     return Attempt(
         solver=solver,
         verdict=shown.score.verdict,
-        feedback=Allowance(_TEXT, _TEXT).take(shown.score.feedback),
+        feedback=cut(shown.score.feedback, _FEEDBACK),
         said=said,
         left_out=left_out,
         traces=_traces(shown.traces),

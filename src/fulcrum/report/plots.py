@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fulcrum.evaluation.compare import RunDifference
 from fulcrum.evaluation.table import EvaluationRow
@@ -35,17 +35,23 @@ class Scale:
         return round(self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start), 2) + 0.0
 
 
+_TINY = 1e-200
+"""Below this a figure is nothing, and its logarithm no help."""
+
+
 def round_steps(low: float, high: float, about: int) -> list[float]:
     """Return round figures at equal steps of 1, 2 or 5 that enclose `low` to `high`, about `about` of them.
 
     >>> round_steps(-3.2, 21, 5)
     [-5.0, 0.0, 5.0, 10.0, 15.0, 20.0, 25.0]
     """
-    wide = (high - low) or abs(high) or 1.0
+    size = max(abs(low), abs(high))
+    size = size if size > _TINY else 1.0
+    wide = high - low if high - low > 1e-9 * size else size  # what is level to the eye gets room of its own
     power = 10.0 ** math.floor(math.log10(wide / about))
     step = next(power * factor for factor in (1, 2, 5, 10) if wide / (power * factor) <= about + 1e-9)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [round(step * place, 12) + 0.0 for place in range(first, max(last, first + 1) + 1)]
+    return [float(f"{step * place:.12g}") + 0.0 for place in range(first, max(last, first + 1) + 1)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +152,8 @@ class LineChart:
         return f"{self.chart.y_label} by {self.chart.x_label}. {'; '.join(ends)}."
 
 
-_MANY_DOTS = 24
-"""Points above which only some of a line are marked, to tell it from the others."""
+_MARKS = 24
+"""Points of a line that are marked, to tell it from the others."""
 
 
 def line_chart(chart: Chart) -> LineChart:
@@ -162,6 +168,8 @@ def line_chart(chart: Chart) -> LineChart:
         x = Scale(x.low - 1, x.high + 1, x.start, x.end)
     y = Scale(y_steps[0], y_steps[-1], 1000, 0)
     lines = [Line(series.name, *_drawn(series.points, x, y)) for series in chart.series]
+    if len(lines) == 1 and len(points) > _MARKS:
+        lines = [replace(lines[0], dots=[])]  # there is no other line to tell it from
     return LineChart(
         chart,
         lines,
@@ -174,9 +182,8 @@ def _drawn(points: Sequence[Point], x: Scale, y: Scale) -> tuple[str, str, list[
     dots = [(x.place(point.x), y.place(point.y)) for point in points]
     ends = [(x.place(p.x), y.place(p.low), y.place(p.high)) for p in points if p.low is not None and p.high is not None]
     outline = [(place, high) for place, _, high in ends] + [(place, low) for place, low, _ in reversed(ends)]
-    marked = dots[:: math.ceil(len(dots) / _MANY_DOTS)]
-    shown = [(round(place / 10, 3), round(height / 10, 3)) for place, height in marked]
-    return _path(dots), _path(outline) + "Z" if len(ends) > 1 else "", shown
+    marked = [(round(place / 10, 3), round(height / 10, 3)) for place, height in dots[:: math.ceil(len(dots) / _MARKS)]]
+    return _path(dots), _path(outline) + "Z" if len(ends) > 1 else "", marked
 
 
 def _path(places: Sequence[tuple[float, float]]) -> str:

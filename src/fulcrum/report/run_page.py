@@ -19,8 +19,10 @@ from fulcrum.report.source import Evaluated, RunSource, read_run
 from fulcrum.report.text import cut
 from fulcrum.report.verdict import judge_run, unevaluated
 
-_FILE = 20_000
+_FILE = 10_000
 """Characters of a recipe or of settings."""
+
+_CHARTS = 12
 
 
 def write_report(folder: Path) -> Path:
@@ -42,12 +44,13 @@ def render_run(folder: Path) -> str:
     Raises:
         RunError: the folder is not a run, or a file in it is damaged; the text says which.
     """
-    run = read_run(folder)
+    run, charts = read_run(folder), read_charts(folder)
     return render(
         "run.html",
         run=run,
         **_measured(run),
-        charts=[(chart, tables.curve(chart.chart)) for chart in map(line_chart, read_charts(folder))],
+        charts=[(line_chart(chart), tables.curve(chart)) for chart in charts[:_CHARTS]],
+        more_charts=[chart.source for chart in charts[_CHARTS:]],
         card=render_card(run.card) if run.card is not None else None,
         run_took=tables.run_took(run.spend),
         stages=tables.stages(run.stages),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fulcrum.evaluation.compare import RunDifference
 from fulcrum.evaluation.rollouts import SolverRollouts
 from fulcrum.evaluation.table import EvaluationRow
-from fulcrum.report.curves import Chart
+from fulcrum.report.curves import Chart, Point
 from fulcrum.report.source import RoleSpend
 from fulcrum.report.text import count, duration, money, number, percent, points, signed, spread
 
@@ -171,19 +171,22 @@ def curve(chart: Chart) -> Table:
     """Return the points of a chart."""
     return Table(
         f"{chart.y_label} by {chart.x_label}",
-        ["Series", chart.x_label, chart.y_label, "Interval"],
+        ["Series", chart.x_label, chart.y_label],
         [
             Row(
                 series.name,
                 [
                     Cell(number(point.x), point.x),
-                    Cell(number(point.y), point.y),
-                    _NONE
-                    if point.low is None or point.high is None
-                    else Cell(f"{number(point.low)} to {number(point.high)}"),
+                    Cell(number(point.y), point.y, _ends(point)),
                 ],
             )
             for series in chart.series
             for point in series.points
         ],
     )
+
+
+def _ends(point: Point) -> str:
+    if point.low is None or point.high is None:
+        return ""
+    return f"{number(point.low)} to {number(point.high)}"

@@ -44,6 +44,10 @@ def cut(text: str, limit: int) -> Cut:
     return Cut(shown[:limit], max(0, len(shown) - limit))
 
 
+_LINE = 40
+"""Characters that even an empty text takes up: a million of them would fill the page, too."""
+
+
 class Allowance:
     """Room for several texts that must not fill the page together.
 
@@ -63,8 +67,8 @@ class Allowance:
 
     def take(self, text: str) -> Cut:
         """Return as much of a text as there is room for."""
-        taken = cut(text, min(self._each, self._left))
-        self._left -= len(taken.text)
+        taken = cut(text, max(0, min(self._each, self._left)))
+        self._left -= max(len(taken.text), _LINE)
         return taken
 
 
@@ -97,7 +101,7 @@ def count(number: int) -> str:
 
 def duration(seconds: float) -> str:
     """Return a time in the unit that suits it: `3.4 s`, `12 min 5 s`, `2 h 10 min`."""
-    if seconds < 60:
+    if round(seconds, 1) < 60:
         return f"{seconds:.1f}\N{NO-BREAK SPACE}s"
     whole = round(seconds)
     parts = [(whole // 3600, "h"), (whole % 3600 // 60, "min")] if whole >= 3600 else [(whole // 60, "min")]
