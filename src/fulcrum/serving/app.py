@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from urllib.parse import quote
 
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
@@ -193,7 +194,7 @@ class Service:
         await send({"type": "http.response.body", "body": b""})
 
     async def _models(self, scope: Scope, send: Send) -> None:
-        name = scope["path_params"].get("name")
+        name: str | None = scope["path_params"].get("name")
         local = self.shelf.current.model or self.upstream
         if isinstance(local, LocalModel):
             entry = model_entry(local.name, local.created)
@@ -203,7 +204,10 @@ class Service:
             await send_reply(send, reply)
             return
         assert local is not None
-        path, query = scope["path"].removeprefix("/v1"), scope["query_string"].decode("latin-1")
+        if name is not None and not {"", ".", ".."}.isdisjoint(name.split("/")):
+            raise ApiError(404, f"There is no model {name[:100]!r}", "model_not_found")  # nor a way out of /models
+        path = "/models" if name is None else f"/models/{quote(name)}"
+        query = scope["query_string"].decode("latin-1")
         async with local.send("GET", path, query, scope["headers"]) as reply:
             await send_reply(send, reply)
 
@@ -221,7 +225,7 @@ class Service:
 
 def application(service: Service) -> Starlette:
     """Return the web application."""
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/v1/chat/completions", Raw(service.chat), methods=["POST"]),
             Route("/v1/models", Raw(service.models), methods=["GET"]),
@@ -232,6 +236,8 @@ def application(service: Service) -> Starlette:
         exception_handlers={HTTPException: _in_protocol},
         lifespan=service.running,
     )
+    app.router.redirect_slashes = False
+    return app
 
 
 async def _in_protocol(request: HttpRequest, error: Exception) -> Response:

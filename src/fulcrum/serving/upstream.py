@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
 import aiohttp
+from yarl import URL
 
 from fulcrum.serving.errors import ApiError, BrokenOff
 from fulcrum.serving.replies import RawHeaders, Reply
@@ -76,7 +77,7 @@ class Upstream:
             ApiError: 502 or 504, if there is no answer.
         """
         assert self._session is not None
-        url = f"{self._url}{path}" + (f"?{query}" if query else "")
+        url = URL(f"{self._url}{path}" + (f"?{query}" if query else ""), encoded=True)
         # A body that is not small goes out piece by piece, so that others get their turn on the event loop.
         data = io.BytesIO(content) if content is not None and len(content) > _LARGE else content
         try:
