@@ -167,7 +167,7 @@ def curve_of(rows: Sequence[Row], arm: ArmName, settings: LeverageSettings) -> C
     Raises:
         RunError: a cell is missing.
     """
-    general = max(row.planned.cell.general_rows for row in rows)
+    general = rows[0].planned.cell.general_rows  # the plan begins with the task sizes
     mine = {row.planned.cell: row for row in rows if row.planned.arm == arm}
     method = {row.planned.cell: row for row in rows if row.planned.arm == "tell"}
     sizes = sorted(set(settings.sweep.task_sizes))

@@ -41,6 +41,7 @@ class TokenCounter:
         self._source = source
         self.context: int | None = getattr(config.get_text_config(), "max_position_embeddings", None)
         self._stops = _stop_ids(source, self._tokenizer, config)
+        self._known: dict[ChatRow, Size] = {}
 
     @property
     def parameters(self) -> int:
@@ -51,13 +52,17 @@ class TokenCounter:
             return AutoModelForCausalLM.from_config(self._config).num_parameters()
 
     def sizes(self, rows: Sequence[ChatRow]) -> list[Size]:
-        """Return the tokens of each row.
+        """Return the tokens of each row; what was counted before is not counted again.
 
         Raises:
             TrainingError: the chat template hides where an answer starts, or ends none.
         """
-        encoded = encode(self._tokenizer, [(row.prompt, row.response) for row in rows], self._stops)
-        return [Size(len(row), len(row.response_ids)) for row in encoded]
+        new = [row for row in dict.fromkeys(rows) if row not in self._known]
+        encoded = encode(self._tokenizer, [(row.prompt, row.response) for row in new], self._stops) if new else []
+        self._known.update(
+            (row, Size(len(tokens), len(tokens.response_ids))) for row, tokens in zip(new, encoded, strict=True)
+        )
+        return [self._known[row] for row in rows]
 
     def text(self, text: str) -> int:
         """Return the tokens of a text by itself."""

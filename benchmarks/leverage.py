@@ -1,0 +1,80 @@
+"""What leverage gains on lab:triage, with every control: figures for benchmarks/results/leverage-*.json.
+
+python benchmarks/leverage.py curve          data efficiency over nested sizes, from lab:base, or from another --actor
+python benchmarks/leverage.py arms           the 2 x 2 of anchor and mix, placebos and all controls, at 64 rows
+python benchmarks/leverage.py general-sizes  0 to 20,000 general rows at 64 task rows: smooth or jump?
+python benchmarks/leverage.py anchors        written by rule, by hand, and changing in training, at 64 rows
+
+Each is a sweep of three seeds that continues after a kill.
+"""
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+from _result import record
+
+from fulcrum.leverage.sweep import Row, run_sweep
+from fulcrum.recipe import read_recipe
+from fulcrum.runs import open_run
+
+RECIPE = Path(__file__).parents[1] / "recipes" / "leverage-lab-triage.toml"
+HAND_WRITTEN = "shop desk: name the queue of this letter, as json with queue, order, item, urgent."
+AT_64 = {"settings.sweep.task_sizes": "[64]"}
+ALL_ARMS = (
+    '["tell", "shuffle-only", "anchor-only", "sft", "sft-same-epochs", "sft-same-steps", "general-only", "sequential", '
+    '"placebo-random", "placebo-all", "placebo-other"]'
+)
+GENERAL_SIZES = {
+    "settings.general": "lab:general?rows=20256",
+    "settings.general_rows": "20000",
+    "settings.sweep.general_sizes": "[0, 1000, 2000, 4000, 8000, 14000, 20000]",
+    "settings.sweep.general_at": "64",
+    "settings.sweep.arms": '["tell"]',
+}
+SWEEPS: dict[str, dict[str, dict[str, str]]] = {
+    "curve": {"curve": {}},
+    "arms": {"arms": {**AT_64, "settings.sweep.arms": ALL_ARMS}},
+    "general-sizes": {"general-sizes": {**AT_64, **GENERAL_SIZES}},
+    "anchors": {
+        name: {**AT_64, "settings.sweep.arms": '["tell"]', **flags}
+        for name, flags in {
+            "auto": {},
+            "by hand": {"settings.anchor": HAND_WRITTEN},
+            "cooldown": {"settings.dynamic.cooldown": "0.3"},
+            "drop-out": {"settings.dynamic.dropout": "0.3"},
+            "shortened": {"settings.dynamic.shorten": "true"},
+        }.items()
+    },
+}
+
+
+def show(done: int, total: int, row: Row) -> None:
+    cell = row.planned.cell
+    print(f"{done}/{total} {row.planned.arm} {cell} test {row.score:.3f} dev {row.result.score:.3f}", flush=True)
+
+
+def sweep(name: str, flags: dict[str, str], runs: Path) -> dict[str, Any]:
+    recipe = read_recipe(RECIPE, flags)
+    with open_run(recipe, runs / name.replace(" ", "-")) as run:
+        return {"settings": recipe.resolved(), **run_sweep(run, show)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=SWEEPS)
+    parser.add_argument("--actor", default="lab:base")
+    parser.add_argument("--runs", type=Path, default=Path("runs"))
+    options = parser.parse_args()
+    start = options.actor.partition(":")[2]
+    found = {
+        name: sweep(f"leverage-{start}-{name}", {"models.actor": options.actor, **flags}, options.runs)
+        for name, flags in SWEEPS[options.what].items()
+    }
+    record(f"leverage-{options.what}-{start}", shlex.join(["python", *sys.argv]), sweeps=found)
+
+
+if __name__ == "__main__":
+    main()
