@@ -32,6 +32,7 @@ _COMMANDS = {
     "society": "Curves, labels and debates of a society; feedback; export.",
     "chat": "Talk to a model in the terminal.",
     "strategies": "The library of a run: list, show, approve, reject, test, import, export, transfer.",
+    "review": "A web page to approve strategies, or to answer a society's questions.",
     "calls": "What a run's call store holds: totals, single calls, export.",
 }
 

@@ -1,0 +1,155 @@
+"""What a folder holds for reviewers: a library of strategies, the debates of a society, a way to test again."""
+
+import fcntl
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from fulcrum.errors import RunError
+from fulcrum.review.feedback import FeedbackQueue, Question, Statement, Word
+from fulcrum.review.retest import Measurement, Retest
+from fulcrum.runs import Run
+from fulcrum.runs.catalog import read_resolved, reopen
+from fulcrum.society.arms import LINES
+from fulcrum.society.debate import Transcript
+from fulcrum.society.feedback import FILE, Event, append_feedback, most_split, read_feedback
+from fulcrum.society.labels import label
+from fulcrum.society.records import last_debates
+from fulcrum.society.settings import SocietySettings
+from fulcrum.strategies.bench import Bench, library_file, served
+from fulcrum.strategies.checks import Context, check
+from fulcrum.strategies.effects import Effects
+from fulcrum.strategies.fold import Strategy
+from fulcrum.strategies.library import Library
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What there is to review.
+
+    Attributes:
+        title: its name.
+        library: strategies, if there are any.
+        questions: a society's questions, if it has debated.
+        retest: tests a strategy again.
+        why_no_test: why not, if it is None.
+    """
+
+    title: str
+    library: Library | None = None
+    questions: FeedbackQueue | None = None
+    retest: Retest | None = None
+    why_no_test: str = ""
+
+
+def open_place(place: Path) -> Place:
+    """Open a run, an artifact, or a `library.jsonl`.
+
+    Raises:
+        RunError: it holds nothing to review.
+        LibraryError: the library is damaged.
+    """
+    title = place.resolve().name
+    if (path := library_file(place)).is_file():
+        why_not = _why_no_test(place)
+        return Place(title, Library(path), retest=None if why_not else _Retest(place), why_no_test=why_not)
+    if (place / "resolved.json").is_file() and read_resolved(place)["method"] == "society":
+        return Place(title, questions=SocietyQuestions(place))
+    raise RunError(
+        f"{place}: holds nothing to review; give a run that has learned strategies or a society, an artifact with "
+        "strategies, or a library.jsonl"
+    )
+
+
+def _why_no_test(place: Path) -> str:
+    if not (place / "resolved.json").is_file():
+        return "this is a library without its run; review the run folder, which names the models and the task"
+    if read_resolved(place)["method"] != "strategies":
+        return "this run did not learn strategies, so it has no student to test them on"
+    return ""
+
+
+class _Retest:
+    """Checks a strategy, and measures it on development dialogues with the models of a run.
+
+    Args:
+        folder: the run folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __call__(self, strategy: Strategy) -> Measurement:
+        """Test the words of a strategy as they stand.
+
+        Raises:
+            FulcrumError: the run is in use, or its task or models cannot be opened; the text says which.
+        """
+        library = Library(library_file(self._folder))
+        with Run(self._folder, reopen(self._folder)) as run:
+            bench = Bench(run)
+            serving = served(library, bench.settings)
+            dialogues = bench.settings.effect_dialogues or len(bench.task.examples("dev"))
+            return Measurement(
+                effects=tuple(Effects(bench, dialogues).of(strategy, serving)),
+                findings=tuple(check(strategy.advice, Context(bench.policy, serving, strategy.evidence))),
+            )
+
+
+class SocietyQuestions:
+    """The last debates of a society as questions for people; what they say goes to `feedback.jsonl` of the run.
+
+    Args:
+        run: the run folder.
+
+    Raises:
+        RunError: it has not debated yet.
+    """
+
+    def __init__(self, run: Path) -> None:
+        resolved = read_resolved(run)
+        self._run = run
+        self._debates = most_split(last_debates(run))
+        settings = SocietySettings.model_validate(resolved["settings"])
+        self._votes = [label(debate, settings, resolved["seed"]) for debate in self._debates]
+
+    def questions(self) -> Sequence[Question]:
+        """Return all questions, those whose votes are most split first."""
+        feedback = read_feedback(self._run)
+        said: dict[str, list[Word]] = {}
+        for event in feedback.events:
+            fields = asdict(event)
+            said.setdefault(fields.pop("question_id"), []).append(Word(**fields))
+        return [
+            Question(
+                debate.question_id,
+                "\n\n".join(message.content for message in debate.messages),
+                votes=debate.votes,
+                label=known.answer,
+                source=known.source,
+                statements=_statements(debate),
+                words=said.get(debate.question_id, ()),
+            )
+            for debate, known in zip(self._debates, feedback.correct(self._votes), strict=True)
+        ]
+
+    def say(self, id: str, word: Word, revision: int) -> bool:
+        """Keep what a person says of a question, unless others have spoken since `revision`."""
+        with (self._run / FILE).open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            known = sum(1 for event in read_feedback(self._run).events if event.question_id == id)
+            if known == revision:
+                append_feedback(self._run, [Event(question_id=id, **asdict(word))])
+        return known == revision
+
+
+def _statements(debate: Transcript) -> list[Statement]:
+    line = LINES["society"]
+    found: list[Statement] = []
+    for number, statements in enumerate(debate.rounds, start=1):
+        for participant, said in enumerate(statements):
+            agent = line.critic(participant) if number > 1 else line.generator(participant)
+            failure = said.completion.failure
+            text = f"(no answer: {failure.kind}: {failure.detail})" if failure else said.completion.text
+            found.append(Statement(agent, text, said.key, number))
+    return found
