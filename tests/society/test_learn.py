@@ -91,7 +91,7 @@ def test_every_agent_learns_its_own_rows_and_speaks_with_them_in_the_next_iterat
         *(f"generator-{n}" for n in (1, 2, 3)),
         *(f"critic-{n}" for n in (1, 2, 3)),
     }
-    curve = read_json(folder / "curve.json")
+    curve = read_json(folder / "iterations.json")
     society = {point["iteration"]: point["mean"] for point in curve if point["arm"] == "society"}
     assert set(society) == {0, 1, 2} and society[2] >= society[0]
 
@@ -214,10 +214,10 @@ def test_fresh_questions_are_others_each_time_and_too_many_are_refused(train: Tr
 
 def test_called_again_it_asks_and_trains_nothing(train: Train) -> None:
     _, _, _, folder = train()
-    before = (folder / "society.json").read_bytes(), (folder / "curve.json").read_bytes()
+    before = (folder / "society.json").read_bytes(), (folder / "iterations.json").read_bytes()
     _, model, _, _ = train()
     assert model.requests == []
-    assert before == ((folder / "society.json").read_bytes(), (folder / "curve.json").read_bytes())
+    assert before == ((folder / "society.json").read_bytes(), (folder / "iterations.json").read_bytes())
 
 
 def test_a_persons_label_changes_what_is_learnt_and_a_veto_takes_it_out(train: Train) -> None:

@@ -31,11 +31,11 @@ def curve(run: Path, /, *, split: Split = "dev", limit: int | None = None, json:
 
     Args:
         run: The run folder.
-        split: The dev split was measured while training; another is measured now, into curve-SPLIT.json.
+        split: The dev split was measured while training; another is measured now, into iterations-SPLIT.json.
         limit: Measure only this many examples of that split.
         json: Print for machines.
     """
-    name = "curve.json" if split == "dev" else f"curve-{split}.json"
+    name = "iterations.json" if split == "dev" else f"iterations-{split}.json"
     if split != "dev":
         from fulcrum.society.method import measure_history
 

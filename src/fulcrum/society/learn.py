@@ -21,7 +21,7 @@ from fulcrum.society.arms import Agents, Line, lines_of
 from fulcrum.society.debate import Transcript
 from fulcrum.society.history import History, Iteration, write_history
 from fulcrum.society.labels import PseudoLabel, gold_label, label, nothing_to_learn
-from fulcrum.society.measure import Point, plateau, write_curve
+from fulcrum.society.measure import POINTS, Point, plateau, write_curve, write_points
 from fulcrum.society.rows import TrainingRow, training_rows
 from fulcrum.society.settings import SocietySettings
 from fulcrum.society.workshop import Workshop
@@ -41,7 +41,8 @@ def learn(run: Run, settings: SocietySettings) -> History:
                 {line: outcome.iterations for line, outcome in outcomes.items()},
                 {line: outcome.sentence for line, outcome in outcomes.items()},
             )
-        write_curve(run.folder, points)
+        write_points(run.folder / POINTS, points)
+        write_curve(run.artifact, points, max(map(len, history.iterations.values()), default=0))
         write_history(run.folder, history)
         return history
     finally:

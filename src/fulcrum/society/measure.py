@@ -6,12 +6,16 @@ from pathlib import Path
 from typing import Any, Self
 
 from fulcrum.atomic import write_json
+from fulcrum.errors import RunError
 from fulcrum.evaluation.pairing import Outcome, mean_of, outcomes, pair
 from fulcrum.evaluation.rollouts import SolverRollouts
 from fulcrum.society.arms import ARMS, Line
 from fulcrum.society.debate import Transcript, rounds_from_json
 from fulcrum.society.settings import SocietySettings
 from fulcrum.task import Split, Task
+
+POINTS = "iterations.json"
+"""All that was measured, in the run folder; `curve.json` in the artifact holds what a report draws of it."""
 
 CURVE = "curve.json"
 DIRECT = "direct"
@@ -66,10 +70,19 @@ class Point:
 
 
 def point_of(iteration: int, result: SolverRollouts, diversity: Mapping[str, float]) -> Point:
-    """Return the point that some rollouts make."""
+    """Return the point that some rollouts make.
+
+    Raises:
+        RunError: every answer ended in a failed call.
+    """
     achieved = outcomes(result.rollouts)
     mean = mean_of(achieved)
-    assert mean is not None
+    if mean is None:
+        kinds = ", ".join(sorted({str(rollout.score.details["failure"]) for rollout in result.rollouts}))
+        raise RunError(
+            f"{result.solver}: each of {len(result.rollouts)} answers on the {result.split} split failed ({kinds}); "
+            "if they were truncated raise settings.debate.max_tokens, else look at `fulcrum calls stats RUN`"
+        )
     spend = result.total
     return Point(
         result.solver,
@@ -126,8 +139,8 @@ def plateau(points: Sequence[Point], line: Line, iteration: int, settings: Socie
     return None
 
 
-def write_curve(folder: Path, points: Sequence[Point], name: str = CURVE) -> None:
-    """Write the points as a list that reports and people can plot; scores of single examples are left out."""
+def write_points(path: Path, points: Sequence[Point]) -> None:
+    """Write all points with their gain over the base's greedy answer; scores of single examples are left out."""
     rows: list[dict[str, Any]] = []
     start = next((point for point in points if point.arm == DIRECT), None)
     for point in points:
@@ -138,4 +151,22 @@ def write_curve(folder: Path, points: Sequence[Point], name: str = CURVE) -> Non
             gain = pairing.difference
             row |= {"gain": gain.estimate, "gain_low": gain.low, "gain_high": gain.high}
         rows.append(row)
-    write_json(folder / name, rows)
+    write_json(path, rows)
+
+
+def write_curve(folder: Path, points: Sequence[Point], iterations: int) -> None:
+    """Write `curve.json` for reports: accuracy by iteration, and diversity beside it.
+
+    Arms without training are drawn as level lines over all iterations.
+    """
+    drawn: list[dict[str, Any]] = []
+    measured = {point.arm for point in points if point.iteration > 0}
+    for point in points:
+        for x in [point.iteration] if point.arm in measured else sorted({0, iterations}):
+            place = {"series": point.arm, "x": x, "x_label": "iteration"}
+            interval = {"low": point.low * 100, "high": point.high * 100}
+            drawn.append({**place, "y": point.mean * 100, **interval, "y_label": f"{point.split} score, points"})
+            if point.diversity and point.arm in measured:
+                share = point.diversity["disagreement"] * 100
+                drawn.append({**place, "y": share, "y_label": "first answers that differ from the vote, %"})
+    write_json(folder / CURVE, drawn)

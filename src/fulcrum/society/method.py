@@ -15,7 +15,7 @@ from fulcrum.society.deploy import open_society, write_artifact
 from fulcrum.society.distil import distil
 from fulcrum.society.history import read_history
 from fulcrum.society.learn import learn
-from fulcrum.society.measure import write_curve
+from fulcrum.society.measure import write_points
 from fulcrum.society.settings import SocietySettings
 from fulcrum.society.workshop import Workshop
 from fulcrum.task import Split, Task
@@ -30,7 +30,7 @@ class SocietyMethod:
     quick: ClassVar[Mapping[str, str]] = {
         "iterations": "1",
         "questions": "150",
-        "measure": "60",
+        "measure": "40",
         "likelihood": "0",
         "distil": "false",
         "serve": "debate",
@@ -112,7 +112,7 @@ def measure_history(run: Run, split: Split, limit: int | None, name: str) -> Non
         for one in history.iterations.get(line.name, []):
             points += workshop.measure(line, one.number, one.agents, split, limit)
     workshop.close()
-    write_curve(run.folder, points, name)
+    write_points(run.folder / name, points)
 
 
 def _single_answers(task: Task) -> Task:

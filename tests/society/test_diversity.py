@@ -1,0 +1,63 @@
+"""Measures of diversity on debates whose diversity can be counted by hand."""
+
+import math
+
+import pytest
+
+from fulcrum.chat import Request
+from fulcrum.society.arms import ARMS
+from fulcrum.society.diversity import dissimilarity, diversity, likelihoods
+from fulcrum.society.settings import DebateSettings
+from support.debating import debate
+
+GOLD = {"q0": "7", "q1": "9"}
+
+
+def test_agents_that_agree_have_none() -> None:
+    found = diversity([debate(q, ["7"] * 3, ["7"] * 3) for q in GOLD], GOLD)
+    assert found["consensus"] == 1 and found["disagreement"] == 0 and found["dissimilarity"] == pytest.approx(0)
+    assert found["answers"] == pytest.approx(1 / 3)
+    assert (found["any_right"], found["unused"]) == (0.5, 0.0)
+    assert (found["error_overlap"], found["same_error"]) == (1.0, 1.0)  # on q1 all are wrong in the same way
+
+
+def test_what_the_vote_leaves_unused_and_how_errors_overlap() -> None:
+    debates = [debate("q0", ["7", "8", None], ["8", "8", "7"]), debate("q1", ["9", "9", "1"], ["9", "9", "9"])]
+    found = diversity(debates, GOLD)
+    assert found["any_right"] == 1.0 and found["unused"] == 0.5
+    # pairs with an error: q0 all three, q1 two; both wrong: q0's second and third, with different answers
+    assert found["error_overlap"] == pytest.approx(1 / 5) and found["same_error"] == 0.0
+    assert found["disagreement"] == pytest.approx(3 / 6) and found["consensus"] == pytest.approx(5 / 6)
+
+
+def test_texts_without_a_common_piece_are_wholly_dissimilar_and_equal_texts_not_at_all() -> None:
+    assert dissimilarity([["aaaa", "bbbb"]]) == pytest.approx(1)
+    assert dissimilarity([["some text", "some text"], ["", ""]]) == pytest.approx(0)
+    near, far = dissimilarity([["12+3=15", "12+3=16"]]), dissimilarity([["12+3=15", "left to right"]])
+    assert 0 < near < far <= 1
+
+
+class Table:
+    """Rates a text by who reads it: nats a token from a table of (reader, text)."""
+
+    def __init__(self, table: dict[tuple[int, str], float]) -> None:
+        self.table = table
+
+    def logprob(self, requests: list[Request], texts: list[str]) -> list[list[float]]:
+        self.requests = requests
+        return [[self.table[place % 3 == 0, text]] * 4 for place, text in enumerate(texts)]
+
+
+def test_likelihoods_compare_authors_with_readers() -> None:
+    cast = ARMS["debate"].cast(None, DebateSettings())
+    one = debate("q0", ["1", "2", "3"], ["1", "2", "3"])
+    table = {(first, f"so {n}"): -1.0 if first else -2.0 for first in (True, False) for n in (1, 2, 3)}
+    rater = Table(table)
+    found = likelihoods(rater, cast, [one])
+    assert len(rater.requests) == 9 and rater.requests[0].messages == one.messages
+    # the first reader finds all texts likelier; it is the author of one of three own and of two of six others
+    assert found["nll_own"] == pytest.approx((1 + 2 + 2) / 3)
+    assert found["nll_others"] == pytest.approx((1 + 1 + 2 + 2 + 2 + 2) / 6)
+    assert found["kl"] == pytest.approx(found["nll_others"] - found["nll_own"], abs=1e-12) and math.isfinite(
+        found["kl"]
+    )

@@ -1,0 +1,79 @@
+"""What people say, kept as events."""
+
+from pathlib import Path
+
+import pytest
+
+from fulcrum.errors import RunError
+from fulcrum.society.feedback import FILE, Event, append_feedback, most_split, read_feedback, simulate
+from fulcrum.society.labels import label
+from fulcrum.society.settings import AnnotatorSettings, SocietySettings
+from support.debating import debate
+
+DEBATES = [
+    debate("clear", ["7", "7", "8"], ["7", "7", "7"]),
+    debate("split", ["1", "2", "3"], ["1", "2", "3"]),
+    debate("close", ["7", "8", "8"], ["7", "8", "8"]),
+]
+LABELS = [label(one, SocietySettings(), 0) for one in DEBATES]
+GOLD = {"clear": "7", "split": "4", "close": "7"}
+
+
+def test_events_are_only_added_and_the_last_word_counts(tmp_path: Path) -> None:
+    append_feedback(tmp_path, [Event("label", "split", "anna", answer="1")])
+    before = (tmp_path / FILE).read_bytes()
+    append_feedback(tmp_path, [Event("label", "split", "ben", answer="2"), Event("label", "close", "ben", answer=None)])
+    assert (tmp_path / FILE).read_bytes().startswith(before)
+    fixed = {one.question_id: one for one in read_feedback(tmp_path).correct(LABELS)}
+    assert (fixed["split"].answer, fixed["split"].source) == ("2", "person")
+    assert fixed["close"].answer is None
+    assert fixed["clear"] == LABELS[0]
+
+
+def test_the_same_event_twice_counts_once_and_a_cut_line_is_mended(tmp_path: Path) -> None:
+    event = Event("veto", "clear", "anna", "critic-1")
+    append_feedback(tmp_path, [event, event])
+    with (tmp_path / FILE).open("a") as file:
+        file.write('{"kind": "la')
+    assert read_feedback(tmp_path).events == (event,)
+    append_feedback(tmp_path, [Event("veto", "close", "anna", "critic-1")])
+    assert read_feedback(tmp_path).vetoes == {("critic-1", "clear"), ("critic-1", "close")}
+
+
+def test_a_line_that_is_no_event_is_named(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_text('{"kind": "label", "colour": "red"}\n')
+    with pytest.raises(RunError, match=r"feedback\.jsonl:1: not a feedback event"):
+        read_feedback(tmp_path)
+
+
+def test_a_preference_becomes_a_row_of_that_agent_only(tmp_path: Path) -> None:
+    append_feedback(tmp_path, [Event("prefer", "close", "anna", "generator-2", chosen="so 7", rejected="so 8")])
+    feedback = read_feedback(tmp_path)
+    (row,) = feedback.preferences("generator-2", DEBATES)
+    assert (row.prompt, row.chosen, row.rejected) == (DEBATES[2].messages, "so 7", "so 8")
+    assert feedback.preferences("generator-1", DEBATES) == [] == feedback.preferences("generator-2", DEBATES[:1])
+
+
+def test_the_most_split_votes_come_first() -> None:
+    assert [one.question_id for one in most_split(DEBATES)] == ["split", "close", "clear"]
+
+
+def test_a_simulated_person_looks_at_split_votes_and_is_right() -> None:
+    events = simulate(DEBATES, GOLD, AnnotatorSettings(labels=2), 0)
+    assert [(event.question_id, event.answer) for event in events] == [("split", "4"), ("close", "7")]
+
+
+def test_a_person_who_errs_gives_another_answer_of_the_debate() -> None:
+    events = simulate(DEBATES, GOLD, AnnotatorSettings(labels=3, error_rate=1.0), 0)
+    wrong = {event.question_id: event.answer for event in events}
+    assert wrong["clear"] == wrong["close"] == "8" and wrong["split"] in ("1", "2", "3")
+
+
+def test_random_choice_follows_the_seed() -> None:
+    chosen = {
+        seed: simulate(DEBATES, GOLD, AnnotatorSettings(labels=1, choose="random"), seed)[0].question_id
+        for seed in range(30)
+    }
+    assert set(chosen.values()) == set(GOLD)
+    again = simulate(DEBATES, GOLD, AnnotatorSettings(labels=1, choose="random"), 0)
+    assert again[0].question_id == chosen[0]
