@@ -16,6 +16,7 @@ from fulcrum.settings import Document, Settings, nearest, read_document, read_se
 from fulcrum.task import Task
 from fulcrum.task.load import load_task
 from fulcrum.task.scorers import JudgeScorer
+from fulcrum.task.task import AskingEnvironment
 
 JUDGE = "judge"
 """Role of the model by which a task scores."""
@@ -77,12 +78,14 @@ class Recipe:
 
     @property
     def asked(self) -> Mapping[str, str]:
-        """Model name of every role that is asked, the task's judge included.
+        """Model name of every role that is asked, the task's own (a judge, a simulated customer) included.
 
         Raises:
             TaskError: the task cannot be loaded.
         """
-        scorer = self.task.scorer
+        scorer, environment = self.task.scorer, self.task.environment
+        if isinstance(environment, AskingEnvironment):
+            return {**self.models, **{f"{role} of the task": name for role, name in environment.models.items()}}
         return {**self.models, JUDGE: scorer.model} if isinstance(scorer, JudgeScorer) else self.models
 
     @cached_property

@@ -21,6 +21,7 @@ from fulcrum.recipe import JUDGE, Recipe
 from fulcrum.runs.environment import environment
 from fulcrum.task import Task
 from fulcrum.task.scorers import JudgeScorer
+from fulcrum.task.task import AskingEnvironment
 
 _FORMAT = 1
 _FIRST_FILES = frozenset({".lock", "recipe.toml", "command.txt", "environment.json", "budget.json"})
@@ -137,7 +138,13 @@ class Run:
         return self.recorded(self.recipe.task)
 
     def recorded(self, task: Task) -> Task:
-        """Return a task whose judge, if it has one, is stored, counted and budgeted like every other model."""
+        """Return a task whose own models (a judge, a simulated customer) are stored, counted and budgeted like all."""
+        if isinstance(task.environment, AskingEnvironment):
+            opened = {
+                role: RecordedModel(self._open(name), role, self.store, self.ledger, self.budget)
+                for role, name in task.environment.models.items()
+            }
+            return replace(task, environment=task.environment.with_models(opened))
         if not isinstance(task.scorer, JudgeScorer):
             return task
         judge = RecordedModel(self._open(task.scorer.model), JUDGE, self.store, self.ledger, self.budget)

@@ -45,10 +45,15 @@ def wording_for(task: str, settings: StrategiesSettings) -> Wording:
         raise SettingsError(f"settings.handbook: {settings.handbook}: cannot be read as text: {error}") from error
 
 
-def served(library: Library, settings: StrategiesSettings) -> list[Strategy]:
-    """Return what may stand in a prompt: what a person approved and, only if the settings say so, what is proposed."""
+def kept(library: Library) -> list[Strategy]:
+    """Return the strategies that were approved, and those that passed their trial and wait for a person."""
     passed = [strategy for strategy in library.strategies("proposed") if strategy.effects]
-    return library.strategies("approved") + (passed if settings.serve == "proposed" else [])
+    return [*library.strategies("approved"), *passed]
+
+
+def served(library: Library, settings: StrategiesSettings) -> list[Strategy]:
+    """Return what may stand in a prompt: what a person approved and, only if the settings say so, what waits."""
+    return kept(library) if settings.serve == "proposed" else library.strategies("approved")
 
 
 @dataclass(frozen=True)

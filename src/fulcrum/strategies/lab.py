@@ -16,10 +16,8 @@ from fulcrum.lab.desk.tools import ECHO
 from fulcrum.lab.shop import PRACTICES, Shop
 from fulcrum.strategies.records import Advice, read_advice
 from fulcrum.strategies.wording import Side, Situation
+from fulcrum.strategies.words import EVERYWHERE
 from fulcrum.task.load import TaskSpec
-
-ANYWHERE = "any customer at the desk"
-"""Scenario of a strategy before anything is known about where it applies."""
 
 _GENERIC = ("name_the_customer", "repeat_request", "apologise_first", "close_with_question", "sign_with_name")
 """What any good desk does: the lab's teacher cannot give advice without a comparison, so these stand in for it."""
@@ -77,7 +75,7 @@ class LabWording:
         match = _ADVICE.fullmatch(text.strip())
         if match is None:
             raise LibraryError("the teacher's answer is not of the form 'when ..., do ...'")
-        return [read_advice({"scenario": ANYWHERE, "when": match["when"], "do": match["do"]})]
+        return [read_advice({"scenario": EVERYWHERE, "when": match["when"], "do": match["do"]})]
 
     def compare(self, messages: Sequence[Message], first: str, second: str) -> tuple[Message, ...]:
         """Refuse: no model of the lab can judge.

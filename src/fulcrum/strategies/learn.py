@@ -19,12 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from fulcrum.atomic import read_json, write_json
-from fulcrum.chat import Request, Sampling, complete
-from fulcrum.errors import LibraryError
 from fulcrum.evaluation.pairing import outcomes, pair
 from fulcrum.hashing import seed_from
 from fulcrum.runs import Run
-from fulcrum.strategies.bench import Bench
+from fulcrum.strategies.bench import Bench, kept
 from fulcrum.strategies.checks import Context, check
 from fulcrum.strategies.dialogue import Compared, State, converse
 from fulcrum.strategies.finetuned import REPLIES
@@ -34,15 +32,13 @@ from fulcrum.strategies.library import Library
 from fulcrum.strategies.records import FIELD_LIMIT, Advice
 from fulcrum.strategies.retrieval import Retriever
 from fulcrum.strategies.solver import retrieved
-from fulcrum.strategies.suggestions import Group, Suggestion, group, known, located, scenario_of
+from fulcrum.strategies.suggestions import Group, Suggestion, ask_teacher, group, known, located, scenario_of
 from fulcrum.strategies.trials import Neighbours, Trial, Trials
 from fulcrum.strategies.words import ALTERNATIVE
 from fulcrum.training.rows import ChatRow, write_rows
 
 LOOP = "fulcrum"
 """Who decides in the loop; people come later."""
-
-_STRATEGY_TOKENS = 512
 
 
 def learn_library(run: Run) -> tuple[Path, list[dict[str, Any]]]:
@@ -157,21 +153,7 @@ class _Round:
         # A gain that many turns share must not leave the choice to the order of the dialogues.
         rng = random.Random(seed_from(self._bench.seed, "requests", self._number))
         chosen = sorted(rng.sample(better, len(better)), key=lambda pair: -pair[1].gain)[: self._settings.requests]
-        prompts = [
-            self._wording.ask(case.state.messages, shown(case.teacher), shown(case.student)) for case, _ in chosen
-        ]
-        sampling = Sampling(max_tokens=_STRATEGY_TOKENS)
-        answers = complete(self._bench.teacher_model, [Request(prompt, sampling) for prompt in prompts])
-        self._bench.check()
-        suggestions: list[Suggestion] = []
-        unreadable = 0
-        for (case, found), prompt, answer in zip(chosen, prompts, answers, strict=True):
-            try:
-                advised = self._wording.read(answer.text) if answer.ok else []
-            except LibraryError:
-                unreadable += 1
-                continue
-            suggestions += [Suggestion(advice, case, found, prompt) for advice in advised]
+        suggestions, unreadable = ask_teacher(self._bench, chosen)
         facts = {
             "judged/teacher": len(better),
             "judged/student": sum(found.gain < 0 for _, found in judged),
@@ -243,10 +225,15 @@ class _Round:
         return "rejected"
 
     def _split(self, broad: Sequence[tuple[_Candidate, Trial]], states: Sequence[State]) -> Counter[str]:
-        """Narrow strategies that help here and hurt there to where they help, and try that on other turns."""
+        """Narrow strategies that help here and hurt there to where they help.
+
+        Half of the turns tried tell where that is; the narrowed strategy is tried on all others.
+        """
         narrowed: list[_Candidate] = []
         for candidate, trial in broad:
-            scenario = scenario_of(trial.helped, [*trial.helped, *trial.hurt], self._wording)
+            half = {state.key for state in candidate.states[::2]}
+            helped, hurt = ([state for state in some if state.key in half] for some in (trial.helped, trial.hurt))
+            scenario = scenario_of(helped, [*helped, *hurt], self._wording) if helped else ""
             advice = candidate.advice.model_copy(update={"scenario": scenario, "level": "specific"})
             if not scenario or advice.id in self._library:
                 continue
@@ -258,11 +245,10 @@ class _Round:
                 parents=[candidate.id],
             )
             fits = Retriever([strategy], self._settings.retrieval)
-            tried = {state.key for state in candidate.states}
             others = [
                 state
                 for state in states
-                if state.key not in tried and fits.retrieve(self._wording.situation(state.messages))
+                if state.key not in half and fits.retrieve(self._wording.situation(state.messages))
             ]
             narrowed.append(_Candidate(strategy.id, advice, tuple(others[: self._settings.trial_turns])))
         trials = self._trials.run([(one.advice.guidance, one.states) for one in narrowed])
@@ -317,9 +303,3 @@ class _Round:
             "gap": [gap.estimate, gap.low, gap.high],
             "caught_up": gap.low <= 0,
         }
-
-
-def kept(library: Library) -> list[Strategy]:
-    """Return the strategies that passed their trial or were approved."""
-    passed = [strategy for strategy in library.strategies("proposed") if strategy.effects]
-    return [*library.strategies("approved"), *passed]

@@ -15,17 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from fulcrum.chat import Completion, Message, Request, Sampling, complete
+from fulcrum.chat import Completion, Message
 from fulcrum.errors import LibraryError
 from fulcrum.evaluation.solver import Turn
-from fulcrum.strategies.bench import Bench
+from fulcrum.strategies.bench import Bench, kept
 from fulcrum.strategies.checks import Context, check
 from fulcrum.strategies.dialogue import Compared, State
-from fulcrum.strategies.judging import ModelJudge, Preference, shown
-from fulcrum.strategies.learn import kept
+from fulcrum.strategies.judging import ModelJudge, Preference
 from fulcrum.strategies.library import Library
 from fulcrum.strategies.records import Advice, Evidence, read_advice
-from fulcrum.strategies.suggestions import Suggestion, group, known
+from fulcrum.strategies.suggestions import Suggestion, ask_teacher, group, known
 from fulcrum.task import Question
 
 
@@ -109,16 +108,7 @@ def _suggestions(bench: Bench, logs: Logs) -> list[Suggestion]:
         preferences = ModelJudge(bench.judge, bench.wording).compare(cases)
         bench.check()
     better = [(case, one) for case, one in zip(cases, preferences, strict=True) if one is not None and one.gain > 0]
-    prompts = [bench.wording.ask(case.state.messages, shown(case.teacher), shown(case.student)) for case, _ in better]
-    answers = complete(bench.teacher_model, [Request(prompt, Sampling(max_tokens=512)) for prompt in prompts])
-    bench.check()
-    suggestions: list[Suggestion] = []
-    for (case, preference), prompt, answer in zip(better, prompts, answers, strict=True):
-        try:
-            advised = bench.wording.read(answer.text) if answer.ok else []
-        except LibraryError:
-            continue
-        suggestions += [Suggestion(advice, case, preference, prompt) for advice in advised]
+    suggestions, _ = ask_teacher(bench, better)
     return suggestions
 
 

@@ -12,10 +12,10 @@ from fulcrum.errors import RunError, SettingsError
 from fulcrum.methods import Contender, PlannedCalls, Role
 from fulcrum.recipe import Recipe
 from fulcrum.runs import Run
-from fulcrum.strategies.bench import LIBRARY, Bench, served, settings_of, wording_for
+from fulcrum.strategies.bench import LIBRARY, Bench, kept, served, settings_of, wording_for
 from fulcrum.strategies.effects import measure_library
 from fulcrum.strategies.finetuned import REPLIES, finetuned_student, tune
-from fulcrum.strategies.learn import kept, learn_library
+from fulcrum.strategies.learn import learn_library
 from fulcrum.strategies.library import Library
 from fulcrum.strategies.markdown import to_markdown
 from fulcrum.strategies.metrics import COST, learning_cost

@@ -80,7 +80,7 @@ class Advice(Record):
         do: what to do then.
         avoid: what to leave, if anything.
         why: the reason, for people; it is never shown to a student.
-        level: `general` for all dialogues of a kind, `specific` for one turn of events.
+        level: `general` ("show empathy before you ask") or `specific` ("use the customer's name").
     """
 
     scenario: Needed

@@ -12,7 +12,7 @@ from fulcrum.lazy import load
 from fulcrum.strategies.fold import Strategy
 from fulcrum.strategies.settings import RetrievalSettings
 from fulcrum.strategies.wording import Situation
-from fulcrum.strategies.words import ALTERNATIVE, tokens
+from fulcrum.strategies.words import ALTERNATIVE, EVERYWHERE, tokens
 
 Scores = NDArray[np.float64]
 
@@ -36,9 +36,9 @@ class Index(Protocol):
 class Retriever:
     """Finds the strategies for a turn.
 
-    A scenario may hold several situations with ` | ` between them: the best of them counts. A `general` strategy whose
-    scenario shares too little with the turn still applies, after all that fit better; a `specific` one does not. So
-    the retriever abstains where no specific strategy reaches the threshold and no general one exists.
+    A scenario may hold several situations with ` | ` between them: the best of them counts. A strategy whose scenario is
+    `any dialogue` applies at every turn, after all that fit better. Where nothing else reaches the threshold the
+    retriever abstains.
 
     Args:
         strategies: what may be served.
@@ -62,7 +62,7 @@ class Retriever:
         matches = [
             Match(strategy, score)
             for strategy, score in zip(self.strategies, best, strict=True)
-            if score >= self._settings.threshold or strategy.advice.level == "general"
+            if score >= self._settings.threshold or strategy.advice.scenario == EVERYWHERE
         ]
         return sorted(matches, key=lambda match: (-match.score, -_helped(match)))[: self._settings.top_k]
 

@@ -54,7 +54,7 @@ def fixed(lines: Sequence[str]) -> Adviser:
 def shuffled(retriever: Retriever, wording: Wording, seed: int) -> Adviser:
     """Return the placebo: as many strategies as retrieval would give, but others, drawn at random for each turn.
 
-    Where the library holds too few others, those that fit fill the places.
+    Where the library holds too few others, the turn is given fewer.
     """
 
     def advise(messages: Sequence[Message]) -> Advised:
@@ -63,8 +63,7 @@ def shuffled(retriever: Retriever, wording: Wording, seed: int) -> Adviser:
         others = [strategy for strategy in retriever.strategies if strategy.id not in ids]
         rng = random.Random(seed_from(seed, "shuffled", [message.content for message in messages]))
         rng.shuffle(others)
-        pool = [*others, *(match.strategy for match in fitting)]
-        return _advised([Match(strategy, 0.0) for strategy in pool[: len(fitting)]])
+        return _advised([Match(strategy, 0.0) for strategy in others[: len(fitting)]])
 
     return advise
 

@@ -4,13 +4,17 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from fulcrum.chat import Message
+from fulcrum.chat import Message, Request, Sampling, complete
+from fulcrum.errors import LibraryError
+from fulcrum.strategies.bench import Bench
 from fulcrum.strategies.dialogue import Compared, State
 from fulcrum.strategies.fold import Strategy
 from fulcrum.strategies.judging import Preference, shown
 from fulcrum.strategies.records import Advice, Evidence, said
 from fulcrum.strategies.wording import Wording
-from fulcrum.strategies.words import ALTERNATIVE, negations, numbers, overlap, telling_words, words
+from fulcrum.strategies.words import ALTERNATIVE, EVERYWHERE, negations, numbers, overlap, telling_words, words
+
+_STRATEGY_TOKENS = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,32 @@ class Group:
         return list({one.advice.id: one for one in self.suggestions if one.advice.id != self.advice.id}.values())
 
 
+def ask_teacher(bench: Bench, judged: Sequence[tuple[Compared, Preference]]) -> tuple[list[Suggestion], int]:
+    """Let the teacher write what the student lacks at each of these turns.
+
+    Returns:
+        The suggestions, and how many answers could not be read.
+
+    Raises:
+        BudgetSpent: a call was not made.
+    """
+    wording = bench.wording
+    prompts = [wording.ask(case.state.messages, shown(case.teacher), shown(case.student)) for case, _ in judged]
+    sampling = Sampling(max_tokens=_STRATEGY_TOKENS)
+    answers = complete(bench.teacher_model, [Request(prompt, sampling) for prompt in prompts])
+    bench.check()
+    suggestions: list[Suggestion] = []
+    unreadable = 0
+    for (case, preference), prompt, answer in zip(judged, prompts, answers, strict=True):
+        try:
+            advised = wording.read(answer.text) if answer.ok else []
+        except LibraryError:
+            unreadable += 1
+            continue
+        suggestions += [Suggestion(advice, case, preference, prompt) for advice in advised]
+    return suggestions, unreadable
+
+
 def group(suggestions: Sequence[Suggestion], duplicate: float) -> list[Group]:
     """Put together suggestions that share at least `duplicate` of their words, those made most often first."""
     groups: list[Group] = []
@@ -108,9 +138,9 @@ def scenario_of(states: Sequence[State], everywhere: Sequence[State], wording: W
 def located(advice: Advice, states: Sequence[State], everywhere: Sequence[State], wording: Wording) -> Advice:
     """Return advice with the scenario read off the turns where it was suggested.
 
-    Advice that was suggested everywhere alike is `general`: it applies to every dialogue.
+    Advice that was suggested everywhere alike is general, and applies at every turn.
     """
     scenario = scenario_of(states, everywhere, wording)
     if not scenario:
-        return advice.model_copy(update={"level": "general"})
+        return advice.model_copy(update={"scenario": EVERYWHERE, "level": "general"})
     return advice.model_copy(update={"scenario": scenario, "level": "specific"})

@@ -7,12 +7,15 @@ from collections.abc import Sequence
 ALTERNATIVE = " | "
 """Stands between the situations in which one strategy applies."""
 
+EVERYWHERE = "any dialogue"
+"""Scenario of a strategy that applies at every turn."""
+
 _NEGATION = re.compile(r"\b(?:not|no|never|neither|without|avoid|refrain|skip|stop)\b|n't\b", re.IGNORECASE)
 _WORD = re.compile(r"[^\W\d_]+(?:[-'][^\W\d_]+)*")
 _EMPTY_WORDS = """
 a an and are as at be been but by can do does for from had has have he her him his i if in into is it its me my no not
 of on or our she so than that the their them then they this to up us was we were what when which who will with would
-you your please
+you your please customer agent
 """
 _EMPTY = frozenset(_EMPTY_WORDS.split())
 

@@ -18,13 +18,17 @@ from fulcrum.task.task import Task
 
 LOADERS = {
     "banking77": "fulcrum.task.public:load_banking77",
+    "dialogue": "fulcrum.strategies.support:load_dialogues",
     "gsm8k": "fulcrum.task.public:load_gsm8k",
     "lab": "fulcrum.lab.tasks:load_task",
     "python": "fulcrum.task.load:load_function",
 }
 """Where each kind of task is loaded, named by string; each is called with the whole spec and returns the task."""
 
-FORMS = "TASK.toml, lab:sql?seed=7, gsm8k:FOLDER?train=300&dev=150&test=500, banking77:FOLDER, python:MODULE:FUNCTION"
+FORMS = (
+    "TASK.toml, lab:sql?seed=7, gsm8k:FOLDER?train=300&dev=150&test=500, banking77:FOLDER, dialogue:FILE.toml, "
+    "python:MODULE:FUNCTION"
+)
 
 Options = TypeVar("Options", bound=Settings)
 

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Protocol, Self, runtime_checkable
 
-from fulcrum.chat import Completion, Message, Tool
+from fulcrum.chat import ChatModel, Completion, Message, Tool
 from fulcrum.errors import TaskError
 from fulcrum.hashing import content_hash
 from fulcrum.task.example import SPLITS, Example, Question, Split
@@ -52,6 +52,20 @@ class Environment(Protocol):
 
     def fingerprint(self) -> dict[str, Any]:
         """Return the settings that can change a dialogue or its score."""
+        ...
+
+
+@runtime_checkable
+class AskingEnvironment(Environment, Protocol):
+    """An environment that asks models of its own, such as one that plays the customer."""
+
+    @property
+    def models(self) -> Mapping[str, str]:
+        """Name of the model of each role."""
+        ...
+
+    def with_models(self, models: Mapping[str, ChatModel]) -> Self:
+        """Return the environment with models that are open already, such as those that record their calls."""
         ...
 
 

@@ -1,0 +1,60 @@
+"""Judges: blind, asked in both orders, and never wrong because a call failed."""
+
+import pytest
+
+from fulcrum.chat import Completion, Message, Request, assistant, system, user
+from fulcrum.strategies.dialogue import Compared, State
+from fulcrum.strategies.judging import ModelJudge, shown
+from fulcrum.strategies.wording import GeneralWording
+from fulcrum.task import Question
+from support.scripted import ScriptedModel
+
+MESSAGES: tuple[Message, ...] = (system("be kind"), user("hello"))
+
+
+def case(student: str = "no.", teacher: str = "sorry, no.") -> Compared:
+    question = Question("q", MESSAGES)
+    return Compared(State(question, (), MESSAGES), Completion(student), Completion(teacher))
+
+
+def judge(answer: str | None, prefer: str = "") -> ModelJudge:
+    def say(request: Request) -> Completion:
+        if answer is not None:
+            return Completion(answer)
+        first, second = request.messages[-1].content.split("[second reply]")
+        return Completion("first" if prefer in first else "second" if prefer in second else "tie")
+
+    return ModelJudge(ScriptedModel(say), GeneralWording())
+
+
+@pytest.mark.parametrize(
+    ("answer", "prefer", "gain"),
+    [(None, "sorry", 1.0), ("first", "", 0.0), ("second", "", 0.0), ("tie", "", 0.0), ("hm. at first... tie", "", 0.0)],
+)
+def test_only_what_is_said_in_both_orders_counts(answer: str | None, prefer: str, gain: float) -> None:
+    (preference,) = judge(answer, prefer).compare([case()])
+    assert preference is not None and preference.gain == gain
+
+
+def test_the_students_reply_can_win() -> None:
+    (preference,) = judge(None, "kind regards").compare([case(student="no, kind regards", teacher="no.")])
+    assert preference is not None and preference.gain == -1.0
+
+
+def test_a_judge_that_says_nothing_gives_no_preference() -> None:
+    assert judge("i cannot say").compare([case()]) == [None]
+    failing = ModelJudge(ScriptedModel(lambda _: Completion.failed("server", "down")), GeneralWording())
+    assert failing.compare([case()]) == [None]
+
+
+def test_the_judge_is_not_told_whose_reply_it_is() -> None:
+    model = ScriptedModel(lambda _: Completion("tie"))
+    ModelJudge(model, GeneralWording()).compare([case()])
+    asked = " ".join(message.content for request in model.requests for message in request.messages)
+    assert "teacher" not in asked and "student" not in asked and "pupil" not in asked
+
+
+def test_replies_differ_by_words_and_calls_not_by_spaces() -> None:
+    assert not case("Sorry,  no.", "sorry, no.").differ
+    assert case().differ
+    assert shown(Completion(assistant("x").content)) == "x"

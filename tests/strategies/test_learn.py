@@ -1,0 +1,171 @@
+"""The loop, with a teacher whose strategies really help, hurt, or do nothing."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fulcrum.atomic import read_json
+from fulcrum.errors import BudgetSpent, RunError, SettingsError
+from fulcrum.evaluation.results import read_results
+from fulcrum.methods import load_method
+from fulcrum.recipe import Recipe, check_recipe
+from fulcrum.runs import Run
+from fulcrum.runs.evaluate import evaluate_run
+from fulcrum.settings import Document
+from fulcrum.strategies.fold import Strategy
+from fulcrum.strategies.library import Library
+from fulcrum.strategies.metrics import break_even, metric_rows
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+SETTINGS = {"rounds": 2, "dialogues": 30, "effect_dialogues": 0, "gap_dialogues": 0, "serve": "proposed"}
+
+
+def recipe(teacher: str = "good_teacher", budget: dict[str, int] | None = None, **settings: object) -> Recipe:
+    models = {"student": "python:toy:student", "teacher": f"python:toy:{teacher}"}
+    data = {"method": "strategies", "task": "python:toy:task", "models": models, "settings": {**SETTINGS, **settings}}
+    return check_recipe(Document(data | ({"budget": budget} if budget else {})))
+
+
+def learned(folder: Path, given: Recipe) -> Library:
+    with Run(folder, given) as run:
+        given.method.learn(run)
+    return Library(folder / "artifact" / "library.jsonl")
+
+
+def by_do(library: Library) -> dict[str, list[Strategy]]:
+    found: dict[str, list[Strategy]] = {}
+    for strategy in library.strategies():
+        found.setdefault(strategy.advice.do, []).append(strategy)
+    return found
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("strategies") / "run"
+    learned(folder, recipe())
+    yield folder
+
+
+def test_what_helps_is_kept_and_what_hurts_or_idles_is_not(run_folder: Path) -> None:
+    found = by_do(Library(run_folder / "artifact" / "library.jsonl"))
+    (good,), (bad,), (idle,) = found["say sorry"], found["shout loudly"], found["hum a tune"]
+    effect = good.effects["state"]
+    assert good.status == "proposed" and (effect.n, effect.worse) == (16, 0)
+    assert effect.better >= 6 and effect.estimate == pytest.approx(0.4 * effect.better / 16)
+    assert bad.status == "rejected" and bad.effects["state"].estimate == pytest.approx(-0.3)
+    assert idle.status == "rejected" and idle.effects["state"].estimate == 0
+    assert "0 of 16 turns better" in (idle.decided.reason if idle.decided else "")
+
+
+def test_a_strategy_remembers_what_it_was_learned_from(run_folder: Path) -> None:
+    (good,) = by_do(Library(run_folder / "artifact" / "library.jsonl"))["say sorry"]
+    evidence = good.evidence
+    assert "upset" in evidence.messages[-1].content
+    assert (evidence.student, evidence.teacher) == ("hello.", "hello. sorry. at length.")
+    assert evidence.verdict.startswith("outcome of the dialogue: 1.000 after the teacher's")
+    assert evidence.models["teacher"] == "python:toy:good_teacher"
+    assert "pupil" in evidence.prompt[0].content
+
+
+def test_the_last_round_is_the_students_alone_and_the_teacher_says_nothing_new(run_folder: Path) -> None:
+    first, last = read_json(run_folder / "artifact" / "curve.json")
+    assert (first["beta"], last["beta"]) == (1.0, 0.0)
+    assert first["novelty"] == 1.0 and last["novelty"] == 0.0
+    assert first["covered"] == 0.0 and last["covered"] == pytest.approx(1 / 3, abs=0.15)
+    assert (first["judged/student"], last.get("strategies/accepted", 0)) == (0, 0)
+
+
+def test_advice_that_helps_here_and_hurts_there_is_narrowed(tmp_path: Path) -> None:
+    found = by_do(learned(tmp_path / "run", recipe("broad_teacher", dialogues=60, trial_turns=40)))
+    broad, narrow = found["talk at length"]
+    assert broad.status == "rejected"
+    assert narrow.status == "proposed" and narrow.parents == (broad.id,)
+    assert narrow.advice.scenario == "upset" and narrow.effects["state"].worse == 0
+
+
+def test_the_method_beats_its_controls_and_the_metrics_say_so(run_folder: Path) -> None:
+    with Run(run_folder, recipe()) as run:
+        rows, _ = evaluate_run(run)
+    means = {row.solver: row.mean for row in rows}
+    assert means["retrieved"] == pytest.approx(0.5 + 0.4 / 3)
+    assert means["student"] == means["generic-advice"] == means["shuffled"] == pytest.approx(0.5)
+    assert means["teacher"] == pytest.approx(0.5 + 0.5 / 3)
+    results = read_results(run_folder)
+    success = {row.solver: row for row in metric_rows(results) if row.metric == "success"}
+    difference = success["retrieved"].difference
+    assert difference is not None and difference.estimate == pytest.approx(1 / 3) and difference.low > 0
+    paid = break_even(run_folder, results)
+    assert paid.unit == "seconds" and paid.dialogues == pytest.approx(paid.learning / 0.1, rel=0.01)
+
+
+def test_what_people_decided_outlives_the_same_command(tmp_path: Path) -> None:
+    library = learned(tmp_path / "run", recipe())
+    (good,) = by_do(library)["say sorry"]
+    library.decide(good.id, "approved", who="ada")
+    assert learned(tmp_path / "run", recipe()).strategy(good.id).status == "approved"
+
+
+def test_only_what_a_person_approved_is_served(tmp_path: Path) -> None:
+    given = recipe(serve="approved")
+    library = learned(tmp_path / "run", given)
+    with Run(tmp_path / "run", given) as run:
+        methods = {contender.solver.name: contender.solver for contender in given.method.contenders(run)}
+        turn = __import__("toy").task().questions("test")[0]
+        from fulcrum.evaluation.solver import Turn
+
+        before = methods["retrieved"].answer([Turn(turn, turn.messages)])[0]
+        (good,) = by_do(library)["say sorry"]
+        library.decide(good.id, "approved", who="ada")
+        after = {c.solver.name: c.solver for c in given.method.contenders(run)}["retrieved"]
+        served = after.answer([Turn(turn, turn.messages)])[0]
+    assert before.completion.text == "hello." and before.trace["strategies"] == []
+    assert served.completion.text == "hello. sorry." and served.trace["strategies"][0]["id"] == good.id
+
+
+def test_the_artifact_rewrites_requests_as_the_solver_did(tmp_path: Path) -> None:
+    from fulcrum.artifact import read_artifact
+    from fulcrum.chat import Request, resolve
+
+    given = recipe(serve="approved")
+    library = learned(tmp_path / "run", given)
+    artifact = read_artifact(tmp_path / "run")
+    with pytest.raises(RunError, match="no strategy is approved"):
+        load_method("strategies").deploy(artifact, resolve)
+    (good,) = by_do(library)["say sorry"]
+    library.decide(good.id, "approved", who="ada")
+    rewriter = load_method("strategies").deploy(artifact, resolve)
+    upset, calm = (Request(question.messages) for question in __import__("toy").task().questions("test")[:2])
+    helped, left = rewriter.rewrite([upset, calm])  # pyright: ignore[reportAttributeAccessIssue]
+    assert helped.added == "when the customer is upset, say sorry."
+    assert helped.added in helped.request.messages[0].content
+    assert helped.facts["strategies"][0]["id"] == good.id
+    assert left.request == calm and left.added is None
+
+
+def test_the_same_recipe_gives_the_same_library_byte_for_byte(run_folder: Path, tmp_path: Path) -> None:
+    again = learned(tmp_path / "run", recipe())
+    assert again.path.read_bytes() == (run_folder / "artifact" / "library.jsonl").read_bytes()
+
+
+def test_a_budget_stops_it_and_more_budget_continues_to_the_same_library(run_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(BudgetSpent):
+        learned(tmp_path / "run", recipe(budget={"calls": 70}))
+    library = learned(tmp_path / "run", recipe())
+    assert library.path.read_bytes() == (run_folder / "artifact" / "library.jsonl").read_bytes()
+
+
+def test_single_questions_are_refused() -> None:
+    given = check_recipe(
+        Document(
+            {
+                "method": "strategies",
+                "task": "lab:arithmetic",
+                "models": {"student": "python:toy:student", "teacher": "python:toy:good_teacher"},
+            }
+        )
+    )
+    with pytest.raises(SettingsError, match="learned from dialogues"):
+        given.method.plan(given)
