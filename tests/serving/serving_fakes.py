@@ -227,3 +227,10 @@ def ask(text: str, **fields: Any) -> dict[str, Any]:
 
 def shout(request: Request) -> str:
     return request.messages[-1].content.upper()
+
+
+def flaky_note(request: Request) -> Rewritten:
+    """Add a note to four requests of five, and fail at the fifth."""
+    if request.messages[-1].content.endswith(("4", "9")):
+        raise RuntimeError("the generator is out of order")
+    return note(request)
