@@ -7,10 +7,10 @@ from fulcrum.errors import MissingExtra
 
 _EXTRA_OF = {
     **dict.fromkeys(("torch", "transformers", "peft", "trl", "accelerate", "safetensors", "datasets"), "train"),
-    **dict.fromkeys(("starlette", "uvicorn", "prometheus_client"), "serve"),
+    **dict.fromkeys(("starlette", "uvicorn", "prometheus_client", "aiohttp"), "serve"),
     **dict.fromkeys(("matplotlib",), "plots"),
     **dict.fromkeys(("pyarrow",), "data"),
-    **dict.fromkeys(("jinja2",), "review"),
+    **dict.fromkeys(("sacrebleu",), "translation"),
     **dict.fromkeys(("ray",), "ray"),
     **dict.fromkeys(("sentence_transformers",), "embeddings"),
 }

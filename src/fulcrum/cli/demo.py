@@ -10,6 +10,7 @@ from fulcrum.cli.progress import show_calls
 from fulcrum.evaluation.diagnosis import diagnose
 from fulcrum.evaluation.render import conclusions, evaluation_table
 from fulcrum.evaluation.summary import Summary, summarize, summary_table
+from fulcrum.lazy import load
 from fulcrum.recipe import read_recipe
 from fulcrum.runs import default_folder, open_run
 from fulcrum.runs.evaluate import evaluate_run
@@ -36,7 +37,6 @@ def demo(*methods: MethodName, output: Path = Path("runs/demo")) -> None:
     for name in dict.fromkeys(methods or _RECIPES):
         summaries.append(_run(name, output))
     console.print(summary_table(summaries))
-    console.print(f"`fulcrum report RUN` explains a run of `fulcrum runs list {output}` in one page.", markup=False)
 
 
 def _run(name: MethodName, output: Path) -> Summary:
@@ -50,9 +50,11 @@ def _run(name: MethodName, output: Path) -> Summary:
         recipe.method.learn(run)
         rows, results = evaluate_run(run, limit=questions)
         calls = run.ledger.total().calls
+    page = load("fulcrum.report:write_report")(folder)
     console.print(evaluation_table(rows))
     for sentence in [*conclusions(rows), *diagnose(results, rows)]:
         console.print(sentence, markup=False, highlight=False)
+    console.print(f"All of it in one page: {page}", markup=False, highlight=False, soft_wrap=True)
     return summarize(name, rows, calls, (time.monotonic() - started) / 60)
 
 

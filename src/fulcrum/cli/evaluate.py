@@ -11,6 +11,7 @@ from fulcrum.cli.progress import show_calls
 from fulcrum.evaluation.diagnosis import diagnose
 from fulcrum.evaluation.render import conclusions, evaluation_table
 from fulcrum.evaluation.table import to_json
+from fulcrum.lazy import load
 from fulcrum.runs import Run
 from fulcrum.runs.catalog import reopen
 from fulcrum.runs.evaluate import evaluate_run
@@ -28,7 +29,8 @@ def evaluate(
 ) -> None:
     """Measure a run on held-out examples against its baseline and every control.
 
-    Writes evaluation.json and rollouts.jsonl into the run folder. Answers already stored are not paid for again.
+    Writes evaluation.json, rollouts.jsonl and report.html into the run folder. Answers already stored are not paid
+    for again.
 
     Args:
         run: The run folder.
@@ -39,10 +41,11 @@ def evaluate(
     """
     with Run(run, reopen(run, budget)) as opened, show_calls(opened):
         rows, results = evaluate_run(opened, split, limit)
+    page = load("fulcrum.report:write_report")(run)
     if json:
         print_json(to_json(rows))
         return
     console.print(evaluation_table(rows))
     for sentence in [*conclusions(rows), *diagnose(results, rows)]:
         console.print(sentence, markup=False, highlight=False)
-    log.print(f"written: {run / 'evaluation.json'}", highlight=False, soft_wrap=True)
+    log.print(f"written: {page}", highlight=False, soft_wrap=True)
