@@ -25,7 +25,10 @@ function move(step) {
 
 document.addEventListener("keydown", (event) => {
   const here = event.target;
-  if (event.key === "Escape" && writing(here)) return here.blur();
+  if (event.key === "Escape" && writing(here)) {
+    event.preventDefault(); // it would empty a search field
+    return here.blur();
+  }
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && here.form) {
     event.preventDefault();
     return here.form.requestSubmit(here.form.querySelector("button.main"));
