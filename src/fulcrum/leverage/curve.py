@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Scores = NDArray[np.float64]
+Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +147,9 @@ def _drawn(ours: Curve, other: Curve, resamples: int, seed: int) -> Sequence[tup
     seeds, examples = ours.scores.shape[1:]
     means: list[tuple[Scores, Scores]] = []
     for _ in range(resamples):
-        runs = random.integers(seeds, size=seeds)
-        weights = np.bincount(random.integers(examples, size=examples), minlength=examples) / examples
+        runs: Indices = random.integers(seeds, size=seeds)
+        chosen: Indices = random.integers(examples, size=examples)
+        weights = np.bincount(chosen, minlength=examples) / examples
         means.append(((ours.scores[:, runs] @ weights).mean(axis=1), (other.scores[:, runs] @ weights).mean(axis=1)))
     return means
 

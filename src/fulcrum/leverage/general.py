@@ -37,11 +37,13 @@ class GeneralRows:
         rows: to train on, in an order that is random and always the same, so that fewer are part of more.
         held_out: never trained on; their loss tells what the model can still do.
         dropped: rows left out because they hold inputs of the task's dev or test split.
+        fingerprint: hash of all of that.
     """
 
     rows: tuple[ChatRow, ...]
     held_out: tuple[ChatRow, ...]
-    dropped: int = 0
+    dropped: int
+    fingerprint: str
 
 
 def load_general(spec: str, task: Task, held_out: int, leaks: Literal["refuse", "drop"] = "refuse") -> GeneralRows:
@@ -68,13 +70,14 @@ def load_general(spec: str, task: Task, held_out: int, leaks: Literal["refuse", 
             f"(such as {found.inputs[question][:60]!r}, in the row that answers {rows[row][1].response[:40]!r}), so "
             'a score would be memory; remove them, or set general_leaks = "drop"'
         )
-    kept = sorted((key, row) for index, (key, row) in enumerate(rows) if index not in found.rows)
+    kept = sorted((one for index, one in enumerate(rows) if index not in found.rows), key=lambda one: one[0])
     if len(kept) <= held_out:
         raise SettingsError(
             f"{spec}: has {len(kept)} rows, and held_out wants {held_out} of them; lower held_out, or give more rows"
         )
     ordered = tuple(row for _, row in kept)
-    return GeneralRows(ordered[held_out:], ordered[:held_out], len(found.rows))
+    identity = content_hash([held_out, [key for key, _ in kept]])
+    return GeneralRows(ordered[held_out:], ordered[:held_out], len(found.rows), identity)
 
 
 def _read(spec: str) -> list[ChatRow]:

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
+
+Values = NDArray[np.float64]
 
 Verdict = Literal["smooth", "jump", "undecided"]
 
@@ -49,15 +52,15 @@ def shape(sizes: Sequence[int], values: Sequence[float]) -> Shape:
     steps: list[tuple[float, int]] = []
     for size, _ in itertools.pairwise(different):
         before = np.array(sizes) <= size
-        fitted = np.where(before, y[before].mean(), y[~before].mean())
+        fitted: Values = np.where(before, y[before].mean(), y[~before].mean())
         steps.append((_bic(y, fitted, 3), size))
     jump, after = min(steps)
     verdict: Verdict = "jump" if smooth - jump > ENOUGH else "smooth" if jump - smooth > ENOUGH else "undecided"
     return Shape(verdict, smooth, jump, after)
 
 
-def _bic(values: "np.ndarray[tuple[int], np.dtype[np.float64]]", fitted: object, parameters: int) -> float:
+def _bic(values: Values, fitted: Values, parameters: int) -> float:
     """Return n log(RSS/n) + k log n; a perfect fit counts as one to a millionth."""
     n = len(values)
-    error = float(np.mean((values - np.asarray(fitted, dtype=float)) ** 2))
+    error = float(np.mean((values - fitted) ** 2))
     return n * math.log(max(error, 1e-12)) + parameters * math.log(n)

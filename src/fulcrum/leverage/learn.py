@@ -123,7 +123,7 @@ def find_anchor(bench: Bench, cell: Cell) -> Anchor | None:
         "task": bench.task.fingerprint,
         "model": bench.model_name,
         "writer": bench.run.recipe.models.get("writer"),
-        "general": bench.settings.general,
+        "general": bench.general.fingerprint,
         "rows": cell.task_rows,
         "seed": cell.seed,
         "place": place,
@@ -164,8 +164,7 @@ def before(bench: Bench, anchor: Anchor | None) -> dict[str, float]:
     inputs = {
         "model": bench.model_name,
         "task": bench.task.fingerprint,
-        "general": bench.settings.general,
-        "held_out": bench.settings.held_out,
+        "general": bench.general.fingerprint,
         "anchor": asdict(anchor) if anchor else None,
     }
     return read_json(bench.run.stage("before", inputs, work) / "before.json")

@@ -92,4 +92,4 @@ def _probe(features: csr_matrix, kind: Vector) -> Vector:
             features.T @ slope + _L2 * weights,
         )
 
-    return np.asarray(minimize(loss, np.zeros(features.shape[1]), jac=True, method="L-BFGS-B").x)
+    return np.asarray(minimize(loss, np.zeros_like(features.T @ kind), jac=True, method="L-BFGS-B").x)
