@@ -17,9 +17,7 @@ from fulcrum.runs import Run
 from fulcrum.runs.catalog import reopen
 from fulcrum.task import Split
 
-supplement = App(
-    name="supplement", help="Look into a run of supplements: audit it, or put its generator elsewhere."
-)
+supplement = App(name="supplement", help="Look into a run of supplements: audit it, or put its generator elsewhere.")
 
 Machine = Annotated[bool, Parameter(negative=())]
 

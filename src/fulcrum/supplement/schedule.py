@@ -9,7 +9,7 @@ from fulcrum.supplement.bench import Bench, Wish
 from fulcrum.supplement.forms import CONCAT, FORMS, FREE, OWN, Supplement, concatenate
 from fulcrum.supplement.labels import Alone, Option, Rule
 from fulcrum.supplement.settings import SupplementSettings
-from fulcrum.supplement.trials import State, Trial, actor_calls
+from fulcrum.supplement.trials import State, Trial, different
 from fulcrum.supplement.writer import SupplementWriter
 
 PATIENCE = 2
@@ -48,7 +48,7 @@ def round_pool(settings: SupplementSettings, number: int) -> Pool:
 
 
 def allowance(pool: Pool, settings: SupplementSettings, questions: int) -> int:
-    """Return the answers of the actor that a pool may take."""
+    """Return the attempts of the actor that a pool may take; in a dialogue each is several calls."""
     fixed = pool.size * settings.label_samples * questions
     return int(fixed * settings.spend) if settings.schedule == "adaptive" else fixed
 
@@ -96,7 +96,7 @@ def collect(
     for start in range(0, last, step):
         places = range(start, min(start + step, last))
         wishes = [wish for place in places for query in asking if (wish := _wish(pool, query, place, winners, seed))]
-        room = (allowed - actor_calls(trials)) // settings.label_samples
+        room = allowed // settings.label_samples - different(trials)
         if room <= 0:
             break
         trials += bench.play(wishes[:room] if adaptive else wishes, writer)
@@ -109,7 +109,7 @@ def collect(
 
 def _wish(pool: Pool, query: str, place: int, winners: Mapping[str, Sequence[Supplement]], seed: int) -> Wish | None:
     """Return what draft number `place` of a question asks for; None if there is nothing to concatenate."""
-    # Each question in an order of its own: whoever is left after the first wave has seen half of the forms only.
+    # Each question in an order of its own: a round's first wave holds half of the requests, and may be its last.
     order = random.Random(seed_from(seed, "order", query)).sample(pool.asked, len(pool.asked))
     asked = order[place % len(order)]
     if asked != CONCAT:

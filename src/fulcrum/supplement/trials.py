@@ -105,6 +105,11 @@ def read_trials(path: Path) -> list[Trial]:
         return [Trial.from_json(json.loads(line)) for line in file]
 
 
+def different(trials: Sequence[Trial]) -> int:
+    """Return how many of some trials the actor had to be asked about: the same supplement twice is one."""
+    return len({(trial.query, trial.written) for trial in trials})
+
+
 def actor_calls(trials: Sequence[Trial]) -> int:
-    """Return the calls of the actor behind some trials; the same supplement twice is asked about once."""
+    """Return the calls of the actor behind some trials that are different."""
     return sum({(trial.query, trial.written): trial.calls for trial in trials}.values())
