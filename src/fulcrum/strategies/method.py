@@ -37,10 +37,10 @@ class StrategiesMethod:
     summary = "An auditable library of strategies that a teacher writes and a student is given turn by turn."
     settings = StrategiesSettings
     quick: ClassVar[Mapping[str, str]] = {
-        "rounds": "2",
-        "dialogues": "12",
-        "requests": "16",
-        "trial_turns": "8",
+        "rounds": "3",
+        "dialogues": "20",
+        "requests": "32",
+        "trial_turns": "12",
         "gap_dialogues": "0",
         "effect_dialogues": "0",
         "finetune": "false",

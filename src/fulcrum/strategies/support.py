@@ -9,8 +9,8 @@ The file names your policy, your customers and who plays them:
     judge = "https://api.example.com/v1#strong-model"
 
 Only `opening` and the policy are shown to an agent; the rest of a line is what the customer keeps to itself. There are
-no tools and there is no database here: success is what the judge says. Where a database can say it, write an environment
-as `lab:desk` does and name it `python:MODULE:FUNCTION`.
+no tools and there is no database here: success is what the judge says. Where a database can say it, write an
+environment as `lab:desk` does and name it `python:MODULE:FUNCTION`.
 """
 
 import re

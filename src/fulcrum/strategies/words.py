@@ -31,7 +31,7 @@ def tokens(text: str) -> list[str]:
 
 
 def _stem(word: str) -> str:
-    stem = word[:-1] if word.endswith("s") and not word.endswith("ss") else word
+    stem = word[:-1] if word.endswith("s") and not word.endswith("ss") and len(word) > 3 else word
     for ending in ("ing", "ed", "e"):
         if stem.endswith(ending) and len(stem) - len(ending) >= 3:
             return stem[: -len(ending)]

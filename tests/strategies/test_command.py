@@ -1,0 +1,115 @@
+"""`fulcrum strategies`, on a run that the lab's rule-made models did, and the shop's practice in what they learned."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from fulcrum.cli.main import main
+from fulcrum.lab.desk.practice import HABITS
+from fulcrum.lab.shop import Shop
+from fulcrum.strategies.library import Library
+
+MODELS = [
+    "--models.student",
+    "python:fulcrum.strategies.lab:student",
+    "--models.teacher",
+    "python:fulcrum.strategies.lab:teacher",
+]
+
+
+def run_command(*arguments: str) -> int:
+    """Return the exit code of a command."""
+    try:
+        main(list(arguments))
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("command") / "run"
+    flags = ["--method", "strategies", "--task", "lab:desk?seed=7", "--quick", *MODELS]
+    assert run_command("train", *flags, "-o", str(folder)) == 0
+    return folder
+
+
+@pytest.fixture
+def run(learned: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(learned, tmp_path / "run")
+
+
+def read(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0):
+    capsys.readouterr()
+    assert run_command("strategies", *arguments, "--json") == code
+    return json.loads(capsys.readouterr().out)
+
+
+def ids(found: Sequence[dict[str, str]]) -> list[str]:
+    return [strategy["id"] for strategy in found]
+
+
+@pytest.mark.slow
+def test_what_is_learned_is_the_practice_of_the_shop(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    practice = {HABITS[id].advice for id in Shop(7).practice}
+    passed = [s for s in read(capsys, "list", str(run), "--status", "proposed") if s["effects"]]
+    lines = {f"when {s['advice']['when']}, {s['advice']['do']}." for s in passed}
+    assert len(lines) >= 4 and lines <= practice
+
+
+@pytest.mark.slow
+def test_a_person_approves_rejects_and_retires(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second, *_ = ids(read(capsys, "list", str(run), "--status", "proposed"))
+    assert run_command("strategies", "approve", str(run), first, "--who", "ada") == 0
+    assert run_command("strategies", "reject", str(run), second, "--reason", "too long", "--who", "bob") == 0
+    assert ids(read(capsys, "list", str(run), "--status", "approved")) == [first]
+    shown = read(capsys, "show", str(run), second)
+    assert shown["history"][-1]["who"] == "bob" and shown["history"][-1]["reason"] == "too long"
+    assert run_command("strategies", "show", str(run), second) == 0
+    assert "[user]" in capsys.readouterr().out
+    assert run_command("strategies", "reject", str(run), first, "--reason", "no longer so", "--retire") == 0
+    assert Library(run / "artifact" / "library.jsonl").strategy(first).status == "retired"
+    assert run_command("strategies", "approve", str(run), "nothing") == 2
+    assert "there is no strategy 'nothing'" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_export_import_and_test(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command("strategies", "export", str(run), "--output", str(tmp_path / "page.md")) == 0
+    assert "## Proposed" in (tmp_path / "page.md").read_text()
+    logs = tmp_path / "logs.jsonl"
+    rude = {"scenario": "any dialogue", "when": "the customer is in a hurry", "do": "promise 90 coins"}
+    logs.write_text(json.dumps({"strategy": rude}) + "\n")
+    capsys.readouterr()
+    assert run_command("strategies", "import", str(run), str(logs), "--who", "ada") == 0
+    id = capsys.readouterr().out.split()[0]
+    shown = read(capsys, "show", str(run), id)
+    assert shown["evidence"]["source"] == "person"
+    assert {found["check"] for found in shown["findings"]} == {"unsafe promise"}
+    assert run_command("strategies", "approve", str(run), id) == 2
+    (tested,) = read(capsys, "test", str(run), id)
+    assert {effect["measure"] for effect in tested["effects"]} == {"on-off", "leave-one-out"}
+
+
+@pytest.mark.slow
+def test_planted_harm_and_transfer(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = read(capsys, "test", str(run), "--planted")
+    assert report["of"] == 20 and report["caught"] >= 18 and report["served"] == []
+    library = Library(run / "artifact" / "library.jsonl")
+    for strategy in library.strategies("proposed"):
+        if strategy.effects and not strategy.blocked:
+            library.decide(strategy.id, "approved", who="ada")
+    tasks = ["--tasks", "lab:desk?seed=7", "--tasks", "lab:desk?seed=1&customer=b"]
+    own, other = read(capsys, "transfer", str(run), *tasks, "--limit", "20")
+    assert own["n"] == other["n"] == 20
+    assert own["difference"]["low"] > 0, "the library helps where it was learned"
+    assert own["difference"]["estimate"] > other["difference"]["estimate"], "another shop has another practice"
+    assert json.loads((run / "transfer.json").read_text()) == [own, other]
+
+
+def test_a_place_without_a_library_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command("strategies", "list", str(tmp_path)) == 2
+    assert "holds no library" in capsys.readouterr().err
