@@ -17,7 +17,7 @@ def serve(
     artifact: Path,
     /,
     *,
-    settings: Annotated[ServeSettings | None, Parameter(name="*")] = None,
+    settings: Annotated[ServeSettings | None, Parameter(name="*", negative=())] = None,
 ) -> None:
     """Put what a run learned behind an OpenAI-compatible endpoint, until Ctrl-C.
 
