@@ -11,11 +11,12 @@ import pytest
 from fulcrum.artifact import read_artifact
 from fulcrum.atomic import read_json
 from fulcrum.chat import Completion, Request, complete, user
+from fulcrum.cli.main import main
 from fulcrum.errors import ModelError, SettingsError
 from fulcrum.recipe import Recipe, read_recipe
 from fulcrum.runs import open_run
 from fulcrum.society.arms import ARMS
-from fulcrum.society.feedback import Event, append_feedback
+from fulcrum.society.feedback import Event, append_feedback, read_feedback
 from fulcrum.society.history import History, read_history
 from fulcrum.society.method import METHOD
 from fulcrum.society.records import explain, learned_rows
@@ -64,6 +65,7 @@ def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Train:
         model, trainer = AdapterModel(answer), Trainer()
         monkeypatch.setattr("fulcrum.runs.run.resolve", lambda name: model)
         monkeypatch.setattr(Recipe, "task", sums_task(), raising=False)
+        monkeypatch.setattr("fulcrum.society.deploy.load_task", lambda name: sums_task())
         monkeypatch.setattr(Workshop, "tune", lambda *args, **more: trainer.tune(*args, **more))
         recipe = recipe_of(settings)
         with open_run(recipe, tmp_path / folder) as opened:
@@ -267,6 +269,44 @@ def test_every_row_leads_back_to_its_debate(train: Train, monkeypatch: pytest.Mo
         assert (debate.votes.most_common(1)[0][0] == same.row.label.answer) or same.row.label.margin == 0
 
 
+def fulcrum(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as stopped:
+        main(["society", *map(str, arguments)])
+    return stopped.value.code
+
+
+def test_the_commands_show_what_a_run_left(train: Train, capsys: pytest.CaptureFixture[str]) -> None:
+    _, _, _, folder = train()
+    assert fulcrum("curve", folder) == 0
+    assert "society" in capsys.readouterr().out
+    assert fulcrum("labels", folder, "--json") == 0
+    assert {row["line"] for row in json.loads(capsys.readouterr().out)} == {"society"}
+    assert fulcrum("split", folder, "--count", 3, "--json") == 0
+    split = json.loads(capsys.readouterr().out)
+    assert len(split) == 3 and sum(split[0]["votes"].values()) == 3
+    assert fulcrum("fix", folder, split[0]["question_id"], "12", "--by", "anna") == 0
+    assert fulcrum("veto", folder, split[0]["question_id"], "critic-1", "--by", "anna") == 0
+    assert len(read_feedback(folder).events) == 2
+    assert fulcrum("export", folder, folder / "out", "--iteration", 1) == 0
+    assert (folder / "out" / "critic-3" / "adapter_config.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["fix", "no-such-question", "12", "--by", "anna"], "no question 'no-such-question'"),
+        (["export", "out", "--iteration", "7"], "no such iteration"),
+        (["why", "ffffffffffffffff"], "no row has an id"),
+    ],
+)
+def test_a_command_that_cannot_work_says_why(
+    train: Train, capsys: pytest.CaptureFixture[str], command: list[str], said: str
+) -> None:
+    _, _, _, folder = train()
+    assert fulcrum(command[0], folder, *command[1:]) == 2
+    assert said in capsys.readouterr().err
+
+
 def test_a_model_without_adapters_is_refused(train: Train, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from support.scripted import ScriptedModel
 
@@ -276,10 +316,9 @@ def test_a_model_without_adapters_is_refused(train: Train, monkeypatch: pytest.M
         METHOD.learn(run)
 
 
-def test_the_artifact_debates_behind_an_endpoint(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_artifact_debates_behind_an_endpoint(train: Train) -> None:
     _, _, _, folder = train()
     served = AdapterModel(learner)
-    monkeypatch.setattr("fulcrum.society.deploy.load_task", lambda name: sums_task())
     model = METHOD.deploy(read_artifact(folder), lambda name: served)
     request = Request((user("What is 3 + 6?"),))
     answer = complete(model, [request])[0]
@@ -287,6 +326,17 @@ def test_the_artifact_debates_behind_an_endpoint(train: Train, monkeypatch: pyte
     assert served.loaded == {str(path) for path in (folder / "artifact").iterdir() if path.is_dir()}
     assert answer.usage.completion_tokens == 9 * says("").usage.completion_tokens  # the whole debate is paid for
     assert model.identity(request) != served.identity(request)
+
+
+def test_one_agent_is_distilled_from_what_the_finished_society_votes_for(train: Train) -> None:
+    history, model, trainer, folder = train(distil=True, serve="distilled")
+    rows = trainer.rows["distil"]
+    assert trainer.starts["distil"] is None and all(len(row["prompt"]) == 1 for row in rows)
+    finished = {str(path) for path in history.agents("society").values()}
+    assert {request.adapter for request in model.batches[-1]} <= finished  # asked once more, after the last finetuning
+    served = AdapterModel(learner)
+    answer = complete(METHOD.deploy(read_artifact(folder), lambda name: served), [Request((user("What is 3 + 6?"),))])
+    assert answer[0].ok and [Path(request.adapter).name for request in served.requests] == ["distilled"]
 
 
 def test_the_plan_is_what_the_run_then_asks(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,13 +48,15 @@ def curve(run: Path, /, *, split: Split = "dev", limit: int | None = None, json:
     table = Table("arm", "iteration", "right", "95 %", "against greedy", "calls", "disagree", "dissimilar")
     for point in points:
         low, high = point["low"] * 100, point["high"] * 100
-        gain = f"{point['gain'] * 100:+.1f} [{point['gain_low'] * 100:.1f}, {point['gain_high'] * 100:.1f}]"
+        gain = ""
+        if "gain" in point:
+            gain = f"{point['gain'] * 100:+.1f} [{point['gain_low'] * 100:.1f}, {point['gain_high'] * 100:.1f}]"
         table.add_row(
             point["arm"],
             str(point["iteration"]),
             f"{point['mean'] * 100:.1f} % of {point['n']}",
             f"{low:.1f} to {high:.1f}",
-            gain if point["arm"] != "direct" else "",
+            gain,
             f"{point['calls']:.0f}",
             *(
                 f"{point['diversity'][key]:.2f}" if point["diversity"] else ""

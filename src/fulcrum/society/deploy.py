@@ -8,6 +8,7 @@ from typing import cast
 
 from fulcrum.artifact import Artifact, OpenModel, write_card
 from fulcrum.chat import ChatModel, Finished, Request
+from fulcrum.errors import RunError
 from fulcrum.evaluation.solver import Turn
 from fulcrum.hashing import content_hash, file_hash
 from fulcrum.runs import Run
@@ -57,6 +58,7 @@ def open_society(artifact: Artifact, open_model: OpenModel) -> ChatModel:
 
     Raises:
         ModelError: the base cannot hold adapters.
+        RunError: the distilled agent is to be served, and there is none.
     """
     settings = read_settings(SocietySettings, Document(dict(artifact.settings), str(artifact.folder)))
     base = adapter_host(open_model(artifact.models["agent"]))
@@ -66,6 +68,8 @@ def open_society(artifact: Artifact, open_model: OpenModel) -> ChatModel:
     }
     task = load_task(artifact.task)
     if settings.serve == "distilled":
+        if not artifact.facts["distilled"]:
+            raise RunError(f'{artifact.folder}: nothing was distilled into it; train with serve = "debate"')
         alone = Speaker("generator", artifact.folder / DISTILLED)
         who, how = Cast((alone,), (alone,)), settings.debate.model_copy(update={"agents": 1, "rounds": 1})
     else:

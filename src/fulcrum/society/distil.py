@@ -11,13 +11,13 @@ from fulcrum.society.workshop import Workshop
 from fulcrum.training.rows import ChatRow
 
 
-def distil(run: Run, settings: SocietySettings, agents: Agents) -> Path:
+def distil(run: Run, settings: SocietySettings, agents: Agents) -> Path | None:
     """Let the finished society debate its train questions once more, and train the base on the answers it votes for.
 
     Every answer of the last round that gives the voted answer is a row, as the answer to the bare question.
 
     Returns:
-        The folder of the distilled weights.
+        The folder of the distilled weights; None if the society votes for fewer than `min_rows` answers.
     """
     workshop = Workshop(run, settings)
     try:
@@ -29,6 +29,11 @@ def distil(run: Run, settings: SocietySettings, agents: Agents) -> Path:
             for said in debate.last
             if voted.answer is not None and said.key == voted.answer
         ]
+        if len(rows) < settings.min_rows:
+            run.log(
+                "society/kept", sentence=f"Nothing was distilled: {len(rows)} rows, min_rows is {settings.min_rows}."
+            )
+            return None
         seed = seed_from(run.recipe.seed, "distil") % 2**32
         return workshop.tune("distil", [row.to_json() for row in rows], None, seed, debates=session.stage)
     finally:

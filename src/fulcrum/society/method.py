@@ -6,7 +6,6 @@ from typing import ClassVar
 
 from fulcrum.artifact import Artifact, Deployed, OpenModel
 from fulcrum.errors import TaskError
-from fulcrum.evaluation.solver import RoleOfSolver
 from fulcrum.methods import Contender, PlannedCalls, Role
 from fulcrum.recipe import Recipe
 from fulcrum.runs import Run
@@ -85,9 +84,9 @@ class SocietyMethod:
             agents = history.agents(arm.line) if arm.line else None
             if name in settings.arms and (agents or not arm.line):
                 contenders.append(Contender(workshop.solver(arm, agents), arm.role))
-        if settings.distil and (society := history.agents("society")):
-            role: RoleOfSolver = "method"
-            contenders.append(Contender(workshop.alone(distil(run, settings, society), "distilled"), role))
+        society = history.agents("society")
+        if settings.distil and society and (distilled := distil(run, settings, society)):
+            contenders.append(Contender(workshop.alone(distilled, "distilled"), "method"))
         return contenders
 
     def deploy(self, artifact: Artifact, open_model: OpenModel) -> Deployed:
