@@ -37,8 +37,8 @@ class Retriever:
     """Finds the strategies for a turn.
 
     A scenario may hold several situations with ` | ` between them: the best of them counts. A strategy whose scenario
-    is `any dialogue` applies at every turn, after all that fit better. Where nothing reaches the threshold the retriever
-    abstains.
+    is `any dialogue` applies at every turn, after all that fit better. Where nothing reaches the threshold the
+    retriever abstains.
 
     Args:
         strategies: what may be served.
