@@ -39,12 +39,17 @@ def unspeakable(request: Request) -> Rewritten:
     return Rewritten(note(request).request, "x", {"circle": circle})
 
 
-@pytest.mark.parametrize("rule", [raising, forgetting, unspeakable], ids=lambda rule: rule.__name__)
+def refused(request: Request) -> Rewritten:
+    return Rewritten(request, facts={"generator_failure": "timeout", "detail": "http://internal:8001"})
+
+
+@pytest.mark.parametrize("rule", [raising, forgetting, unspeakable, refused], ids=lambda rule: rule.__name__)
 def test_a_failing_artifact(serve: Serve, upstream: Upstream, upstream_url: str, rule: Any) -> None:
     proxy = serve(Notes(rule), upstream=upstream_url)
     reply = httpx.post(proxy.url + CHAT, json=ask("hi"))
     assert reply.status_code == 200 and reply.headers["x-fulcrum-outcome"] == "failed"
     assert upstream.last_text() == "hi" and counted(proxy, "failed") == 1
+    assert "x-fulcrum-facts" not in reply.headers
 
 
 def test_an_artifact_that_returns_too_few(serve: Serve, upstream: Upstream, upstream_url: str) -> None:

@@ -48,6 +48,9 @@ class Help:
 async def add_help_in_time(helper: Helper, body: Body, deadline: float) -> Help:
     """Ask an artifact for help, and never raise for what goes wrong with it.
 
+    An artifact says by a fact named `failure`, or one that ends so, that its generator gave no answer. Such facts are
+    for the server's log alone: they may name what clients need not know.
+
     Args:
         helper: the artifact.
         body: the request as it came; not changed.
@@ -67,6 +70,9 @@ async def _ask(helper: Helper, body: Body, request: Request, deadline: float) ->
         async with asyncio.timeout(deadline):
             rewritten = await helper.submit(request)
         facts = cast(dict[str, Any], json.loads(json.dumps(dict(rewritten.facts), default=str)))
+        if any(name.endswith("failure") for name in facts):
+            _log.warning("no help for a request: %s", facts)
+            return Help("failed")
         if rewritten.request.messages == request.messages:
             return Help("unchanged", facts=facts)
         messages = add_help(cast(Sequence[Any], body["messages"]), request.messages, rewritten.request.messages)
