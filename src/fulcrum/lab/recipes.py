@@ -82,7 +82,7 @@ RECIPES: Mapping[str, CheckpointRecipe] = {
         "acts by a handbook in its prompt, and says what its own reply had and another's lacked",
         corpus.TEACHER,
         width=192,
-        layers=6,
+        layers=4,
         heads=6,
         steps=1500,
         seed=4,
