@@ -38,7 +38,8 @@ _HEADERS = {
 
 # No redirect: one that began on another site, such as a terminal in a web page, would not carry a strict cookie.
 _WELCOME = """<!doctype html><html lang="en"><meta charset="utf-8"><meta http-equiv="refresh" content="0;url=/">
-<link rel="icon" href="/static/icon.svg"><title>Fulcrum review</title><p><a href="/">Go on to the review</a></p></html>"""
+<link rel="icon" href="/static/icon.svg"><title>Fulcrum review</title>
+<p><a href="/">Go on to the review</a></p></html>"""
 
 
 class Secrets:
