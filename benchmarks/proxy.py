@@ -183,7 +183,7 @@ def process(command: Sequence[str], port: int, ready: str | None = None, **varia
         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, **variables}
     )
     try:
-        end = time.monotonic() + 180
+        end = time.monotonic() + 600
         while not _answers(port, ready):
             assert started.poll() is None and time.monotonic() < end, f"{command[:3]} does not come up"
             time.sleep(0.2)
