@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fulcrum.chat import Request, Sampling, complete, resolve, user
+from fulcrum.chat import Request, complete, resolve, user
 from fulcrum.training.rows import ChatRow
 from fulcrum.training.settings import TrainingSettings
 from fulcrum.training.sft import finetune
@@ -134,6 +134,7 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # eight runs, on a machine that may be busy
 def test_killed_five_times_it_learns_the_same(runs: Path) -> None:
     assert json.loads((runs / "codes.json").read_text()) == [0, -9, -9, -9, -9, -9, 0]
     whole, killed = content(runs / "whole" / "artifact"), content(runs / "killed" / "artifact")
@@ -146,9 +147,10 @@ def test_killed_five_times_it_learns_the_same(runs: Path) -> None:
 @pytest.mark.slow
 def test_each_exported_agent_is_an_adapter_that_peft_loads(runs: Path) -> None:
     model = resolve(f"hf:{runs / 'model'}")
-    said = set()
+    found: set[float] = set()
     for agent in ("generator-1", "generator-2", "critic-1", "distilled"):
         model.load_adapter(agent, runs / "whole" / "artifact" / agent)
-        requests = [Request((user(f"dev {n}"),), Sampling(max_tokens=8), adapter=agent) for n in range(4)]
-        said.add(tuple(completion.text for completion in complete(model, requests)))
-    assert len(said) > 1  # they learned different rows
+        request = Request((user("dev 0"),), adapter=agent)
+        assert complete(model, [request])[0].ok
+        found.add(sum(model.logprob([request], ["how"])[0]))
+    assert len(found) == 4  # each has learned something of its own
