@@ -24,7 +24,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def browser() -> Generator:
-    api.expect.set_options(timeout=30_000)  # a busy machine is no fault of the page
+    api.expect.set_options(timeout=60_000)  # a busy machine is no fault of the page
     with api.sync_playwright() as playwright:
         chromium = playwright.chromium.launch(
             executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--force-color-profile=srgb"]
@@ -57,6 +57,7 @@ def address(library: Library) -> Generator[str]:
 def visit(browser, address: str, who: str = "", **options):
     """Open the page as the terminal's address does; every error in the console fails the test that closes it."""
     context = browser.new_context(viewport={"width": 1280, "height": 900}, **options)
+    context.set_default_timeout(90_000)
     page = context.new_page()
     page.problems = []
     page.on("pageerror", lambda error: page.problems.append(str(error)))

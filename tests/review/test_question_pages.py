@@ -63,6 +63,7 @@ def test_prefer_and_veto_name_the_agent_and_what_it_said_last() -> None:
     [
         ({"kind": "label"}, 422),
         ({"kind": "label", "choice": "own", "own": " "}, 422),
+        ({"kind": "label", "choice": "vote:14", "own": "15"}, 422),
         ({"kind": "prefer", "agent": "critic-1", "chosen": " "}, 422),
         ({"kind": "prefer", "agent": "critic-1", "chosen": "they are right: 14"}, 422),
         ({"kind": "prefer", "agent": "nobody", "chosen": "14"}, 400),

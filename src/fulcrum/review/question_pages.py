@@ -129,10 +129,12 @@ def _word(fields: Fields, who: str, question: Question) -> Word | str:
     last = {statement.agent: statement for statement in sorted(question.statements, key=lambda one: one.round)}
     match fields.text("kind"):
         case "label":
-            choice = fields.text("choice")
+            choice, own = fields.text("choice"), fields.text("own").strip()[:_LIMIT]
+            if own and choice != "own":
+                return f'you wrote the answer {own}, and chose another; choose "another one", or empty the field'
             if choice == "none":
                 return Word("label", who)
-            answer = fields.text("own").strip()[:_LIMIT] if choice == "own" else choice.removeprefix("vote:")
+            answer = own if choice == "own" else choice.removeprefix("vote:")
             return Word("label", who, answer=answer) if answer else "choose an answer, or write one"
         case _ if agent not in last:
             raise HTTPException(400, "agent: the name of one that took part is needed")
