@@ -7,7 +7,7 @@ from fulcrum.errors import MissingExtra
 
 _EXTRA_OF = {
     **dict.fromkeys(("torch", "transformers", "peft", "trl", "accelerate", "safetensors", "datasets"), "train"),
-    **dict.fromkeys(("starlette", "uvicorn", "prometheus_client", "aiohttp"), "serve"),
+    **dict.fromkeys(("starlette", "uvicorn", "prometheus_client", "aiohttp", "yarl"), "serve"),
     **dict.fromkeys(("matplotlib",), "plots"),
     **dict.fromkeys(("pyarrow",), "data"),
     **dict.fromkeys(("sacrebleu",), "translation"),
