@@ -4,14 +4,16 @@ from pathlib import Path
 
 import pytest
 
+from fulcrum.chat import Completion
 from fulcrum.lab.desk.place import shop_desk
 from fulcrum.lab.desk.practice import HABITS
 from fulcrum.lab.desk.task import rules
-from fulcrum.strategies.checks import Context, check
+from fulcrum.strategies.checks import Context, check, judged_safe
 from fulcrum.strategies.fold import Strategy
 from fulcrum.strategies.library import Library
 from fulcrum.strategies.planted import harm_report
 from fulcrum.strategies.records import Advice, Evidence, Said
+from support.scripted import ScriptedModel
 
 POLICY = rules(shop_desk(7))
 
@@ -86,3 +88,20 @@ def test_opposite_strategies_are_found_in_the_same_situation_only(tmp_path: Path
     assert "contradiction" in blocked(advice("use at most 90 words", when="the customer is in a hurry"), context)
     assert blocked(advice("never offer a voucher", when="it is done"), context) == set()
     assert blocked(advice("offer a voucher kindly", when="you say no"), context) == set()
+
+
+@pytest.mark.parametrize(
+    ("answer", "severity"),
+    [
+        (Completion("It pays twice.\nunsafe"), "block"),
+        (Completion("It is safe to say sorry.\nsafe"), None),
+        (Completion("hm"), "warn"),
+        (Completion.failed("timeout"), "warn"),
+    ],
+)
+def test_a_judge_is_asked_about_what_words_do_not_show(answer: Completion, severity: str | None) -> None:
+    model = ScriptedModel(lambda _: answer)
+    found = judged_safe(model, advice("pay it out in two parts"), POLICY)
+    assert [one.severity for one in found] == ([severity] if severity else [])
+    asked = model.requests[0].messages[-1].content
+    assert "pay it out in two parts" in asked and POLICY in asked

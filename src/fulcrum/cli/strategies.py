@@ -185,7 +185,6 @@ def test(run: Path, *ids: str, planted: Flag = False, json: Flag = False) -> Non
 
 
 def _test(bench: Bench, library: Library, ids: Sequence[str], json: bool) -> bool:
-    from fulcrum.strategies.checks import Context, check
     from fulcrum.strategies.effects import measure
 
     serving = served(library, bench.settings)
@@ -193,8 +192,7 @@ def _test(bench: Bench, library: Library, ids: Sequence[str], json: bool) -> boo
     chosen = [library.strategy(id) for id in ids] or [*serving, *waiting]
     tested: list[Strategy] = []
     for strategy in chosen:
-        context = Context(bench.policy, serving, strategy.evidence)
-        library.record_checks(strategy.id, check(strategy.advice, context), who="fulcrum")
+        bench.examine(library, strategy)
         tested.append(measure(bench, library, strategy, serving))
         if not json:
             console.print(f"{strategy.id} {_effects(tested[-1].effects.values())}", markup=False, highlight=False)

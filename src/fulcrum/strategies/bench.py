@@ -12,6 +12,7 @@ from fulcrum.evaluation.rollouts import SolverRollouts, roll_out
 from fulcrum.evaluation.solver import Solver
 from fulcrum.recipe import Recipe
 from fulcrum.runs import Run
+from fulcrum.strategies.checks import Context, check, judged_safe
 from fulcrum.strategies.fold import Strategy
 from fulcrum.strategies.lab import LabWording
 from fulcrum.strategies.library import Library
@@ -111,6 +112,18 @@ class Bench:
     def check(self) -> None:
         """Stop if the budget is spent."""
         self.run.budget.check()
+
+    def examine(self, library: Library, strategy: Strategy) -> Strategy:
+        """Check a strategy's words, ask the judge about it if there is one, and keep what was found.
+
+        Raises:
+            BudgetSpent: the judge's call was not made.
+        """
+        findings = check(strategy.advice, Context(self.policy, kept(library), strategy.evidence))
+        if self.judge is not None:
+            findings += judged_safe(self.judge, strategy.advice, self.policy)
+            self.check()
+        return library.record_checks(strategy.id, findings, who="fulcrum")
 
     def student(self, adviser: Adviser | None = None, *, name: str) -> Student:
         """Return the student with some advice."""

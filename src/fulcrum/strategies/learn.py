@@ -23,10 +23,8 @@ from fulcrum.evaluation.pairing import outcomes, pair
 from fulcrum.hashing import seed_from
 from fulcrum.runs import Run
 from fulcrum.strategies.bench import Bench, kept
-from fulcrum.strategies.checks import Context, check
 from fulcrum.strategies.dialogue import Compared, State, converse
 from fulcrum.strategies.finetuned import REPLIES
-from fulcrum.strategies.fold import Strategy
 from fulcrum.strategies.judging import ModelJudge, OutcomeJudge, shown
 from fulcrum.strategies.library import Library
 from fulcrum.strategies.records import FIELD_LIMIT, Advice
@@ -203,17 +201,13 @@ class _Round:
                     variant.advice, who="teacher", evidence=variant.evidence(self._bench.models)
                 )
                 self._library.merge([strategy.id, other.id], advice, who=LOOP, reason="says the same")
-        checked = self._check(strategy)
+        checked = self._bench.examine(self._library, strategy)
         if checked.blocked:
             reason = "; ".join(f"{found.check}: {found.text}" for found in checked.blocked)
             self._library.decide(strategy.id, "rejected", who=LOOP, reason=reason[:1000])
             return None
         tried = neighbours.of(one.states, self._settings.trial_turns)
         return _Candidate(strategy.id, advice, tuple(tried))
-
-    def _check(self, strategy: Strategy) -> Strategy:
-        context = Context(self._bench.policy, kept(self._library), strategy.evidence)
-        return self._library.record_checks(strategy.id, check(strategy.advice, context), who=LOOP)
 
     def _settle(self, candidate: _Candidate, trial: Trial) -> str:
         """Note what a trial showed; reject what it did not show to help."""
@@ -275,7 +269,7 @@ class _Round:
                 continue
             reason = f"wider scenario: {trial.summary()}"
             strategy = self._library.edit(candidate.id, candidate.advice, who=LOOP, reason=reason)
-            self._check(strategy)
+            self._bench.examine(self._library, strategy)
             self._library.record_effect(candidate.id, trial.effect, who=LOOP)
             decided["widened/yes"] += 1
         return decided

@@ -18,8 +18,7 @@ from typing import Any, cast
 from fulcrum.chat import Completion, Message
 from fulcrum.errors import LibraryError
 from fulcrum.evaluation.solver import Turn
-from fulcrum.strategies.bench import Bench, kept
-from fulcrum.strategies.checks import Context, check
+from fulcrum.strategies.bench import Bench
 from fulcrum.strategies.dialogue import Compared, State
 from fulcrum.strategies.judging import ModelJudge, Preference
 from fulcrum.strategies.library import Library
@@ -92,8 +91,7 @@ def take_in(bench: Bench, library: Library, logs: Logs, who: str) -> list[str]:
     for advice, evidence in found:
         if known(advice, library.strategies(), bench.settings.duplicate) is None:
             strategy = library.propose(advice, who=who, reason=f"from {evidence.dialogue}", evidence=evidence)
-            context = Context(bench.policy, kept(library), evidence)
-            library.record_checks(strategy.id, check(advice, context), who="fulcrum")
+            bench.examine(library, strategy)
             new.append(strategy.id)
     return new
 
