@@ -1,3 +1,4 @@
+# pyright: basic
 """The data-efficiency curve: how many more task tokens plain finetuning needs for the same score.
 
 Between measured sizes a curve is read by linear interpolation in the logarithm of the tokens, after the scores have

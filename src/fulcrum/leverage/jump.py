@@ -1,3 +1,4 @@
+# pyright: basic
 """Does more general data help smoothly, or does something jump? Two fits, compared by BIC.
 
 The paper reports an emergence-like jump. A jump in a thresholded score over a loss that falls smoothly is a matter of
@@ -8,12 +9,12 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-Values = NDArray[np.float64]
+Values = NDArray[np.floating[Any]]
 
 Verdict = Literal["smooth", "jump", "undecided"]
 

@@ -87,7 +87,8 @@ def plan_sweep(settings: LeverageSettings, task_rows: int, general_rows: int, fi
         if max(sizes, default=0) > there:
             raise SettingsError(f"sweep.{name}: {max(sizes)} rows wanted, there are {there}; take smaller sizes")
     general = min(settings.general_rows or general_rows, general_rows)
-    arms = [arm for arm in ARMS if arm == "tell" or arm in sweep.arms]
+    wanted: set[ArmName] = {"tell", *sweep.arms}
+    arms: list[ArmName] = [arm for arm in ARMS if arm in wanted]
     planned = [
         Planned(arm, Cell(size, general, first_seed + seed))
         for seed in sweep.seeds
