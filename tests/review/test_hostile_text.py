@@ -71,6 +71,7 @@ def every_page(path: Path, text: str) -> dict[str, str]:
     return {path.replace(id, "ID"): page.text for path, page in pages.items()}
 
 
+@pytest.mark.slow
 def test_a_hostile_text_adds_no_element_and_no_attribute(tmp_path: Path) -> None:
     plain = every_page(tmp_path / "plain.jsonl", "a harmless text")
     for number, attack in enumerate(ATTACKS):
