@@ -27,6 +27,7 @@ def serve(app: ASGIApp, port: int, ready: Callable[[str], None]) -> None:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((HOST, port))
+            listener.listen()  # before the address is told: a browser that is quick then waits, and is not refused
         except (OSError, OverflowError) as error:
             raise SettingsError(f"--port {port}: {error}; give another one, or none for a free one") from error
         ready(f"http://{HOST}:{listener.getsockname()[1]}")
