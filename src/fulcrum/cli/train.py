@@ -33,8 +33,11 @@ def train(
         checked.method.learn(run)
         run.budget.check()
         spent = run.ledger.total()
+        learned = [event for event in run.events() if event["event"] == "learned"]
     if json:
         print_json({"run": str(folder), "calls": spent.calls, "stored": spent.stored, "tokens": spent.tokens})
     else:
+        if learned and (sentence := learned[-1].get("sentence")):
+            console.print(sentence, markup=False, highlight=False)
         console.print(f"{spent.calls} calls made, {spent.stored} answers from the store.", highlight=False)
         console.print(f"Next: fulcrum evaluate {folder}", highlight=False, soft_wrap=True)
