@@ -51,7 +51,10 @@ def test_the_share_of_loss_tokens_is_exact_to_one_percent(task, general, share, 
     slots = plan_mix(task, general, settings, seed)
     ours, others = loss_tokens(slots, task, general)
     if share / (1 - share) * others >= sum(task):  # else each task row stands once, and that is more
-        assert ours / (ours + others) == pytest.approx(share, abs=0.01)
+        over = ours / (ours + others) - share
+        assert -1e-9 <= over <= max(task) / (ours + others), "more than one row off"
+        if max(task) <= 0.01 * (ours + others):
+            assert over <= 0.01
 
 
 def test_the_ratio_counts_loss_tokens_and_not_rows() -> None:
