@@ -49,7 +49,7 @@ def trained(seed: int, quick: bool, **settings: str) -> tuple[Run, float]:
 
 
 def curve_of(run: Run) -> list[dict[str, Any]]:
-    return read_json(run.artifact / "curve.json")
+    return read_json(run.artifact / "rounds.json")
 
 
 def figures(found: Mapping[tuple[int, str], Outcome], before: Mapping[tuple[int, str], Outcome]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from fulcrum.evaluation.table import read_evaluation
 from fulcrum.hashing import file_hash
 from fulcrum.methods import load_method
 from fulcrum.recipe import read_recipe
+from fulcrum.report.curves import read_charts
 from fulcrum.runs import Run
 from fulcrum.runs.catalog import reopen
 from fulcrum.runs.plan import plan
@@ -46,7 +47,7 @@ def test_the_actor_gains_what_the_generator_learned(trained: Path) -> None:
 
 
 def test_the_curve_tells_every_round(trained: Path) -> None:
-    curve = json.loads((trained / "artifact" / "curve.json").read_text())
+    curve = json.loads((trained / "artifact" / "rounds.json").read_text())
     assert [one["round"] for one in curve] == [0, 1, 2]
     assert all(one["actor/calls"] > before["actor/calls"] for before, one in pairwise(curve))
     for one in curve:
@@ -57,6 +58,12 @@ def test_the_curve_tells_every_round(trained: Path) -> None:
     assert curve[chosen]["dev/mean"] == max(one["dev/mean"] for one in curve)
     assert curve[0]["dev/mean"] > curve[0]["dev/alone"] + 0.3
     assert curve[0]["pool/form_entropy"] == pytest.approx(3.17, abs=0.01)  # nine forms, five times each: log2(9)
+
+
+def test_a_report_can_draw_the_curve(trained: Path) -> None:
+    charts = {chart.y_label: [line.name for line in chart.series] for chart in read_charts(trained)}
+    assert charts["dev score, points"] == ["supplemented", "actor alone"]
+    assert "entropy of forms, bits" in charts
 
 
 def test_the_store_holds_a_pool_for_every_round(trained: Path) -> None:
@@ -151,7 +158,7 @@ def test_the_other_trainers_learn_from_the_same_store(
     flags |= {f"settings.policy.{key}": value for key, value in POLICY.items()}
     with Run(tmp_path / "run", read_recipe(write_colours(tmp_path, colour_generator()), flags)) as run:
         run.recipe.method.learn(run)
-    first, last = json.loads((tmp_path / "run" / "artifact" / "curve.json").read_text())
+    first, last = json.loads((tmp_path / "run" / "artifact" / "rounds.json").read_text())
     assert last["dev/mean"] >= first["dev/alone"] + 0.3
     assert last["actor/calls"] > first["actor/calls"]
 

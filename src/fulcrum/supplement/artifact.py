@@ -19,7 +19,22 @@ WEIGHTS = "generator"
 STATIC_PROMPT = "static_prompt.txt"
 """The best supplements of training as one text: a control, and sometimes all that one needs."""
 
+ROUNDS = "rounds.json"
+"""Every figure of the warm start and each round, see `Steps.look`."""
+
 CURVE = "curve.json"
+"""What a report draws of it: points of `fulcrum.report.curves`."""
+
+_DRAWN = (
+    ("dev/mean", "supplemented", "dev score, points", 100),
+    ("dev/alone", "actor alone", "dev score, points", 100),
+    ("labels/usable_share", "usable questions", "share of questions, percent", 100),
+    ("dev/silent", "nothing said on dev", "share of questions, percent", 100),
+    ("dev/form_entropy", "on dev", "entropy of forms, bits", 1),
+    ("pool/form_entropy", "in the pool", "entropy of forms, bits", 1),
+    ("dev/gain_per_1000_calls", "supplemented", "dev gain per 1,000 actor calls, points", 100),
+)
+"""Figure of a round, its line, its chart, its unit."""
 
 
 def write_artifact(run: Run, settings: SupplementSettings, learned: Learned) -> None:
@@ -27,7 +42,8 @@ def write_artifact(run: Run, settings: SupplementSettings, learned: Learned) -> 
     assert learned.weights.trained is not None
     _copy_weights(learned.weights.trained, run.artifact / WEIGHTS, run.recipe.models["generator"])
     write_text(run.artifact / STATIC_PROMPT, static_prompt(learned.helped, settings.static) + "\n")
-    write_json(run.artifact / CURVE, list(learned.curve))
+    write_json(run.artifact / ROUNDS, list(learned.curve))
+    write_json(run.artifact / CURVE, _points(learned.curve))
     write_card(run, _about(run, settings, learned), chosen=learned.chosen, stopped=learned.stopped)
 
 
@@ -49,6 +65,14 @@ def _copy_weights(trained: Path, place: Path, base: str) -> None:
     draft.replace(place)
 
 
+def _points(curve: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        {"series": line, "x": one["round"], "y": unit * one[figure], "x_label": "round", "y_label": chart}
+        for figure, line, chart, unit in _DRAWN
+        for one in curve
+    ]
+
+
 def _about(run: Run, settings: SupplementSettings, learned: Learned) -> str:
     models = run.recipe.models
     stopped = f"\nThe rounds ended early: {learned.stopped}.\n" if learned.stopped else ""
@@ -65,7 +89,7 @@ achieved.
 Deployed is the generator after {_name(learned.chosen)}, the best on dev. Dev was used to choose it, so its figure is
 too good: `fulcrum evaluate` measures on test, beside every control.
 {stopped}
-`{WEIGHTS}/` holds the weights, `{STATIC_PROMPT}` the best supplements of training as one text, `{CURVE}` all figures.
+`{WEIGHTS}/` holds the weights, `{STATIC_PROMPT}` the best supplements of training as one text, `{ROUNDS}` all figures.
 """
 
 
