@@ -71,7 +71,7 @@ def test_a_strategy_remembers_what_it_was_learned_from(run_folder: Path) -> None
 
 
 def test_the_last_round_is_the_students_alone_and_the_teacher_says_nothing_new(run_folder: Path) -> None:
-    first, last = read_json(run_folder / "artifact" / "curve.json")
+    first, last = read_json(run_folder / "artifact" / "rounds.json")
     assert (first["beta"], last["beta"]) == (1.0, 0.0)
     assert first["novelty"] == 1.0 and last["novelty"] == 0.0
     assert first["covered"] == 0.0 and last["covered"] == pytest.approx(1 / 3, abs=0.15)

@@ -23,6 +23,9 @@ from fulcrum.strategies.retrieval import Retriever
 from fulcrum.strategies.settings import StrategiesSettings
 from fulcrum.strategies.solver import StrategyRewriter, fixed, retrieved, shuffled, whole
 
+ROUNDS = "rounds.json"
+"""File of the artifact with a record for each round."""
+
 _TURNS = 5
 """Turns of a dialogue in a plan: an estimate; no task says how long its customers talk."""
 
@@ -95,7 +98,8 @@ class StrategiesMethod:
             draft.replace(target)
         library = Library(target)
         write_text(run.artifact / "STRATEGIES.md", to_markdown(library.strategies(), f"Strategies: {run.recipe.name}"))
-        write_json(run.artifact / "curve.json", curve)
+        write_json(run.artifact / ROUNDS, curve)
+        write_json(run.artifact / "curve.json", _points(curve))
         if not (run.artifact / COST).exists():  # an evaluation may have followed, whose calls are no part of learning
             write_json(run.artifact / COST, learning_cost(run))
         write_card(run, _about(run, library, curve), serve=bench.settings.serve)
@@ -162,6 +166,20 @@ def _measure(bench: Bench, learned: Path, place: Path) -> None:
     library = Library(path, clock=lambda: "after the last round")
     if bench.settings.effect_dialogues:
         measure_library(bench, library, kept(library))
+
+
+def _points(rounds: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return what a report draws of the rounds, in its format of curves."""
+    drawn = {
+        "covered": ("turns that a strategy fits", "share of turns, points", 100.0),
+        "novelty": ("turns unlike any before", "share of turns, points", 100.0),
+        "library": ("library", "strategies kept", 1.0),
+    }
+    return [
+        {"series": series, "x": row["round"], "y": scale * row[key], "x_label": "round", "y_label": label}
+        for key, (series, label, scale) in drawn.items()
+        for row in rounds
+    ]
 
 
 def _about(run: Run, library: Library, curve: Sequence[Mapping[str, Any]]) -> str:
