@@ -21,20 +21,24 @@ _COMMANDS = {
     "evaluate": "Measure a run on held-out examples against baseline and controls.",
     "compare": "Put several runs side by side, paired on the same examples.",
     "report": "Write one HTML page for a run, or for several compared.",
-    "supplement": "Audit a run of supplements, or try its generator elsewhere.",
     "serve": "Deploy what a run learned behind an OpenAI-compatible endpoint.",
     "plan": "What a recipe will take: calls, tokens, money, minutes, memory.",
     "doctor": "Check endpoints, models, task, machine; a remedy for each finding.",
     "validate": "Prove with no model that every gold answer of a task scores 1.0.",
     "runs": "List, show or compare run folders.",
     "lab": "The Corner Shop: its tasks, its worlds, and its tiny models.",
-    "leverage": "Data-efficiency curve, arms and controls, the mix as a file.",
-    "society": "Curves, labels and debates of a society; feedback; export.",
     "chat": "Talk to a model in the terminal.",
-    "strategies": "The library of a run: list, show, approve, reject, test, import, export, transfer.",
-    "review": "A web page to approve strategies, or to answer a society's questions.",
+    "review": "A web page to approve strategies, or to correct a society's labels.",
     "calls": "What a run's call store holds: totals, single calls, export.",
 }
+
+_METHOD_COMMANDS = {
+    "supplement": "Audit a run of supplements, or try its generator elsewhere.",
+    "strategies": "The library of a run: list, show, approve, reject, test, import, export, transfer.",
+    "leverage": "Data-efficiency curve, arms and controls, the mix as a file.",
+    "society": "Curves, labels and debates of a society; feedback; export.",
+}
+"""What only runs of one method have; the first screen names them in one line."""
 
 
 def overview() -> str:
@@ -46,6 +50,7 @@ def overview() -> str:
 
 {commands}
 
+More for the runs of one method: {", ".join(_METHOD_COMMANDS)}.
 fulcrum COMMAND --help says more of a command; --version prints the version.
 """
 
@@ -64,7 +69,7 @@ def application() -> "App":
         help_format="plaintext",  # the other formats load a parser for markup that our help does not use
         suppress_keyboard_interrupt=False,
     )
-    for name, about in _COMMANDS.items():
+    for name, about in (_COMMANDS | _METHOD_COMMANDS).items():
         app.command(f"fulcrum.cli.{name}:{name}", name=name, help=about)
     return app
 
