@@ -51,7 +51,7 @@ def test_the_verdict_follows_the_interval_and_the_strongest_control(rows, verdic
 
 def test_the_table_fits_a_terminal_and_names_the_strongest_control():
     rows = [BASELINE, row("method", 0.2, 0.1, 0.3), row("control", 0.05, 0.0, 0.1), row("control", 0.15, 0.1, 0.2)]
-    console = Console(width=100, record=True, file=io.StringIO())
+    console = Console(width=80, record=True, file=io.StringIO())
     console.print(summary_table([summarize("supplement", rows, calls=1234, minutes=2.5)]))
     text = console.export_text()
     assert "+20.0 [10.0, 30.0]" in text

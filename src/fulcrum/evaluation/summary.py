@@ -55,25 +55,21 @@ def summarize(method: str, rows: Sequence[EvaluationRow], calls: int, minutes: f
 def summary_table(summaries: Sequence[Summary]) -> Table:
     """Return one row a method; scores and differences are in points of 100."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
-    for heading in ("method", "task"):
-        table.add_column(heading, overflow="fold")
+    table.add_column("method", no_wrap=True)
     for heading in ("before", "after", "difference", "control", "harm", "calls", "min"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("verdict")
     table.caption = "held-out examples, points of 100, 95 % intervals; control: the strongest one's difference"
     for summary in summaries:
         before, after, rival = summary.before, summary.after, summary.strongest
         gain = (after.difference, after.difference_low, after.difference_high) if after else (None, None, None)
         table.add_row(
-            summary.method,
-            before.task,
+            f"{summary.method}\n{before.task}",
             percent_text(before.mean),
             percent_text(after.mean if after else None),
-            interval_text(*gain, sign="+"),
+            f"{interval_text(*gain, sign='+')}\n{summary.verdict}",
             "-" if rival is None or rival.difference is None else f"{100 * rival.difference:+.1f}",
             percent_text(after.harm if after else None),
             f"{summary.calls:,}",
             f"{summary.minutes:.1f}",
-            summary.verdict,
         )
     return table
