@@ -1,8 +1,8 @@
 """What `fulcrum serve` adds to a request, against no proxy and against the LiteLLM proxy in the same run.
 
     python benchmarks/proxy.py
-    python -m venv /tmp/litellm && /tmp/litellm/bin/pip install 'litellm[proxy]'
-    python benchmarks/proxy.py --litellm /tmp/litellm/bin/litellm
+    python -m venv ../litellm && ../litellm/bin/pip install 'litellm[proxy]'
+    python benchmarks/proxy.py --litellm ../litellm/bin/litellm
 
 Writes benchmarks/results/proxy.json. Every part is a process of its own: an upstream that answers after a fixed time,
 the proxies, and 50 clients. The rounds of all of them are interleaved, so that a busy machine is as unkind to each.
