@@ -12,11 +12,10 @@ from fulcrum.artifact import Artifact, Deployed, OpenModel
 from fulcrum.chat import Sampling
 from fulcrum.errors import RunError
 from fulcrum.evaluation.baselines import BestOfN, Direct, FewShot, SelfConsistency, draw_demonstrations
-from fulcrum.methods import Contender, PlannedCalls, Role
+from fulcrum.methods import Contender, PlannedCalls, Role, prompt_tokens
 from fulcrum.recipe import JUDGE, Recipe
 from fulcrum.runs import Run
 from fulcrum.settings import Settings
-from fulcrum.task import Task
 from fulcrum.task.scorers import JudgeScorer
 
 
@@ -49,7 +48,7 @@ class BaselineMethod:
 
     def plan(self, recipe: Recipe) -> Sequence[PlannedCalls]:
         """Return the calls of the evaluation on the test split."""
-        settings, task = _settings(recipe), recipe.task
+        settings, task = recipe.settings_as(BaselineSettings), recipe.task
         questions = len(task.examples("test"))
         prompt, answer = prompt_tokens(task), settings.max_tokens or task.max_tokens
         shown = settings.shots * (prompt + answer)
@@ -74,7 +73,7 @@ class BaselineMethod:
 
         In a dialogue task there is no vote: two replies to a customer are never the same answer.
         """
-        settings, task, actor = _settings(run.recipe), run.task, run.model("actor")
+        settings, task, actor = run.recipe.settings_as(BaselineSettings), run.task, run.model("actor")
         limit = settings.max_tokens or task.max_tokens
         greedy = Sampling(max_tokens=limit)
         drawn = Sampling(settings.temperature, max_tokens=limit, seed=run.recipe.seed)
@@ -93,18 +92,6 @@ class BaselineMethod:
     def deploy(self, artifact: Artifact, open_model: OpenModel) -> Deployed:
         """Refuse: nothing was learned."""
         raise RunError(f"{artifact.folder}: a baseline learns nothing, so there is nothing to serve")
-
-
-def _settings(recipe: Recipe) -> BaselineSettings:
-    assert isinstance(recipe.settings, BaselineSettings)
-    return recipe.settings
-
-
-def prompt_tokens(task: Task) -> int:
-    """Return the tokens of an average prompt, estimated at four characters a token."""
-    questions = task.questions("test")[:100]
-    characters = sum(len(message.content) for question in questions for message in question.messages)
-    return max(1, round(characters / 4 / len(questions)))
 
 
 METHOD = BaselineMethod()

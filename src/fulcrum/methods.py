@@ -8,6 +8,7 @@ from fulcrum.artifact import Artifact, Deployed, OpenModel
 from fulcrum.evaluation.solver import RoleOfSolver, Solver
 from fulcrum.lazy import load
 from fulcrum.settings import Settings
+from fulcrum.task import Task
 
 if TYPE_CHECKING:  # a recipe holds a method, and a method reads a recipe
     from fulcrum.recipe import Recipe
@@ -73,6 +74,13 @@ class PlannedCalls:
     calls: int
     prompt_tokens: int
     completion_tokens: int
+
+
+def prompt_tokens(task: Task) -> int:
+    """Return the tokens of an average prompt, estimated at four characters a token."""
+    questions = task.questions("test")[:100]
+    characters = sum(len(message.content) for question in questions for message in question.messages)
+    return max(1, round(characters / 4 / len(questions)))
 
 
 class Method(Protocol):

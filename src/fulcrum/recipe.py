@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import Field
 
@@ -17,6 +17,8 @@ from fulcrum.task import Task
 from fulcrum.task.load import load_task
 from fulcrum.task.scorers import JudgeScorer
 from fulcrum.task.task import AskingEnvironment
+
+MethodSettings = TypeVar("MethodSettings", bound=Settings)
 
 JUDGE = "judge"
 """Role of the model by which a task scores."""
@@ -87,6 +89,11 @@ class Recipe:
         if isinstance(environment, AskingEnvironment):
             return {**self.models, **{f"{role} of the task": name for role, name in environment.models.items()}}
         return {**self.models, JUDGE: scorer.model} if isinstance(scorer, JudgeScorer) else self.models
+
+    def settings_as(self, kind: type[MethodSettings]) -> MethodSettings:
+        """Return the settings under the type of the method that asks, which is the method of the recipe."""
+        assert isinstance(self.settings, kind), f"a recipe of {self.method.name}"
+        return self.settings
 
     @cached_property
     def prices(self) -> Prices:

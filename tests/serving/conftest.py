@@ -4,15 +4,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from serving_fakes import DEPLOYS, Notes, Proxy, Served, Upstream, write_artifact
 
 from fulcrum.artifact import Deployed
 from fulcrum.methods import METHODS
+from serving.fakes import DEPLOYS, Notes, Proxy, Served, Upstream, write_artifact
 
 
 @pytest.fixture(autouse=True)
 def fake_method(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(METHODS, "fake", "serving_fakes:METHOD")
+    monkeypatch.setitem(METHODS, "fake", "serving.fakes:METHOD")
     monkeypatch.delenv("FULCRUM_API_KEYS", raising=False)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from fulcrum.cli.main import main
 from fulcrum.errors import RunError
 from fulcrum.serving.arms import compare_arms, compare_replayed, summarise, unpaired_difference
 from fulcrum.serving.log import LogRow, LogWriter, read_log, read_outcomes
@@ -117,3 +118,33 @@ def test_a_log_is_counted() -> None:
     assert summary.requests == 101 and summary.outcomes == {"late": 3, "added": 98} and summary.statuses == {200: 101}
     assert summary.seconds["total"] == (pytest.approx(0.5), pytest.approx(0.99))
     json.dumps(summary.outcomes)
+
+
+def test_a_log_is_evaluated_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    writer = LogWriter(tmp_path / "log", lambda: None)
+    for place in range(40):
+        writer.write(row(f"r{place}", f"u{place}", "help" if place % 2 else "plain"))
+    writer.close()
+    for name, good in (("after", lambda place: place % 2), ("before", lambda _: 0)):
+        lines = [{"request": f"r{place}", "value": float(good(place))} for place in range(40)]
+        (tmp_path / name).write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    def run(*flags: str) -> str:
+        with pytest.raises(SystemExit) as stop:
+            main(["evaluate", "--from-log", str(tmp_path / "log"), *flags])
+        assert not stop.value.code
+        return capsys.readouterr().out
+
+    assert "not known" in run()
+    arms = json.loads(run("--outcomes", str(tmp_path / "after"), "--json"))
+    assert arms["log"]["requests"] == 40 and arms["arms"]["help"]["mean"]["estimate"] == 1.0
+    assert arms["difference"]["estimate"] == 1.0 and arms["difference"]["low"] > 0.5
+    replayed = run("--outcomes", str(tmp_path / "after"), "--outcomes-without", str(tmp_path / "before"))
+    assert "+50.0" in replayed and "on the same requests" in replayed
+
+
+@pytest.mark.parametrize("flags", [[], ["run", "--from-log", "log"], ["run", "--outcomes", "log"]])
+def test_a_run_or_a_log_is_evaluated_but_not_both(flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["evaluate", *flags])
+    assert stop.value.code == 2 and "either a run, or --from-log" in capsys.readouterr().err

@@ -8,10 +8,10 @@ from typing import Any
 
 import httpx
 import pytest
-from serving_fakes import Notes, Proxy, Upstream, ask, is_probe, note
 
 from fulcrum.artifact import Rewritten
 from fulcrum.chat import Request, system
+from serving.fakes import Notes, Proxy, Upstream, ask, is_probe, note
 
 Serve = Callable[..., Proxy]
 CHAT = "/chat/completions"

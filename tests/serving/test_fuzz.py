@@ -10,10 +10,10 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from serving_fakes import DEPLOYS, Notes, Proxy, Served, Upstream, write_artifact
 from starlette.responses import JSONResponse
 
 from fulcrum.methods import METHODS
+from serving.fakes import DEPLOYS, Notes, Proxy, Served, Upstream, write_artifact
 from support.scripted import ScriptedModel
 
 anything: st.SearchStrategy[Any] = st.recursive(
@@ -58,7 +58,7 @@ def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     upstream = Upstream()
     upstream.reply = lambda body: JSONResponse({"choices": []})
     with pytest.MonkeyPatch.context() as patch, Served(upstream.app) as behind:
-        patch.setitem(METHODS, "fake", "serving_fakes:METHOD")
+        patch.setitem(METHODS, "fake", "serving.fakes:METHOD")
         patch.setitem(DEPLOYS, "it", lambda _: Notes() if request.param == "proxy" else ScriptedModel())
         settings: dict[str, Any] = {"upstream": behind.url} if request.param == "proxy" else {}
         log = {"log": folder / "log.jsonl", "log_content": True, "share": 0.8, "split_by": "user"}

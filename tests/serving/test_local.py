@@ -7,10 +7,10 @@ from typing import Any
 import httpx
 import openai
 import pytest
-from serving_fakes import Notes, Proxy, ask
 
 from fulcrum.chat import Completion, Failure, Request, ToolCall, Usage
 from fulcrum.errors import RunError, SettingsError
+from serving.fakes import Notes, Proxy, ask
 from support.scripted import ScriptedModel
 
 Serve = Callable[..., Proxy]
@@ -112,8 +112,8 @@ def test_a_silent_model_is_504_and_those_who_left_are_not_answered(serve: Serve)
 
 
 def test_help_goes_before_a_local_upstream(serve: Serve) -> None:
-    proxy = serve(Notes(), upstream="python:serving_fakes:shout")
-    reply = httpx.post(proxy.url + CHAT, json={**ask("hi"), "model": "python:serving_fakes:shout"})
+    proxy = serve(Notes(), upstream="python:serving.fakes:shout")
+    reply = httpx.post(proxy.url + CHAT, json={**ask("hi"), "model": "python:serving.fakes:shout"})
     assert reply.json()["choices"][0]["message"]["content"] == "HI\n\n[NOTE]"
     assert reply.headers["x-fulcrum-outcome"] == "added"
 

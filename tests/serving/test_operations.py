@@ -11,7 +11,6 @@ from typing import Any
 import httpx
 import pytest
 from pydantic import ValidationError
-from serving_fakes import Notes, Proxy, Upstream, ask, is_probe, note
 
 from fulcrum.artifact import Rewritten
 from fulcrum.chat import Request
@@ -19,6 +18,7 @@ from fulcrum.hashing import content_hash
 from fulcrum.serving.arms import compare_arms
 from fulcrum.serving.log import read_log
 from fulcrum.serving.settings import ServeSettings
+from serving.fakes import Notes, Proxy, Upstream, ask, is_probe, note
 
 Serve = Callable[..., Proxy]
 CHAT = "/chat/completions"

@@ -14,17 +14,17 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
-from serving_fakes import Upstream, ask, write_artifact
 
 from fulcrum.cli.main import main
+from serving.fakes import Upstream, ask, write_artifact
 
 HERE = Path(__file__).parent
 LAUNCH = """
 import sys
 from fulcrum.methods import METHODS
-METHODS["fake"] = "serving_fakes:METHOD"
-import serving_fakes
-serving_fakes.DEPLOYS["flaky"] = lambda artifact: serving_fakes.Notes(serving_fakes.flaky_note)
+METHODS["fake"] = "serving.fakes:METHOD"
+from serving import fakes
+fakes.DEPLOYS["flaky"] = lambda artifact: fakes.Notes(fakes.flaky_note)
 from fulcrum.cli.main import main
 main(sys.argv[1:])
 """
@@ -36,7 +36,7 @@ def process(artifact: Path, *flags: str) -> Iterator[tuple[subprocess.Popen[str]
     """Start `fulcrum serve` at a free port and return the process and its address."""
     write_artifact(artifact, "flaky")
     command = [sys.executable, "-c", LAUNCH, "serve", str(artifact), "--port", "0", *flags]
-    path = os.pathsep.join([str(HERE), str(HERE.parent)])
+    path = str(HERE.parent)
     started = subprocess.Popen(
         command, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": path, "PYTHONWARNINGS": "error"}
     )

@@ -10,10 +10,10 @@ from typing import Any
 import httpx
 import openai
 import pytest
-from serving_fakes import DONE, Notes, Proxy, Upstream, ask, note
 from starlette.responses import JSONResponse, Response
 
 from fulcrum.artifact import Rewritten
+from serving.fakes import DONE, Notes, Proxy, Upstream, ask, note
 
 Serve = Callable[..., Proxy]
 CHAT = "/chat/completions"

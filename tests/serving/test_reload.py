@@ -10,13 +10,13 @@ from pathlib import Path
 
 import httpx
 import pytest
-from serving_fakes import DEPLOYS, Notes, Proxy, Upstream, ask, is_probe, note, write_artifact
 
 from fulcrum.artifact import Artifact, Rewritten
 from fulcrum.chat import Request, user
 from fulcrum.serving.editions import Shelf, open_edition
 from fulcrum.serving.metrics import Metrics
 from fulcrum.serving.settings import ServeSettings
+from serving.fakes import DEPLOYS, Notes, Proxy, Upstream, ask, is_probe, note, write_artifact
 
 CHAT = "/chat/completions"
 

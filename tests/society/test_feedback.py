@@ -30,6 +30,20 @@ def test_events_are_only_added_and_the_last_word_counts(tmp_path: Path) -> None:
     assert fixed["clear"] == LABELS[0]
 
 
+def test_the_last_word_counts_even_where_it_was_said_before(tmp_path: Path) -> None:
+    for by, answer in (("ada", "1"), ("ben", "2"), ("ada", "1")):
+        append_feedback(tmp_path, [Event("label", "split", by, answer=answer)])
+    fixed = {one.question_id: one.answer for one in read_feedback(tmp_path).correct(LABELS)}
+    assert fixed["split"] == "1"
+
+
+def test_who_has_not_heard_the_last_word_is_not_written_down(tmp_path: Path) -> None:
+    assert append_feedback(tmp_path, [Event("label", "split", "ada", answer="1")], heard=0)
+    assert append_feedback(tmp_path, [Event("label", "close", "ben", answer="3")], heard=0)
+    assert not append_feedback(tmp_path, [Event("label", "split", "ben", answer="2")], heard=0)
+    assert [event.by for event in read_feedback(tmp_path).events] == ["ada", "ben"]
+
+
 def test_the_same_event_twice_counts_once_and_a_cut_line_is_mended(tmp_path: Path) -> None:
     event = Event("veto", "clear", "anna", "critic-1")
     append_feedback(tmp_path, [event, event])

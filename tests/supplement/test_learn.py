@@ -19,7 +19,7 @@ from fulcrum.report.curves import read_charts
 from fulcrum.runs import Run
 from fulcrum.runs.catalog import reopen
 from fulcrum.runs.plan import plan
-from fulcrum.supplement.method import settings_of
+from fulcrum.supplement.settings import SupplementSettings
 from fulcrum.supplement.transfer import transfer
 from fulcrum.supplement.trials import read_trials
 from supplement.colours import colour_generator, write_colours
@@ -146,7 +146,7 @@ def test_the_plan_bounds_what_was_spent(trained: Path, monkeypatch: pytest.Monke
     with CallStore(trained / "calls.sqlite", read_only=True) as store:
         paid = sum(row.calls for row in store.paid() if row.role == "actor")
     assert 0.2 * planned < paid <= planned
-    assert settings_of(recipe).rounds == 2
+    assert recipe.settings_as(SupplementSettings).rounds == 2
 
 
 @pytest.mark.parametrize("trainer", ["sft", "grpo"])

@@ -14,7 +14,6 @@ from fulcrum.supplement.bench import Bench, Wish
 from fulcrum.supplement.forms import CONCAT, FORMS, FREE, NONE, NOTHING, OWN, Supplement
 from fulcrum.supplement.labels import Rule
 from fulcrum.supplement.learn import learn
-from fulcrum.supplement.method import settings_of
 from fulcrum.supplement.schedule import allowance, collect, round_pool, warm_start_pool
 from fulcrum.supplement.settings import SupplementSettings
 from fulcrum.supplement.steps import Steps
@@ -44,7 +43,7 @@ def alone_of(run: Run, bench: Bench) -> dict[str, float]:
 
 
 def collected(run: Run, schedule: str, **more: object) -> tuple[list[Trial], dict[str, float]]:
-    settings = settings_of(run.recipe).model_copy(update={"schedule": schedule, **more})
+    settings = run.recipe.settings_as(SupplementSettings).model_copy(update={"schedule": schedule, **more})
     bench = bench_for(run, settings)
     alone = alone_of(run, bench)
     writer = writer_of(run.model("generator"), settings, 1.0)
@@ -76,7 +75,7 @@ def test_the_adaptive_schedule_leaves_easy_questions_and_stays_with_hard_ones(co
 
 def test_hard_questions_get_what_easy_ones_saved_and_no_more_than_allowed(colours: Path, tmp_path: Path) -> None:
     with Run(tmp_path / "run", read_recipe(colours, {"models.actor": "python:colour_bots:wrong"})) as run:
-        settings = settings_of(run.recipe)
+        settings = run.recipe.settings_as(SupplementSettings)
         trials, alone = collected(run, "adaptive", spend=0.5, samples=2)
         assert actor_calls(trials) <= allowance(warm_start_pool(settings), settings, len(alone)) == 9 * len(alone)
         generous, _ = collected(run, "adaptive", spend=1.0, samples=2)
@@ -86,7 +85,9 @@ def test_hard_questions_get_what_easy_ones_saved_and_no_more_than_allowed(colour
 
 def test_round_one_concatenates_what_helped(colours: Path, tmp_path: Path) -> None:
     with Run(tmp_path / "run", read_recipe(colours)) as run:
-        settings = settings_of(run.recipe).model_copy(update={"schedule": "fixed", "own_forms": 3, "concats": 3})
+        settings = run.recipe.settings_as(SupplementSettings).model_copy(
+            update={"schedule": "fixed", "own_forms": 3, "concats": 3}
+        )
         bench = bench_for(run, settings)
         alone = alone_of(run, bench)
         first, other = list(alone)[:2]
@@ -114,7 +115,7 @@ def test_no_failure_becomes_a_label(colours: Path, tmp_path: Path) -> None:
     with FaultServer(answer=say, fault_rate=0.2, faults=faults, retry_after=0) as server:
         flags = {"models.actor": f"{server.url}?timeout=5&retries=0&backoff=0.01#tiny", "settings.schedule": "fixed"}
         with Run(tmp_path / "run", read_recipe(colours, flags)) as run:
-            settings = settings_of(run.recipe)
+            settings = run.recipe.settings_as(SupplementSettings)
             bench = bench_for(run, settings)
             without = {trial.query: trial for trial in bench.alone([one.id for one in run.task.examples("train")])}
             alone = {query: trial.scored[0] for query, trial in without.items() if trial.scored}
@@ -189,7 +190,7 @@ def test_in_a_dialogue_it_writes_once_or_every_turn(when: str) -> None:
 
 def test_the_reward_is_the_uplift_and_a_failure_has_none(colours: Path, tmp_path: Path) -> None:
     with Run(tmp_path / "run", read_recipe(colours)) as run:
-        settings = settings_of(run.recipe)
+        settings = run.recipe.settings_as(SupplementSettings)
         things = {example.fields["thing"]: example.id for example in run.task.examples("train")}
         prompts = {(user(thing),): query for thing, query in things.items()}
         bench = bench_for(run, settings)
@@ -214,7 +215,7 @@ def test_an_actor_that_teaches_nothing_ends_the_run_with_a_sentence(
 ) -> None:
     with Run(tmp_path / "run", read_recipe(colours, {"models.actor": f"python:colour_bots:{actor}"})) as run:
         with pytest.raises(TrainingError, match=sentence):
-            learn(run, settings_of(run.recipe))
+            learn(run, run.recipe.settings_as(SupplementSettings))
         asked_generator = run.ledger.snapshot().get("generator")
         assert (asked_generator is None) == (actor == "right")  # the baseline comes first, and alone settles that
 
@@ -225,12 +226,12 @@ def test_an_endpoint_that_is_down_is_said_to_be_down(colours: Path, tmp_path: Pa
         Run(tmp_path / "run", read_recipe(colours, flags)) as run,
         pytest.raises(TrainingError, match=r"none of the \d+ training questions.*actor failed.*fulcrum doctor"),
     ):
-        learn(run, settings_of(run.recipe))
+        learn(run, run.recipe.settings_as(SupplementSettings))
 
 
 def test_a_spent_budget_stops_the_pool_and_scores_nothing_by_halves(colours: Path, tmp_path: Path) -> None:
     with Run(tmp_path / "run", read_recipe(colours, {"budget.calls": "60"})) as run:
-        step = Steps(run, settings_of(run.recipe))
+        step = Steps(run, run.recipe.settings_as(SupplementSettings))
         with pytest.raises(BudgetSpent):
             step.refuse_hopeless()
             step.try_out(
@@ -255,7 +256,7 @@ def test_settings_that_cannot_work_are_refused(colours: Path, flags: dict[str, s
 
 def test_silence_costs_no_call_and_is_worth_the_baseline(colours: Path, tmp_path: Path) -> None:
     with Run(tmp_path / "run", read_recipe(colours)) as run:
-        bench = bench_for(run, settings_of(run.recipe))
+        bench = bench_for(run, run.recipe.settings_as(SupplementSettings))
         queries = [example.id for example in run.task.examples("train")]
         before = bench.alone(queries)
         calls = run.ledger.total().calls

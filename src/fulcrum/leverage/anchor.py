@@ -8,7 +8,7 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Literal
 
 from fulcrum.chat import Message, system
 from fulcrum.errors import SettingsError
@@ -16,7 +16,6 @@ from fulcrum.hashing import seed_from
 from fulcrum.training.rows import ChatRow
 
 Place = Literal["system", "user", "response"]
-PLACES: tuple[Place, ...] = get_args(Place)
 
 
 @dataclass(frozen=True, slots=True)

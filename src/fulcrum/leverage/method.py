@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from fulcrum.artifact import Artifact, Deployed, OpenModel
 from fulcrum.atomic import read_json
-from fulcrum.baseline import prompt_tokens
 from fulcrum.chat import Sampling
 from fulcrum.errors import RunError
 from fulcrum.evaluation.baselines import Direct, FewShot, draw_demonstrations
@@ -15,7 +14,7 @@ from fulcrum.leverage.anchor import Anchor
 from fulcrum.leverage.arms import ArmName
 from fulcrum.leverage.settings import LeverageSettings
 from fulcrum.leverage.solver import AnchoredModel
-from fulcrum.methods import Contender, PlannedCalls, Role
+from fulcrum.methods import Contender, PlannedCalls, Role, prompt_tokens
 from fulcrum.recipe import Recipe
 from fulcrum.runs import Run
 from fulcrum.training.source import trained_name
@@ -45,7 +44,7 @@ class LeverageMethod:
 
     def plan(self, recipe: Recipe) -> Sequence[PlannedCalls]:
         """Return the calls of tuning (every trial answers dev) and of the evaluation on test."""
-        settings, task = _settings(recipe), recipe.task
+        settings, task = recipe.settings_as(LeverageSettings), recipe.task
         prompt, answer = prompt_tokens(task), settings.max_tokens or task.max_tokens
         dev = min(settings.tune.dev_rows or len(task.examples("dev")), len(task.examples("dev")))
         arms = 1 + len(settings.controls) + 2 * len(settings.tune.sft_passes)
@@ -118,11 +117,6 @@ def _turned(tell: "Opened", own: Anchor) -> tuple[str, "Opened"]:
     if tell.anchor:
         return "tell without anchor", replace(tell, anchor=None)
     return "tell with anchor", replace(tell, anchor=own)
-
-
-def _settings(recipe: Recipe) -> LeverageSettings:
-    assert isinstance(recipe.settings, LeverageSettings)
-    return recipe.settings
 
 
 METHOD = LeverageMethod()

@@ -1,6 +1,5 @@
 """What a folder holds for reviewers: a library of strategies, the debates of a society, a way to test again."""
 
-import fcntl
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from fulcrum.runs import Run
 from fulcrum.runs.catalog import read_resolved, reopen
 from fulcrum.society.arms import LINES
 from fulcrum.society.debate import Transcript
-from fulcrum.society.feedback import FILE, Event, append_feedback, most_split, read_feedback
+from fulcrum.society.feedback import Event, append_feedback, most_split, read_feedback
 from fulcrum.society.labels import label
 from fulcrum.society.records import last_debates
 from fulcrum.society.settings import SocietySettings
@@ -135,12 +134,7 @@ class SocietyQuestions:
 
     def say(self, id: str, word: Word, revision: int) -> bool:
         """Keep what a person says of a question, unless others have spoken since `revision`."""
-        with (self._run / FILE).open("ab") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            known = sum(1 for event in read_feedback(self._run).events if event.question_id == id)
-            if known == revision:
-                append_feedback(self._run, [Event(question_id=id, **asdict(word))])
-        return known == revision
+        return append_feedback(self._run, [Event(question_id=id, **asdict(word))], heard=revision)
 
 
 def _statements(debate: Transcript) -> list[Statement]:

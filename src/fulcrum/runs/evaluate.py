@@ -1,11 +1,13 @@
 """Measure a run: all its contenders on one split, each paired against the baseline."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from fulcrum.evaluation.results import write_results
 from fulcrum.evaluation.rollouts import SolverRollouts, roll_out
 from fulcrum.evaluation.table import EvaluationRow, oracle_row, rows_from, write_evaluation
 from fulcrum.hashing import content_hash
+from fulcrum.methods import Contender
 from fulcrum.runs.run import Run
 from fulcrum.task import Split, Task
 
@@ -30,9 +32,24 @@ def evaluate_run(
     """
     elsewhere = task is not None
     task = run.recorded(task) if task else run.task
+    folder = run.folder / "transfer" / content_hash(task.name, 8) if elsewhere else run.folder
+    rows, results = measure(run, run.recipe.method.contenders(run), task, split, folder, limit)
+    run.log("evaluated", task=task.name, split=split, solvers=[row.solver for row in rows])
+    return rows, results
+
+
+def measure(
+    run: Run, contenders: Iterable[Contender], task: Task, split: Split, folder: Path, limit: int | None = None
+) -> tuple[list[EvaluationRow], list[SolverRollouts]]:
+    """Answer a split with the contenders, one of them the baseline; write table and rollouts to `folder`.
+
+    Raises:
+        BudgetSpent: the budget ended before all was answered; the same call continues.
+        TooManyFailures: more calls failed than the budget allows.
+    """
     results: list[SolverRollouts] = []
     oracles: list[tuple[SolverRollouts, int]] = []
-    for contender in run.recipe.method.contenders(run):
+    for contender in contenders:
         run.log("evaluate/start", solver=contender.solver.name, task=task.name)
         result = roll_out(
             contender.solver,
@@ -52,8 +69,6 @@ def evaluate_run(
     baseline = next(result for result in results if result.role == "baseline")
     rows = rows_from(results, baseline.solver)
     rows += [oracle_row(draws, count, baseline) for draws, count in oracles]
-    folder = run.folder / "transfer" / content_hash(task.name, 8) if elsewhere else run.folder
     write_results(folder, results)
     write_evaluation(folder / "evaluation.json", rows)
-    run.log("evaluated", task=task.name, split=split, solvers=[row.solver for row in rows])
     return rows, results

@@ -150,7 +150,7 @@ def summarise(rows: Iterable[LogRow]) -> LogSummary:
             seconds.setdefault(name, []).append(value)
     quantiles = {name: tuple(map(float, np.quantile(values, [0.5, 0.99]))) for name, values in seconds.items()}
     return LogSummary(
-        outcomes.total(), outcomes, statuses, {name: (low, high) for name, (low, high) in quantiles.items()}
+        outcomes.total(), dict(outcomes), dict(statuses), {name: (low, high) for name, (low, high) in quantiles.items()}
     )
 
 

@@ -4,6 +4,7 @@ The events of a run stand in its `feedback.jsonl`. They are part of the inputs o
 same command that made the run, called again after new feedback, trains again exactly what the feedback changes.
 """
 
+import fcntl
 import json
 import random
 from collections.abc import Iterable, Mapping, Sequence
@@ -90,7 +91,7 @@ class Feedback:
 
 
 def read_feedback(folder: Path) -> Feedback:
-    """Return the events of a run; a last line that a kill cut short is left out.
+    """Return the events of a run, each where it was last said; a last line that a kill cut short is left out.
 
     Raises:
         RunError: a line is no event.
@@ -103,17 +104,31 @@ def read_feedback(folder: Path) -> Feedback:
             event = Event.from_json(json.loads(line))
         except (ValueError, TypeError) as error:
             raise RunError(f"{path}:{number}: not a feedback event ({error}); mend or remove the line") from error
-        events.setdefault(event.id, event)
+        events.pop(event.id, None)  # said again, it is the last word
+        events[event.id] = event
     return Feedback(tuple(events.values()))
 
 
-def append_feedback(folder: Path, events: Iterable[Event]) -> None:
-    """Add events to a run; a line that a kill left unfinished is cut off first."""
-    path = folder / FILE
-    with path.open("ab+") as file:
+def append_feedback(folder: Path, events: Sequence[Event], heard: int | None = None) -> bool:
+    """Add events to a run, one writer at a time; a line that a kill left unfinished is cut off first.
+
+    Args:
+        folder: of the run.
+        events: what was said.
+        heard: how many events on these questions the speaker has seen; None for whoever need not have seen any.
+
+    Returns:
+        False, and nothing is added, if others have spoken since.
+    """
+    with (folder / FILE).open("ab+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        about = {event.question_id for event in events}
+        if heard is not None and heard != sum(event.question_id in about for event in read_feedback(folder).events):
+            return False
         file.seek(0)
         file.truncate(file.read().rfind(b"\n") + 1)
         file.write("".join(canonical_json(event.to_json()) + "\n" for event in events).encode())
+    return True
 
 
 def most_split(debates: Sequence[Transcript]) -> list[Transcript]:

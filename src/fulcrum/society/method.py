@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from fulcrum.artifact import Artifact, Deployed, OpenModel
 from fulcrum.errors import TaskError
-from fulcrum.methods import Contender, PlannedCalls, Role
+from fulcrum.methods import Contender, PlannedCalls, Role, prompt_tokens
 from fulcrum.recipe import Recipe
 from fulcrum.runs import Run
 from fulcrum.society.arms import ARMS, lines_of
@@ -41,10 +41,10 @@ class SocietyMethod:
 
     def plan(self, recipe: Recipe) -> Sequence[PlannedCalls]:
         """Return the calls of training, of measuring each iteration, and of the evaluation on the test split."""
-        settings, task = settings_of(recipe), _single_answers(recipe.task)
+        settings, task = recipe.settings_as(SocietySettings), _single_answers(recipe.task)
         debate, answer = settings.debate, settings.debate.max_tokens or recipe.task.max_tokens
         dev = min(settings.measure, len(task.splits.get("dev", ())))
-        prompt = _prompt_tokens(task)
+        prompt = prompt_tokens(task)
         rows: list[PlannedCalls] = []
         for line in lines_of(settings.arms):
             calls = line.settings(debate).calls if line.debates else debate.agents
@@ -63,7 +63,7 @@ class SocietyMethod:
     def learn(self, run: Run) -> None:
         """Run the algorithm on every line, distil, and write `artifact/`; it needs no target but STaR's."""
         _single_answers(run.task)
-        settings = settings_of(run.recipe)
+        settings = run.recipe.settings_as(SocietySettings)
         history = learn(run, settings)
         agents = history.agents("society")
         sentence = history.ended.get("society", "")
@@ -77,7 +77,7 @@ class SocietyMethod:
 
     def contenders(self, run: Run) -> Sequence[Contender]:
         """Return the base's greedy answer, then every arm with the weights of its last iteration."""
-        settings, history = settings_of(run.recipe), read_history(run.folder)
+        settings, history = run.recipe.settings_as(SocietySettings), read_history(run.folder)
         workshop = Workshop(run, settings)
         contenders = [Contender(workshop.direct, "baseline")]
         for name, arm in ARMS.items():
@@ -94,15 +94,9 @@ class SocietyMethod:
         return open_society(artifact, open_model)
 
 
-def settings_of(recipe: Recipe) -> SocietySettings:
-    """Return the settings of a society's recipe."""
-    assert isinstance(recipe.settings, SocietySettings)
-    return recipe.settings
-
-
 def measure_history(run: Run, split: Split, limit: int | None, name: str) -> None:
     """Measure every arm after every iteration on a split, and write the points under `name` in the run folder."""
-    settings, history = settings_of(run.recipe), read_history(run.folder)
+    settings, history = run.recipe.settings_as(SocietySettings), read_history(run.folder)
     workshop = Workshop(run, settings)
     limit = limit or len(run.task.examples(split))
     points = workshop.measure(None, 0, None, split, limit)
@@ -118,12 +112,6 @@ def _single_answers(task: Task) -> Task:
     if task.scorer is None:
         raise TaskError(f"{task.name} is a dialogue task: it has no final answers to vote on; use strategies instead")
     return task
-
-
-def _prompt_tokens(task: Task) -> int:
-    questions = task.questions("test")[:100]
-    characters = sum(len(message.content) for question in questions for message in question.messages)
-    return max(1, round(characters / 4 / len(questions)))
 
 
 METHOD = SocietyMethod()

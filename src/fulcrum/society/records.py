@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from fulcrum.atomic import read_json
+from fulcrum.atomic import read_json, read_lines
 from fulcrum.errors import RunError
 from fulcrum.society.debate import Transcript
 from fulcrum.society.rows import TrainingRow
-from fulcrum.society.workshop import ROWS, read_debates, read_lines
+from fulcrum.society.workshop import ROWS, read_debates
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,21 +1,20 @@
 """Where a society is made: every step of the algorithm as a stage of a run, so that a kill costs nothing."""
 
-import json
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from fulcrum.atomic import read_json, write_json, write_text
+from fulcrum.atomic import read_json, read_lines, write_json, write_lines
 from fulcrum.calls import RecordedModel
 from fulcrum.chat import ChatModel, Request, Sampling
 from fulcrum.errors import SettingsError
 from fulcrum.evaluation.baselines import Direct
 from fulcrum.evaluation.rollouts import roll_out
 from fulcrum.evaluation.solver import Solver, Turn
-from fulcrum.hashing import canonical_json, content_hash, seed_from
+from fulcrum.hashing import content_hash, seed_from
 from fulcrum.runs import Run
 from fulcrum.society.arms import ARMS, Agents, Arm, Line
 from fulcrum.society.cast import Cast, Speaker, Voices, adapter_host, rater_of
@@ -328,13 +327,3 @@ class Workshop:
 def read_debates(stage: Path) -> list[Transcript]:
     """Return the debates that a stage holds."""
     return [Transcript.from_json(data) for data in read_lines(stage / DEBATES)]
-
-
-def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write one row a line, the whole file or nothing."""
-    write_text(path, "".join(canonical_json(row) + "\n" for row in rows))
-
-
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Read what `write_lines` wrote."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n")[:-1]]

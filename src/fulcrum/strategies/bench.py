@@ -10,7 +10,6 @@ from fulcrum.chat import ChatModel, Request, Sampling, complete
 from fulcrum.errors import SettingsError
 from fulcrum.evaluation.rollouts import SolverRollouts, roll_out
 from fulcrum.evaluation.solver import Solver
-from fulcrum.recipe import Recipe
 from fulcrum.runs import Run
 from fulcrum.strategies.checks import Context, check, judged_safe
 from fulcrum.strategies.fold import Strategy
@@ -22,12 +21,6 @@ from fulcrum.strategies.wording import GeneralWording, Wording, lines_of
 from fulcrum.task import Split, Task
 
 LIBRARY = "library.jsonl"
-
-
-def settings_of(recipe: Recipe) -> StrategiesSettings:
-    """Return the recipe's settings."""
-    assert isinstance(recipe.settings, StrategiesSettings)
-    return recipe.settings
 
 
 def wording_for(task: str, settings: StrategiesSettings) -> Wording:
@@ -66,7 +59,7 @@ class Bench:
     @cached_property
     def settings(self) -> StrategiesSettings:
         """The recipe's settings."""
-        return settings_of(self.run.recipe)
+        return self.run.recipe.settings_as(StrategiesSettings)
 
     @cached_property
     def wording(self) -> Wording:

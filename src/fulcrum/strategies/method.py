@@ -7,12 +7,11 @@ from typing import Any, ClassVar
 
 from fulcrum.artifact import Artifact, Deployed, OpenModel, write_card
 from fulcrum.atomic import write_json, write_text
-from fulcrum.baseline import prompt_tokens
 from fulcrum.errors import RunError, SettingsError
-from fulcrum.methods import Contender, PlannedCalls, Role
+from fulcrum.methods import Contender, PlannedCalls, Role, prompt_tokens
 from fulcrum.recipe import Recipe
 from fulcrum.runs import Run
-from fulcrum.strategies.bench import LIBRARY, Bench, kept, served, settings_of, wording_for
+from fulcrum.strategies.bench import LIBRARY, Bench, kept, served, wording_for
 from fulcrum.strategies.effects import measure_library
 from fulcrum.strategies.finetuned import REPLIES, finetuned_student, tune
 from fulcrum.strategies.learn import learn_library
@@ -56,7 +55,7 @@ class StrategiesMethod:
 
     def plan(self, recipe: Recipe) -> Sequence[PlannedCalls]:
         """Return the calls of learning and of evaluation, at most, for dialogues of average length."""
-        settings, task = settings_of(recipe), recipe.task
+        settings, task = recipe.settings_as(StrategiesSettings), recipe.task
         _refuse_other_tasks(recipe)
         turns = settings.rounds * min(settings.dialogues, len(task.examples("train"))) * _TURNS
         prompt, asked = prompt_tokens(task), settings.rounds * settings.requests

@@ -10,9 +10,10 @@ from fulcrum.evaluation.pairing import mean_of, outcomes, pair
 from fulcrum.evaluation.rollouts import roll_out
 from fulcrum.evaluation.statistics import Interval
 from fulcrum.runs import Run
-from fulcrum.strategies.bench import settings_of, wording_for
+from fulcrum.strategies.bench import wording_for
 from fulcrum.strategies.fold import Strategy
 from fulcrum.strategies.retrieval import Retriever
+from fulcrum.strategies.settings import StrategiesSettings
 from fulcrum.strategies.solver import Student, retrieved
 from fulcrum.task import Task
 from fulcrum.task.load import load_task
@@ -68,7 +69,7 @@ def transfer(
 
 
 def _cell(run: Run, strategies: Sequence[Strategy], model: RecordedModel, task: Task, limit: int | None) -> Cell | None:
-    settings = settings_of(run.recipe)
+    settings = run.recipe.settings_as(StrategiesSettings)
     wording = wording_for(task.name, settings)
     sampling = Sampling(max_tokens=settings.max_tokens or task.max_tokens)
     advisers = (None, retrieved(Retriever(strategies, settings.retrieval), wording))

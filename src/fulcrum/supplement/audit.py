@@ -11,6 +11,7 @@ from statistics import fmean
 from fulcrum.chat import Completion
 from fulcrum.errors import RunError
 from fulcrum.evaluation.pairing import Pairing, outcomes, pair
+from fulcrum.evaluation.render import percent_text
 from fulcrum.evaluation.rollouts import Rollout, SolverRollouts
 from fulcrum.supplement.forms import NONE, read_supplement
 from fulcrum.supplement.method import DOSE, EMPTIED, SHUFFLED, SUPPLEMENTED, WITHOUT_ANSWERS
@@ -57,8 +58,8 @@ class Audit:
         said: list[str] = []
         if self.leaks is not None and self.leaks_by_chance is not None:
             text = (
-                f"Leak: {_percent(self.leaks)} of {self.n} supplements hold the final answer; "
-                f"{_percent(self.leaks_by_chance)} hold another question's by chance."
+                f"Leak: {percent_text(self.leaks)} of {self.n} supplements hold the final answer; "
+                f"{percent_text(self.leaks_by_chance)} hold another question's by chance."
             )
             if self.leaks - self.leaks_by_chance > _MANY_LEAKS:
                 text += (
@@ -72,16 +73,16 @@ class Audit:
                 f"{_points(self.gain)}."
             )
         if self.changed is not None:
-            text = f"Use: supplements change {_percent(self.changed)} of the actor's answers"
+            text = f"Use: supplements change {percent_text(self.changed)} of the actor's answers"
             if self.changed_by_block is not None:
-                text += f", an empty block {_percent(self.changed_by_block)}"
+                text += f", an empty block {percent_text(self.changed_by_block)}"
             if self.changed < _HARDLY_READ:
                 text += ". The actor hardly reads them: use another wording, or an actor that follows its prompt"
             said.append(text + ".")
         if self.harm is not None and self.harm_of_wrong_answers is not None:
             text = (
-                f"Dose: of what the actor solves alone, its supplements break {_percent(self.harm)}, wrong answers in "
-                f"the block {_percent(self.harm_of_wrong_answers)}"
+                f"Dose: of what the actor solves alone, its supplements break {percent_text(self.harm)}, "
+                f"wrong answers in the block {percent_text(self.harm_of_wrong_answers)}"
             )
             if self.harm_of_wrong_answers > _GULLIBLE:
                 text += ". The actor believes what it is told: do not let others write into the block"
@@ -182,10 +183,6 @@ def _gain(pairing: Pairing | None) -> float | None:
 
 def _harm(pairing: Pairing | None) -> float | None:
     return pairing.harm.estimate if pairing and pairing.harm else None
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
 
 
 def _points(difference: float) -> str:

@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from fulcrum.artifact import Artifact, Deployed, OpenModel, read_artifact
-from fulcrum.baseline import prompt_tokens
 from fulcrum.chat import ChatModel, Sampling
 from fulcrum.evaluation.baselines import Direct, SelfConsistency
-from fulcrum.methods import Contender, PlannedCalls, Role
+from fulcrum.methods import Contender, PlannedCalls, Role, prompt_tokens
 from fulcrum.recipe import Recipe
 from fulcrum.runs import Run
 from fulcrum.supplement.artifact import STATIC_PROMPT, generator_name, write_artifact
@@ -45,7 +44,7 @@ class SupplementMethod:
 
     def plan(self, recipe: Recipe) -> Sequence[PlannedCalls]:
         """Return the calls of training and of the evaluation on the test split, at most."""
-        settings, task = settings_of(recipe), recipe.task
+        settings, task = recipe.settings_as(SupplementSettings), recipe.task
         train, dev, test = (len(task.examples(split)) for split in ("train", "dev", "test"))
         train, dev = min(settings.queries or train, train), min(settings.dev_queries or dev, dev)
         prompt, answer, note = prompt_tokens(task), settings.answer_tokens or task.max_tokens, settings.max_tokens
@@ -68,7 +67,7 @@ class SupplementMethod:
 
     def learn(self, run: Run) -> None:
         """Train the generator and write the artifact."""
-        settings = settings_of(run.recipe)
+        settings = run.recipe.settings_as(SupplementSettings)
         learned = learn(run, settings)
         write_artifact(run, settings, learned)
         run.log("learned", artifact=str(run.artifact.name), chosen=learned.chosen)
@@ -95,7 +94,7 @@ def contenders(run: Run, actor: ChatModel, task: Task) -> list[Contender]:
     Raises:
         RunError: the run has not learned yet.
     """
-    artifact, settings = read_artifact(run.folder), settings_of(run.recipe)
+    artifact, settings = read_artifact(run.folder), run.recipe.settings_as(SupplementSettings)
     limit = settings.answer_tokens or task.max_tokens
     greedy = Sampling(max_tokens=limit)
     drawn = Sampling(1.0, max_tokens=limit, seed=run.recipe.seed)
@@ -107,7 +106,8 @@ def contenders(run: Run, actor: ChatModel, task: Task) -> list[Contender]:
     static = (artifact.folder / STATIC_PROMPT).read_text(encoding="utf-8")
 
     def helped(name: str, help: Help) -> Contender:
-        return Contender(Supplemented(name, help, actor, greedy), "method" if name == SUPPLEMENTED else "control")
+        own = name in (SUPPLEMENTED, WITHOUT_ANSWERS)  # the second is an ablation, no other explanation
+        return Contender(Supplemented(name, help, actor, greedy), "method" if own else "control")
 
     found = [
         Contender(Direct(actor, greedy), "baseline"),
@@ -128,12 +128,6 @@ def contenders(run: Run, actor: ChatModel, task: Task) -> list[Contender]:
             helped(DOSE, WrongAnswer(writer, actor)),
         ]
     return found
-
-
-def settings_of(recipe: Recipe) -> SupplementSettings:
-    """Return the settings of a recipe of this method."""
-    assert isinstance(recipe.settings, SupplementSettings)
-    return recipe.settings
 
 
 METHOD = SupplementMethod()

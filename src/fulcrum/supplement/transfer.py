@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from fulcrum.atomic import write_json
-from fulcrum.evaluation.results import write_results
-from fulcrum.evaluation.rollouts import SolverRollouts, roll_out
-from fulcrum.evaluation.table import EvaluationRow, rows_from, write_evaluation
+from fulcrum.evaluation.table import EvaluationRow
 from fulcrum.hashing import content_hash
 from fulcrum.runs import Run
+from fulcrum.runs.evaluate import measure
 from fulcrum.supplement.method import SHUFFLED, SUPPLEMENTED, contenders
 from fulcrum.task import Split
 from fulcrum.task.load import load_task
@@ -77,26 +76,15 @@ def transfer(
 
 def _cell(run: Run, actor: str, task_name: str, split: Split, limit: int | None, *, trained_for: bool) -> Cell:
     task = run.recorded(load_task(task_name))
-    results: list[SolverRollouts] = [
-        roll_out(
-            contender.solver,
-            task,
-            split,
-            role=contender.role,
-            ledger=run.ledger,
-            budget=run.budget,
-            seed=run.recipe.seed,
-            limit=limit,
-        )
+    asked = [
+        contender
         for contender in contenders(run, run.model("actor", actor), task)
         if contender.role == "baseline" or contender.solver.name in _ASKED
     ]
-    rows = rows_from(results, results[0].solver)
     folder = run.folder / "transfer" / content_hash([actor, task_name, split], 8)
-    write_results(folder, results)
-    write_evaluation(folder / "evaluation.json", rows)
+    rows, _ = measure(run, asked, task, split, folder, limit)
     run.log("transferred", actor=actor, task=task_name)
-    alone, helped, shuffled = (_row(rows, name) for name in (results[0].solver, *_ASKED))
+    alone, helped, shuffled = (_row(rows, name) for name in (asked[0].solver.name, *_ASKED))
     return Cell(
         actor=actor,
         task=task_name,

@@ -1,12 +1,11 @@
 """Supplements tried in front of the actor, and the store that keeps them: one line of JSON each."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from fulcrum.atomic import write_text
+from fulcrum.atomic import read_lines, write_lines
 from fulcrum.chat import Message
 from fulcrum.supplement.forms import Supplement
 from fulcrum.task import Verdict
@@ -96,13 +95,12 @@ class Trial:
 
 def write_trials(path: Path, trials: Iterable[Trial]) -> None:
     """Write a store, whole or not at all."""
-    write_text(path, "".join(json.dumps(trial.to_json(), sort_keys=True) + "\n" for trial in trials))
+    write_lines(path, (trial.to_json() for trial in trials))
 
 
 def read_trials(path: Path) -> list[Trial]:
     """Read a store."""
-    with path.open(encoding="utf-8") as file:
-        return [Trial.from_json(json.loads(line)) for line in file]
+    return [Trial.from_json(row) for row in read_lines(path)]
 
 
 def different(trials: Sequence[Trial]) -> int:
