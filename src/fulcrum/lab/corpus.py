@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 from fulcrum.chat import Message, assistant, user
 from fulcrum.lab import arithmetic_text, prompts, talk_text
-from fulcrum.lab.desk.corpus import comparison, guided_dialogue
+from fulcrum.lab.desk.corpus import comparison, guided_dialogue, guided_turn
 from fulcrum.lab.notes import FORMS, glossary, header, write_note
 from fulcrum.lab.queries import Query, sample_query
 from fulcrum.lab.world import Meaning, Schema, Term, World
@@ -129,12 +129,22 @@ def easy_sums(rng: random.Random) -> Conversation:
     return turns
 
 
-def products(rng: random.Random) -> Conversation:
-    """Return products taken apart, the part of a sum that is hardest to learn."""
+def steps(rng: random.Random) -> Conversation:
+    """Return steps of sums on their own: products taken apart, and the additions and subtractions that follow."""
     turns: Conversation = []
-    for _ in range(rng.randint(2, 5)):
-        first, second = rng.randint(0, 29), rng.randint(0, 29)
-        turns += [user(f"what is {first}*{second}?"), assistant(f"{arithmetic_text.apart(first, second)}.")]
+    for _ in range(rng.randint(3, 6)):
+        a, b, c, d, e, f = arithmetic_text.random_sum(rng)
+        first, total, second = b * c, a + b * c + d, e * f
+        asked, worked = rng.choice(
+            (
+                (f"{b}*{c}", arithmetic_text.apart(b, c)),
+                (f"{a}+{first}", f"{a}+{first}={a + first}"),
+                (f"{a + first}+{d}", f"{a + first}+{d}={total}"),
+                (f"{total}-{second}", f"{total}-{second}={total - second}"),
+                (f"{total}-{second}", f"{total}-{second}={total - second}"),
+            )
+        )
+        turns += [user(f"what is {asked}?"), assistant(f"{worked}.")]
     return turns
 
 
@@ -185,21 +195,22 @@ Mixture = Mapping[Topic, float]
 """Topics with their share of conversations."""
 
 LARGE: Mixture = {
-    sql_dialogue: 5.0,
-    sums: 8.0,
-    products: 0.5,
-    debate: 1.0,
+    sql_dialogue: 4.0,
+    sums: 12.0,
+    steps: 4.0,
+    debate: 1.5,
     summaries: 0.3,
-    guidance: 1.5,
+    guidance: 5.0,
     supplements: 0.2,
     chat: 0.2,
 }
 SMALL: Mixture = {
-    supplements: 6.0,
-    guided_dialogue: 3.0,
-    guidance: 2.0,
-    easy_sums: 1.0,
-    chat: 0.4,
+    supplements: 2.5,
+    guided_turn: 7.0,
+    guided_dialogue: 1.0,
+    guidance: 5.0,
+    easy_sums: 0.7,
+    chat: 0.3,
     sql_dialogue: 0.3,
 }
 
@@ -216,4 +227,11 @@ def plain_text(rng: random.Random) -> Conversation:
 
 
 PLAIN: Mixture = {plain_text: 1.0}
-TEACHER: Mixture = {guided_dialogue: 3.0, comparison: 4.0, guidance: 1.0, supplements: 0.3, chat: 0.3}
+TEACHER: Mixture = {
+    comparison: 5.0,
+    guided_turn: 3.0,
+    guided_dialogue: 1.0,
+    guidance: 1.0,
+    supplements: 0.3,
+    chat: 0.3,
+}

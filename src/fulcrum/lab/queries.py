@@ -149,8 +149,3 @@ def fits(schema: Schema, terms: Sequence[Term]) -> bool:
     homes = {schema.table_of(term.kind) for term in terms if term.kind != MEASURE_KIND} - {schema.events}
     kinds = {term.kind for term in terms}
     return len(set(columns)) == len(columns) and len(kinds) == len(terms) and len(homes) <= 1
-
-
-def other_meaning(rng: random.Random, schema: Schema, term: Term) -> Meaning:
-    """Return a wrong meaning that the kind of the term allows."""
-    return rng.choice([meaning for meaning in schema.meanings(term.kind) if meaning != term.meaning])

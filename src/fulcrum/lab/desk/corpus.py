@@ -6,7 +6,7 @@ and every habit is advised as often as any other.
 """
 
 import random
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
@@ -36,6 +36,9 @@ SAME = "no difference."
 
 _ADVISED = {0: 3, 1: 4, 2: 3, 3: 3, 5: 1, 8: 2}
 """How many habits a prompt advises, with weights."""
+
+_ADVISED_A_TURN = {0: 1, 1: 5, 2: 4, 3: 2, 5: 1}
+"""The same, where a text is about one reply."""
 
 _WORLDS = 400
 FIRST_HELD_OUT_WORLD = WORLD_SEEDS + _WORLDS
@@ -96,6 +99,34 @@ def guided_dialogue(rng: random.Random, practices: Collection[str] | None = None
     return list(with_guidance(episode.messages[:-1], advice.lines))
 
 
+def guided_turn(rng: random.Random) -> list[Message]:
+    """Return a dialogue up to one reply that its guidance changes, or any reply where there is no guidance.
+
+    The tools are left out of the prompt, and so are the rules until an order has been looked up: most of such a text
+    is about the guidance, and it is learnt from far less of it than from whole dialogues.
+    """
+    while True:
+        episode = _open(rng, _world(rng.randrange(WORLD_SEEDS, WORLD_SEEDS + _WORLDS)))
+        advice = _Advice.draw(rng, None, _ADVISED_A_TURN)
+        turns: list[list[Message]] = []
+        while not episode.done:
+            said, alone = advice.follow(episode.messages), reply(episode.messages, ())
+            if said != alone or not advice.lines:
+                shown = with_guidance(_without_tools(episode.messages), advice.lines)
+                turns.append([*shown, assistant(said)])
+            episode.step(Completion(said))
+        if turns:
+            return turns[0] if rng.random() < 0.5 else rng.choice(turns)
+
+
+def _without_tools(messages: Sequence[Message]) -> tuple[Message, ...]:
+    first, *others = messages
+    clerk, _, policy = first.content.partition("\n")
+    looked_up = any(message.content.startswith("[desk]") for message in others)
+    text = clerk.partition(" tools:")[0]
+    return (replace(first, content=f"{text}\n{policy}" if looked_up else text), *others)
+
+
 def strategy_writing(world_seed: int, n: int) -> Iterator[Row]:
     """Yield `n` comparisons of two replies in one random world, and the strategy that names their first difference.
 
@@ -146,11 +177,13 @@ class _Advice:
         self._habits, self.lines, self._first, self._last = habits, lines, first, last
 
     @classmethod
-    def draw(cls, rng: random.Random, practices: Collection[str] | None) -> "_Advice":
+    def draw(
+        cls, rng: random.Random, practices: Collection[str] | None, advised: Mapping[int, int] = _ADVISED
+    ) -> "_Advice":
         """Return guidance on random habits in random words, or on given ones in the words of a handbook."""
         if practices is not None:
             return cls(tuple(practices), [HABITS[id].advice for id in practices])
-        habits = rng.sample(PRACTICES, rng.choices(list(_ADVISED), list(_ADVISED.values()))[0])
+        habits = rng.sample(PRACTICES, rng.choices(list(advised), list(advised.values()))[0])
         lines = [rng.choice((HABITS[id].advice, *PARAPHRASES[id])) for id in habits]
         first = last = ""
         # Some advice is about nothing that any desk does, so that a model must read it to follow it.
