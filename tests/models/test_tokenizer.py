@@ -4,10 +4,11 @@ import string
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from transformers import AutoTokenizer
 
 from fulcrum.chat import Message, ToolCall, assistant, user
 from fulcrum.lab import corpus
-from fulcrum.lab.tokenizer import END, PIECES, load_tokenizer, segments
+from fulcrum.lab.tokenizer import END, PIECES, load_tokenizer, segments, train_tokenizer, training_texts
 
 tokenizer = load_tokenizer()
 
@@ -47,3 +48,14 @@ def test_the_template_writes_tools_and_tool_calls():
     text = tokenizer.apply_chat_template([user("hi").to_json(), message], tools=tools, tokenize=False)
     assert text.startswith("<|system|>tools:\nrefund(order)<|end|><|user|>hi<|end|>")
     assert '<tool_call>{"name": "refund", "arguments": {"order": 7}}</tool_call><|end|>' in text
+
+
+def test_a_tokenizer_is_trained_anew_from_generated_text(tmp_path):
+    made = train_tokenizer(training_texts(100), pieces=400)
+    made.save_pretrained(tmp_path)
+    again = AutoTokenizer.from_pretrained(tmp_path)
+    assert len(again) == 400 and len(again("1234", add_special_tokens=False)["input_ids"]) == 4
+    assert again.decode(again("select count(*) from orders", add_special_tokens=False)["input_ids"]).startswith(
+        "select"
+    )
+    assert again.apply_chat_template([{"role": "user", "content": "hi"}], tokenize=False) == f"<|user|>hi{END}"

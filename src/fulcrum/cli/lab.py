@@ -142,6 +142,19 @@ def pretrain(
 
 
 @lab.command
+def tokenizer(output: Path, /) -> None:
+    """Train the lab's tokenizer anew from generated text. The checkpoints keep the one that they were made with.
+
+    Args:
+        output: Folder of the new tokenizer.
+    """
+    from fulcrum.lab.tokenizer import train_tokenizer, training_texts
+
+    train_tokenizer(training_texts()).save_pretrained(output)
+    log.print(f"written: {output}", highlight=False)
+
+
+@lab.command
 def evaluate(*checkpoints: str) -> None:
     """Measure the shipped checkpoints again; exit 1 if a skill has left the interval on its card.
 
