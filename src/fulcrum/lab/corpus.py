@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable, Mapping
 
 from fulcrum.chat import Message, assistant, user
-from fulcrum.lab import arithmetic_text, prompts, talk_text
+from fulcrum.lab import arithmetic_text, prompts, talk_text, words
 from fulcrum.lab.desk.corpus import comparison, guided_dialogue, guided_turn
 from fulcrum.lab.notes import FORMS, glossary, header, write_note
 from fulcrum.lab.queries import Query, sample_query
@@ -226,7 +226,49 @@ def plain_text(rng: random.Random) -> Conversation:
     return [assistant("\n".join(lines))]
 
 
-PLAIN: Mixture = {plain_text: 1.0}
+def diary(rng: random.Random) -> Conversation:
+    """Return a page of a desk's diary: names, orders and things that come back later, as they do in any document.
+
+    It is all that makes a reader of plain text learn to look something up further above.
+    """
+    things = [rng.choice(talk_text.THINGS) if rng.random() < 0.5 else words.invented_word(rng) for _ in range(5)]
+    cases = [
+        (
+            rng.choice(talk_text.NAMES),
+            str(rng.randint(100, 9999)),
+            thing,
+            f"{rng.choice(_LETTERS)}{rng.randint(10, 99)}",
+        )
+        for thing in things[: rng.randint(2, 5)]
+    ]
+    lines: list[str] = []
+    for name, order, thing, box in cases:
+        lines.append(
+            rng.choice(
+                (
+                    f"{name} wrote about order {order}, the {thing} in box {box}.",
+                    f"order {order} is the {thing} of {name}, box {box}.",
+                    f"{name} has the {thing}. order {order} lies in box {box}.",
+                )
+            )
+        )
+    for _ in range(rng.randint(3, 8)):
+        name, order, thing, box = rng.choice(cases)
+        lines.append(
+            rng.choice(
+                (
+                    f"order {order} again: the {thing} of {name}.",
+                    f"the {thing} of {name} are still in box {box}, order {order}.",
+                    f"box {box}: order {order}, {thing}, {name}.",
+                    f"{name} asks for order {order} and wants the {thing}.",
+                )
+            )
+        )
+    return [assistant("\n".join(lines))]
+
+
+_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+PLAIN: Mixture = {plain_text: 1.0, diary: 2.0}
 TEACHER: Mixture = {
     comparison: 5.0,
     guided_turn: 3.0,
