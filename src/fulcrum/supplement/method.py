@@ -32,9 +32,8 @@ class SupplementMethod:
     summary = "A small trained model writes help for a large frozen one (SGT, arXiv 2604.20727)."
     settings = SupplementSettings
     quick: ClassVar[Mapping[str, str]] = {
-        "rounds": "1",
-        "samples": "2",
-        "queries": "120",
+        "rounds": "0",
+        "samples": "1",
         "dev_queries": "40",
     }
     roles: ClassVar[Mapping[str, Role]] = {
