@@ -39,10 +39,10 @@ class StrategiesMethod:
     summary = "An auditable library of strategies that a teacher writes and a student is given turn by turn."
     settings = StrategiesSettings
     quick: ClassVar[Mapping[str, str]] = {
-        "rounds": "3",
-        "dialogues": "20",
-        "requests": "32",
-        "trial_turns": "12",
+        "rounds": "4",
+        "dialogues": "40",
+        "requests": "100",
+        "trial_turns": "60",
         "gap_dialogues": "0",
         "effect_dialogues": "0",
         "finetune": "false",
