@@ -18,10 +18,10 @@ from fulcrum.runs.evaluate import evaluate_run
 MethodName = Literal["supplement", "strategies", "leverage", "society"]
 
 _RECIPES: dict[MethodName, tuple[str, int]] = {
-    "supplement": ("supplement-lab-sql", 150),
+    "supplement": ("supplement-lab-sql", 100),
     "strategies": ("strategies-lab-desk", 60),
-    "leverage": ("leverage-lab-triage", 200),
-    "society": ("society-lab-arithmetic", 150),
+    "leverage": ("leverage-lab-triage", 100),
+    "society": ("society-lab-arithmetic", 80),
 }
 """Recipe of each method's demo, and how many test examples it is measured on."""
 

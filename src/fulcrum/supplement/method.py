@@ -33,7 +33,7 @@ class SupplementMethod:
     settings = SupplementSettings
     quick: ClassVar[Mapping[str, str]] = {
         "rounds": "0",
-        "samples": "1",
+        "samples": "2",
         "dev_queries": "40",
     }
     roles: ClassVar[Mapping[str, Role]] = {
