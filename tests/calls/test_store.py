@@ -10,23 +10,7 @@ from hypothesis import strategies as st
 from fulcrum.calls import CallStore, call_key
 from fulcrum.chat import Completion, Failure, Request, Sampling, ToolCall, Usage, user
 from fulcrum.errors import StoreError
-from support.scripted import ScriptedModel
-
-MODEL = ScriptedModel()
-
-
-def request(text: str, **sampling: object) -> Request:
-    return Request((user(text),), Sampling(**sampling))  # pyright: ignore[reportArgumentType]
-
-
-def key(asked: Request) -> str:
-    return call_key(MODEL.identity(asked), asked)
-
-
-def put(store: CallStore, text: str, completion: Completion) -> str:
-    asked = request(text)
-    store.put(MODEL, "actor", [(key(asked), asked, completion)])
-    return key(asked)
+from support.stored import MODEL, key, put, request, write_range
 
 
 def test_an_answer_comes_back_whole_and_says_that_it_was_stored(tmp_path: Path) -> None:
@@ -88,12 +72,6 @@ def test_any_text_survives(tmp_path_factory: pytest.TempPathFactory, text: str, 
     with CallStore(path) as store:
         found = store.get(put(store, text, Completion(text, usage=Usage(tokens, 1))))
     assert found is not None and found.text == text and found.usage.prompt_tokens == tokens
-
-
-def write_range(path: Path, start: int, stop: int) -> None:
-    with CallStore(path) as store:
-        for index in range(start, stop):
-            put(store, str(index), Completion(f"answer {index}"))
 
 
 def test_two_processes_writing_at_once_lose_nothing(tmp_path: Path) -> None:

@@ -19,8 +19,11 @@ from fulcrum.cli.main import main
 from serving.fakes import Upstream, ask, write_artifact
 
 HERE = Path(__file__).parent
+# A shell's background job ignores SIGINT, and so would the processes that tests start from there.
 LAUNCH = """
+import signal
 import sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from fulcrum.methods import METHODS
 METHODS["fake"] = "serving.fakes:METHOD"
 from serving import fakes
