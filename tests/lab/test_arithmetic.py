@@ -61,3 +61,13 @@ def test_an_update_takes_over_what_two_of_three_say(seed):
         assert finals[1] == finals[0]
     if (said := dialogue[2].content.partition("2 say ")[2].partition(".")[0]) and "box" not in said:
         assert finals[1] == said
+
+
+def test_steps_of_sums_are_worked_without_a_slip() -> None:
+    for seed in range(100):
+        said = corpus.steps(random.Random(seed))
+        for question, answer in zip(said[::2], said[1::2], strict=True):
+            asked = question.content.removeprefix("what is ").removesuffix("?")
+            parts = answer.content.removesuffix(".").split("=")
+            assert parts[0] == asked
+            assert len({eval(part) for part in parts}) == 1

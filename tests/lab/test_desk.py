@@ -17,7 +17,9 @@ from fulcrum.lab.desk.corpus import (
     SAME,
     desk_dialogues,
     guided_dialogue,
+    guided_turn,
     strategy_writing,
+    without_guidance,
 )
 from fulcrum.lab.desk.environment import CUSTOMERS, MAX_TURNS, DeskEnvironment, DeskEpisode
 from fulcrum.lab.desk.expert import reply, rule_agent
@@ -527,6 +529,20 @@ def test_training_replies_follow_the_guidance_shown_and_nothing_else() -> None:
             plain += not known
     assert advised > 80
     assert plain > 20
+
+
+def test_a_single_training_reply_is_one_that_its_guidance_changes() -> None:
+    plain = 0
+    for seed in range(60):
+        *before, last = guided_turn(random.Random(seed))
+        lines = before[0].content.partition(f"\n{GUIDANCE}\n")[2]
+        assert last.role == "assistant" and "tools:" not in before[0].content
+        # The rules stand there as soon as a reply can depend on them.
+        assert ("own orders only" in before[0].content) == any(one.content.startswith("[desk]") for one in before)
+        if lines and "own orders only" in before[0].content:
+            assert last.content != reply(without_guidance(before), ())
+        plain += not lines
+    assert 0 < plain < 20
 
 
 def test_a_whole_training_dialogue_can_follow_a_handbook() -> None:

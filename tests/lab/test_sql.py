@@ -1,5 +1,6 @@
 import itertools
 import random
+import re
 import sqlite3
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fulcrum.errors import SettingsError, TaskError
-from fulcrum.lab.corpus import random_query
+from fulcrum.lab.corpus import diary, random_query
 from fulcrum.lab.notes import FORMS, header, write_note
 from fulcrum.lab.shop import Shop
 from fulcrum.lab.skills import is_valid
@@ -111,3 +112,13 @@ def test_unknown_tasks_and_seeds_are_refused():
         load_task("lab:sqll")
     with pytest.raises(SettingsError, match="seed"):
         load_task("lab:sql?seed=1000")
+
+
+def test_what_comes_back_in_a_diary_is_what_stood_there_before() -> None:
+    for seed in range(100):
+        (page,) = diary(random.Random(seed))
+        lines = page.content.split("\n")
+        orders = [re.findall(r"order (\d+)", line)[0] for line in lines]
+        boxes = {(order, *re.findall(r"box (\w\d\d)", line)) for order, line in zip(orders, lines, strict=True)}
+        known = [pair for pair in boxes if len(pair) == 2]
+        assert len(set(orders)) < len(orders) and len(known) == len(set(orders))
