@@ -33,7 +33,8 @@ class SupplementMethod:
     settings = SupplementSettings
     quick: ClassVar[Mapping[str, str]] = {
         "rounds": "0",
-        "samples": "2",
+        "samples": "1",
+        "queries": "150",
         "dev_queries": "40",
     }
     roles: ClassVar[Mapping[str, Role]] = {
