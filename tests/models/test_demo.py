@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 RECIPES = Path(__file__).parents[2] / "recipes"
 SMALLER = {
     "supplement-lab-sql": {"queries": "16", "samples": "1", "rounds": "0", "dev_queries": "8"},
-    "strategies-lab-desk": {"dialogues": "3", "requests": "4", "trial_turns": "8"},
+    "strategies-lab-desk": {"rounds": "2", "dialogues": "3", "requests": "4", "trial_turns": "8"},
     "leverage-lab-triage": {"general_rows": "200", "task_rows": "16", "tune.dev_rows": "10"},
     "society-lab-arithmetic": {"questions": "24", "measure": "10"},
 }
