@@ -87,6 +87,14 @@ def test_no_form_dominates_what_is_imitated(found: list[Trial], rule: Rule, seed
     assert all(row in known or row == (("easy", ()), NOTHING) for row in rows)
 
 
+def test_silence_is_imitated_no_more_often_than_any_other_form() -> None:
+    alone = {**{f"hard {n}": 0.0 for n in range(12)}, **{f"easy {n}": 1.0 for n in range(40)}}
+    found = [trial(f"hard {n}", ("cot", "pairs", "summary")[n % 3], f"help {n}", 1.0) for n in range(12)]
+    rule = Rule("uplift")
+    rows = examples_to_imitate(rule, rule.options(found, alone), alone, 0.5, 0)
+    assert Counter(supplement.form for _, supplement in rows) == {"cot": 4, "pairs": 4, "summary": 4, NONE: 4}
+
+
 def test_uplift_and_binary_differ_on_what_the_actor_solves_alone() -> None:
     found = [trial("easy", "cot", "fluff", 1.0), trial("easy", "pairs", "harm", 0.0), trial("hard", "cot", "help", 1.0)]
     uplift, binary = Rule("uplift"), Rule("binary")

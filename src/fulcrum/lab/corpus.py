@@ -9,11 +9,14 @@ from collections.abc import Callable, Mapping
 
 from fulcrum.chat import Message, assistant, user
 from fulcrum.lab import arithmetic_text, prompts, talk_text, words
-from fulcrum.lab.desk.corpus import comparison, guided_dialogue, guided_turn
+from fulcrum.lab.desk.corpus import comparison, comparisons, guided_dialogue, guided_shift, guided_turn
 from fulcrum.lab.notes import FORMS, glossary, header, write_note
 from fulcrum.lab.queries import Query, sample_query
 from fulcrum.lab.world import Meaning, Schema, Term, World
 from fulcrum.lab.worlds import random_schema, random_term, random_terms
+
+_BY_THE_LINE = ("background", "mistakes", "one_shot", "pairs")
+"""Forms of a note that say one thing a line."""
 
 Conversation = list[Message]
 Topic = Callable[[random.Random], Conversation]
@@ -46,6 +49,38 @@ def random_query(rng: random.Random, schema: Schema, terms: int) -> tuple[Query,
     return query, {term: term.meaning for term in words}
 
 
+def sql_lookups(rng: random.Random) -> Conversation:
+    """Return a note on several house words, and many short questions: what a word means, which table has a column.
+
+    As `sql_dialogue`, but far denser, so that looking things up is learnt first.
+    """
+    schema = random_schema(rng)
+    terms = {term.phrase: term for kind in rng.sample(schema.kinds, 4) for term in [random_term(rng, schema, kind)]}
+    queries = [sample_query(rng, World(schema, (term,)), (term,)) for term in terms.values()]
+    lines = [
+        write_note(rng, rng.choice(_BY_THE_LINE), schema, query, {term: term.meaning})
+        for query, term in zip(queries, terms.values(), strict=True)
+    ]
+    rng.shuffle(lines)
+    opening = "\n".join([schema.describe(), *lines, ""])
+    columns = [(column.name, table.name) for table in schema.tables for column in table.columns]
+    turns: Conversation = []
+    for _ in range(9):
+        kind = rng.random()
+        if kind < 0.45:
+            term = rng.choice(list(terms.values()))
+            asked, answer = f"what is {term.phrase}?", f"{term.meaning.sql()}."
+        elif kind < 0.6:
+            column, table = rng.choice(columns)
+            asked, answer = f"where is {column}?", f"{table}."
+        else:
+            query = rng.choice(queries)
+            asked = sql_question(schema, query, with_schema=False)
+            answer = query.read({term: term.meaning for term in terms.values()}).sql(schema)
+        turns += [user(asked if turns else opening + asked), assistant(answer)]
+    return turns
+
+
 def _note_for(rng: random.Random, schema: Schema, query: Query, meanings: Mapping[Term, Meaning]) -> str | None:
     """Return a note to show with a question, or None.
 
@@ -64,7 +99,7 @@ def _note_for(rng: random.Random, schema: Schema, query: Query, meanings: Mappin
         return glossary([(query.terms[0].phrase, meanings[query.terms[0]])]) if len(query.terms) > 1 else None
     form = rng.choice((*FORMS, "background", "background"))
     note = write_note(rng, form, schema, query, meanings)
-    if form in ("background", "mistakes", "one_shot", "pairs") and rng.random() < 0.5:
+    if form in _BY_THE_LINE and rng.random() < 0.5:
         known = {term.phrase for term in query.terms}
         others = [random_term(rng, schema, rng.choice(schema.kinds)) for _ in range(rng.randint(1, 3))]
         extra = [glossary([(term.phrase, term.meaning)]) for term in others if term.phrase not in known]
@@ -191,28 +226,44 @@ def guidance(rng: random.Random) -> Conversation:
     return talk_text.random_dialogue(rng)
 
 
+def guidance_shift(rng: random.Random) -> Conversation:
+    """Return many customers under the same guidance."""
+    return talk_text.shift(rng)
+
+
+def guidance_lookups(rng: random.Random) -> Conversation:
+    """Return many customers who are answered with one word of the guidance each."""
+    return talk_text.lookups(rng)
+
+
 Mixture = Mapping[Topic, float]
 """Topics with their share of conversations."""
 
 LARGE: Mixture = {
-    sql_dialogue: 4.0,
-    sums: 12.0,
-    steps: 4.0,
+    sql_dialogue: 5.0,
+    sql_lookups: 2.0,
+    sums: 8.0,
+    steps: 1.5,
     debate: 1.5,
     summaries: 0.3,
-    guidance: 5.0,
+    guidance: 1.5,
+    guidance_shift: 1.5,
     supplements: 0.2,
     chat: 0.2,
 }
+LARGE_DRILLS: Mixture = {sql_lookups: 4.0, guidance_lookups: 1.0, guidance_shift: 1.0, sums: 1.5, debate: 0.3}
 SMALL: Mixture = {
-    supplements: 2.5,
-    guided_turn: 7.0,
-    guided_dialogue: 1.0,
-    guidance: 5.0,
+    supplements: 2.0,
+    guided_shift: 4.0,
+    guided_turn: 1.5,
+    guided_dialogue: 1.5,
+    guidance: 2.0,
+    guidance_shift: 1.5,
     easy_sums: 0.7,
     chat: 0.3,
     sql_dialogue: 0.3,
 }
+DESK_DRILLS: Mixture = {guidance_lookups: 4.0, guidance_shift: 1.0, guided_shift: 1.0, supplements: 0.3}
 
 
 def plain_text(rng: random.Random) -> Conversation:
@@ -270,10 +321,13 @@ def diary(rng: random.Random) -> Conversation:
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 PLAIN: Mixture = {plain_text: 1.0, diary: 2.0}
 TEACHER: Mixture = {
-    comparison: 5.0,
-    guided_turn: 3.0,
-    guided_dialogue: 1.0,
+    comparison: 1.5,
+    comparisons: 4.0,
+    guided_shift: 2.0,
+    guided_turn: 0.7,
+    guided_dialogue: 1.5,
     guidance: 1.0,
+    guidance_shift: 0.7,
     supplements: 0.3,
     chat: 0.3,
 }

@@ -20,6 +20,7 @@ class CheckpointRecipe:
     Attributes:
         about: one line for `fulcrum lab info`.
         mixture: topics of its training text.
+        drills: topics of the first `DRILL_STEPS` steps: dense text, from which looking things up is learnt.
         width: hidden size.
         layers: number of blocks.
         heads: attention heads.
@@ -36,6 +37,7 @@ class CheckpointRecipe:
     heads: int
     steps: int
     seed: int = 0
+    drills: Mixture | None = None
     architecture: str = "llama"
     plain: bool = False
 
@@ -48,6 +50,7 @@ RECIPES: Mapping[str, CheckpointRecipe] = {
         layers=6,
         heads=6,
         steps=2000,
+        drills=corpus.LARGE_DRILLS,
     ),
     "small": CheckpointRecipe(
         "writes supplements of every form, easy sums, small talk, follows guidance",
@@ -57,6 +60,7 @@ RECIPES: Mapping[str, CheckpointRecipe] = {
         heads=6,
         steps=1200,
         seed=1,
+        drills=corpus.DESK_DRILLS,
     ),
     "other": CheckpointRecipe(
         "like small, of another architecture and seed",
@@ -66,6 +70,7 @@ RECIPES: Mapping[str, CheckpointRecipe] = {
         heads=4,
         steps=1200,
         seed=2,
+        drills=corpus.DESK_DRILLS,
         architecture="gpt_neox",
     ),
     "base": CheckpointRecipe(
@@ -86,6 +91,7 @@ RECIPES: Mapping[str, CheckpointRecipe] = {
         heads=6,
         steps=1500,
         seed=4,
+        drills=corpus.DESK_DRILLS,
     ),
 }
 """Every checkpoint of the lab by name."""

@@ -44,6 +44,8 @@ REPLIES = {
     "thanks": "you are welcome.",
 }
 
+CUSTOMERS_A_SHIFT = 8
+
 NAMES = tuple(words.FIRST_NAMES.split())
 THINGS = tuple(words.CATEGORIES["category"][1].split())
 
@@ -120,6 +122,29 @@ def random_dialogue(rng: random.Random) -> list[Message]:
     advised = rng.sample(situations, rng.choice((0, 1, 1, 2, 2)))
     strategies = [random_strategy(rng, situation) for situation in advised]
     return guided_dialogue(rng, rng.randint(1, 3), strategies, situations)
+
+
+def shift(rng: random.Random) -> list[Message]:
+    """Return many customers one after another under the same guidance: dense text about which line fits whom."""
+    situations = rng.sample(sorted(OPENERS), rng.randint(2, 6))
+    strategies = [random_strategy(rng, situation) for situation in situations[: rng.randint(1, 5)]]
+    rng.shuffle(strategies)
+    return guided_dialogue(rng, CUSTOMERS_A_SHIFT, strategies, rng.choices(situations, k=CUSTOMERS_A_SHIFT))
+
+
+def lookups(rng: random.Random) -> list[Message]:
+    """Return a list of what to say in which situation, and customers who are answered just that.
+
+    A model learns in a million tokens of this to find the line that fits; without it, not in ten million of talk.
+    """
+    situations = rng.sample(sorted(OPENERS), rng.randint(2, 6))
+    said = words.invented_words(rng, len(situations))
+    lines = [f"- when {SITUATIONS[situation]}, say '{word}'." for situation, word in zip(situations, said, strict=True)]
+    messages = [system("\n".join(["guidance:", *lines]))]
+    for _ in range(CUSTOMERS_A_SHIFT):
+        place = rng.randrange(len(situations))
+        messages += [user(opener(rng, situations[place])), assistant(f"{said[place]}.")]
+    return messages
 
 
 CHAT = (

@@ -142,7 +142,8 @@ def examples_to_imitate(
 ) -> list[tuple[State, Supplement]]:
     """Return what the generator shall say: the options that help, no form more often than its even share.
 
-    With uplift labels, questions that the actor solves alone join them with `none`, as `solved_share` of all.
+    With uplift labels, questions that the actor solves alone join them with `none`, as `solved_share` of all, and no
+    more often than another form: deployed, the generator says what is likeliest, and would else mostly say nothing.
     """
     by_form: dict[str, dict[str, list[Option]]] = {}
     for state, said in options.items():
@@ -163,7 +164,7 @@ def examples_to_imitate(
         chosen += [(option.state, option.supplement) for option, _ in zip(in_turn, range(even), strict=False)]
     if rule.labels == "uplift":
         solved = [query for query, value in alone.items() if value >= 1.0]
-        silent = _drawn(solved, _beside(len(chosen), solved_share), seed)
+        silent = _drawn(solved, min(even, _beside(len(chosen), solved_share)), seed)
         chosen += [((query, ()), NOTHING) for query in silent]
     return chosen
 

@@ -40,6 +40,8 @@ _ADVISED = {0: 3, 1: 4, 2: 3, 3: 3, 5: 1, 8: 2}
 _ADVISED_A_TURN = {0: 1, 1: 5, 2: 4, 3: 2, 5: 1}
 """The same, where a text is about one reply."""
 
+_CUSTOMERS_A_SHIFT = 2
+
 _WORLDS = 400
 FIRST_HELD_OUT_WORLD = WORLD_SEEDS + _WORLDS
 """No training text is about a world of this seed or a larger one."""
@@ -119,6 +121,25 @@ def guided_turn(rng: random.Random) -> list[Message]:
             return turns[0] if rng.random() < 0.5 else rng.choice(turns)
 
 
+def guided_shift(rng: random.Random) -> list[Message]:
+    """Return some customers of one desk, one after another, all answered by the same guidance; the tools left out.
+
+    No agent works like that. But there are nearly twice as many replies to the token as in whole dialogues, and each
+    asks again which lines of the guidance fit: that is what a model learns to tell apart from such text in minutes.
+    """
+    desk = _world(rng.randrange(WORLD_SEEDS, WORLD_SEEDS + _WORLDS))
+    advice = _Advice.draw(rng, None, _ADVISED_A_TURN)
+    turns: list[Message] = []
+    for _ in range(_CUSTOMERS_A_SHIFT):
+        episode = _open(rng, desk)
+        while not episode.done:
+            episode.step(Completion(advice.follow(episode.messages)))
+        # The customer's farewell asks for no reply.
+        first, *others = with_guidance(_without_tools(episode.messages[:-1]), advice.lines)
+        turns += [first, *others] if not turns else others
+    return turns
+
+
 def _without_tools(messages: Sequence[Message]) -> tuple[Message, ...]:
     first, *others = messages
     clerk, _, policy = first.content.partition("\n")
@@ -140,23 +161,56 @@ def strategy_writing(world_seed: int, n: int) -> Iterator[Row]:
     while made < n:
         episode = _open(rng, desk)
         while not episode.done and made < n:
-            own = rng.sample(PRACTICES, rng.choice((2, 4, 8)))
-            lost = own[: rng.choice((0, 1, 1, 1, 2, 2, 2))]
-            mine, theirs = (reply(episode.messages, habits) for habits in (own, own[len(lost) :]))
-            names = _first_difference(episode.messages, own, lost) if mine != theirs else None
+            mine, theirs, strategy = _compared(rng, episode.messages)
             # Most turns show no difference; a few of them are enough to learn to say so.
-            if names is not None or (mine == theirs and rng.random() < 0.05):
-                strategy = HABITS[names].advice if names else SAME
+            if strategy is not None and (strategy != SAME or rng.random() < 0.05):
                 yield strategy_request(episode.messages, mine, theirs), strategy
                 made += 1
             episode.step(Completion(mine))
+
+
+def _compared(rng: random.Random, messages: Sequence[Message]) -> tuple[str, str, str | None]:
+    """Return two replies that keep other habits, and the strategy that names their first difference, if one does."""
+    own = rng.sample(PRACTICES, rng.choice((2, 4, 8)))
+    lost = own[: rng.choice((0, 1, 1, 1, 2, 2, 2))]
+    mine, theirs = (reply(messages, habits) for habits in (own, own[len(lost) :]))
+    if mine == theirs:
+        return mine, theirs, SAME
+    habit = _first_difference(messages, own, lost)
+    return mine, theirs, HABITS[habit].advice if habit else None
 
 
 def strategy_request(messages: Sequence[Message], mine: str, theirs: str) -> tuple[Message, ...]:
     """Return the prompt that asks a teacher for the strategy by which its reply differs from a student's."""
     names = {"user": "customer", "assistant": "agent", "tool": "customer"}
     said = [f"{names[message.role]}: {message.content}" for message in messages if message.role != "system"]
-    return system(COMPARE), user("\n".join([*said, f"mine: {mine}", f"theirs: {theirs}"]))
+    return system(COMPARE), user("\n".join([*said, _pair(mine, theirs)]))
+
+
+def _pair(mine: str, theirs: str) -> str:
+    return f"mine: {mine}\ntheirs: {theirs}"
+
+
+def comparisons(rng: random.Random) -> list[Message]:
+    """Return several pairs of replies to the same dialogue, each with its strategy: as `comparison`, but denser."""
+    while True:
+        episode = _open(rng, _world(rng.randrange(WORLD_SEEDS, WORLD_SEEDS + _WORLDS)))
+        for _ in range(rng.choice((0, 0, 1, 2, 3))):
+            if not episode.done:
+                episode.step(Completion(reply(episode.messages, rng.sample(PRACTICES, 4))))
+        if episode.done:
+            continue
+        turns: list[Message] = []
+        for _ in range(24):
+            mine, theirs, strategy = _compared(rng, episode.messages)
+            if strategy is None or (strategy == SAME and rng.random() < 0.95):
+                continue
+            asked = strategy_request(episode.messages, mine, theirs)
+            turns += [user(_pair(mine, theirs)) if turns else asked[1], assistant(strategy)]
+            if len(turns) >= 12:
+                break
+        if turns:
+            return [system(COMPARE), *turns]
 
 
 def comparison(rng: random.Random) -> list[Message]:

@@ -1,0 +1,101 @@
+"""Dense training text: each answer must follow from what stands above it, or a model learns to guess."""
+
+import random
+import re
+
+import pytest
+
+from fulcrum.lab import talk_text
+from fulcrum.lab.corpus import sql_lookups
+from fulcrum.lab.desk.corpus import GUIDANCE, SAME, comparisons, guided_shift
+from fulcrum.lab.desk.expert import reply
+from fulcrum.lab.desk.practice import HABITS
+
+SEEDS = range(60)
+
+
+def turns(messages):
+    return list(zip((m.content for m in messages[:-1]), messages[1:], strict=True))
+
+
+def situation_of(opener: str) -> str:
+    (found,) = {
+        situation
+        for situation, templates in talk_text.OPENERS.items()
+        for template in templates
+        if re.fullmatch(re.sub(r"\\{\w+\\}", ".+", re.escape(template)), opener)
+    }
+    return found
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_what_a_house_word_is_and_where_a_column_stands_can_be_read_above(seed: int) -> None:
+    messages = sql_lookups(random.Random(seed))
+    opening = messages[0].content.split("\n")
+    tables, notes = opening[:3], opening[3:]
+    for asked, answer in turns(messages)[::2]:
+        question = asked.split("\n")[-1]
+        if found := re.fullmatch(r"what is (.+)\?", question):
+            meaning = answer.content.removesuffix(".")
+            # A note that warns of another meaning says first or last which one is right.
+            assert any(found[1] in line and meaning in line for line in notes), (question, answer)
+            assert not any(f"not {meaning}," in line or f"wrong {meaning}" in line for line in notes if found[1] in line)
+        elif found := re.fullmatch(r"where is (.+)\?", question):
+            (table,) = [line.partition(":")[0] for line in tables if re.search(rf"[:,] {found[1]} ", line)]
+            assert answer.content == f"{table}."
+        else:
+            assert answer.content.startswith("select ")
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_looked_up_word_is_that_of_the_situation(seed: int) -> None:
+    guidance, *messages = talk_text.lookups(random.Random(seed))
+    for asked, answer in turns(messages)[::2]:
+        situation = talk_text.SITUATIONS[situation_of(asked)]
+        assert f"- when {situation}, say '{answer.content.removesuffix('.')}'." in guidance.content
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_in_a_shift_every_reply_has_the_plain_text_and_exactly_the_fitting_advice(seed: int) -> None:
+    guidance, *messages = talk_text.shift(random.Random(seed))
+    for asked, answer in turns(messages)[::2]:
+        situation = situation_of(asked)
+        plain = talk_text.REPLIES[situation]
+        assert plain in answer.content
+        advised = f"when {talk_text.SITUATIONS[situation]}," in guidance.content
+        assert advised == (answer.content != plain)
+
+
+def test_two_customers_of_a_shift_are_served_by_the_same_guidance() -> None:
+    bare = changed = 0
+    for seed in SEEDS:
+        first, *messages = guided_shift(random.Random(seed))
+        assert "tools:" not in first.content and messages[-1].role == "assistant"
+        starts = [n for n, m in enumerate(messages) if m.role == "user" and n and messages[n - 1].role == "assistant"]
+        customers = [n for n in starts if "@" not in messages[n - 1].content and not m_is_answer(messages[n].content)]
+        assert len(customers) >= 1
+        said = [messages[: n + 1] for n in range(len(messages) - 1) if messages[n + 1].role == "assistant"]
+        alone = [reply([first, *part], ()) == messages[len(part)].content for part in said if customers[0] >= len(part)]
+        if GUIDANCE in first.content:
+            changed += not all(alone)
+        else:
+            assert all(alone)
+            bare += 1
+    assert bare and changed > bare
+
+
+def m_is_answer(text: str) -> bool:
+    """Return whether a customer goes on, rather than opens a dialogue: openings give the name."""
+    return not re.match(r"(hello there, i am|good day, my name is|it is|this is|\w+ \w+ here)", text)
+
+
+def test_each_of_many_comparisons_names_a_difference_that_is_there() -> None:
+    named = 0
+    for seed in SEEDS:
+        _, *messages = comparisons(random.Random(seed))
+        for asked, answer in turns(messages)[::2]:
+            mine, theirs = re.findall(r"^(?:mine|theirs): (.*)$", asked, re.MULTILINE)
+            assert (mine == theirs) == (answer.content == SAME)
+            named += answer.content in {habit.advice for habit in HABITS.values()}
+            assert answer.content == SAME or answer.content in {habit.advice for habit in HABITS.values()}
+    assert named > len(SEEDS)
