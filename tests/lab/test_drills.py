@@ -39,7 +39,9 @@ def test_what_a_house_word_is_and_where_a_column_stands_can_be_read_above(seed: 
             meaning = answer.content.removesuffix(".")
             # A note that warns of another meaning says first or last which one is right.
             assert any(found[1] in line and meaning in line for line in notes), (question, answer)
-            assert not any(f"not {meaning}," in line or f"wrong {meaning}" in line for line in notes if found[1] in line)
+            assert not any(
+                f"not {meaning}," in line or f"wrong {meaning}" in line for line in notes if found[1] in line
+            )
         elif found := re.fullmatch(r"where is (.+)\?", question):
             (table,) = [line.partition(":")[0] for line in tables if re.search(rf"[:,] {found[1]} ", line)]
             assert answer.content == f"{table}."

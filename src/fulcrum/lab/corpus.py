@@ -253,17 +253,18 @@ LARGE: Mixture = {
 }
 LARGE_DRILLS: Mixture = {sql_lookups: 4.0, guidance_lookups: 1.0, guidance_shift: 1.0, sums: 1.5, debate: 0.3}
 SMALL: Mixture = {
-    supplements: 2.0,
-    guided_shift: 4.0,
-    guided_turn: 1.5,
+    supplements: 1.5,
+    guidance_lookups: 0.6,
+    guidance_shift: 2.5,
+    guidance: 1.5,
+    guided_shift: 2.5,
+    guided_turn: 1.0,
     guided_dialogue: 1.5,
-    guidance: 2.0,
-    guidance_shift: 1.5,
-    easy_sums: 0.7,
-    chat: 0.3,
-    sql_dialogue: 0.3,
+    easy_sums: 0.4,
+    chat: 0.2,
+    sql_dialogue: 0.2,
 }
-DESK_DRILLS: Mixture = {guidance_lookups: 4.0, guidance_shift: 1.0, guided_shift: 1.0, supplements: 0.3}
+DESK_DRILLS: tuple[Mixture, ...] = ({guidance_lookups: 1.0}, {guidance_lookups: 0.4, guidance_shift: 1.0})
 
 
 def plain_text(rng: random.Random) -> Conversation:
@@ -326,8 +327,9 @@ TEACHER: Mixture = {
     guided_shift: 2.0,
     guided_turn: 0.7,
     guided_dialogue: 1.5,
-    guidance: 1.0,
-    guidance_shift: 0.7,
+    guidance: 0.5,
+    guidance_lookups: 0.3,
+    guidance_shift: 1.0,
     supplements: 0.3,
     chat: 0.3,
 }

@@ -35,8 +35,8 @@ PROMPT_WEIGHT = 0.1
 """Weight of the loss on tokens that are not an assistant's: a little, so that reading is learnt sooner."""
 
 WARMUP = 40
-DRILL_STEPS = 200
-"""Steps of drills at the start of every training, also of one that goes on from another: see `CheckpointRecipe`."""
+DRILL_STEPS = 140
+"""Steps of each drill at the start of every training, also of one that goes on from another: see `CheckpointRecipe`."""
 
 FURTHER_RATE = 0.5
 """Learning rate of a training that goes on from another, as a share of a first one's."""
@@ -89,7 +89,7 @@ def pretrain(
         TrainingError: the loss is not a number, or `output` holds a training with other settings.
     """
     made_by = recipe(name)
-    drilled = replace(made_by, mixture=made_by.drills or made_by.mixture)
+    lessons = [*made_by.drills, made_by.mixture]
     total = steps or made_by.steps
     first = _start_folder(start) if start else None
     before = read_json(first / "training.json") if first else {"progress": {}}
@@ -115,7 +115,7 @@ def pretrain(
         if done >= 1.0:
             break
         rate = min(1.0, (progress.step + 1) / WARMUP) * max(0.0, 1.0 - done) * (FURTHER_RATE if first else 1.0)
-        text = drilled if progress.step < DRILL_STEPS else made_by
+        text = replace(made_by, mixture=lessons[min(progress.step // DRILL_STEPS, len(lessons) - 1)])
         tokens, weights = (part.to(device) for part in batch_of(text, tokenizer, earlier.step + progress.step))
         with amp:
             loss, _ = weighted_loss(forward, tokens, weights)

@@ -20,7 +20,7 @@ class CheckpointRecipe:
     Attributes:
         about: one line for `fulcrum lab info`.
         mixture: topics of its training text.
-        drills: topics of the first `DRILL_STEPS` steps: dense text, from which looking things up is learnt.
+        drills: what is read before it, `DRILL_STEPS` steps of each: dense text, from which looking things up is learnt.
         width: hidden size.
         layers: number of blocks.
         heads: attention heads.
@@ -37,7 +37,7 @@ class CheckpointRecipe:
     heads: int
     steps: int
     seed: int = 0
-    drills: Mixture | None = None
+    drills: tuple[Mixture, ...] = ()
     architecture: str = "llama"
     plain: bool = False
 
@@ -50,7 +50,7 @@ RECIPES: Mapping[str, CheckpointRecipe] = {
         layers=6,
         heads=6,
         steps=2000,
-        drills=corpus.LARGE_DRILLS,
+        drills=(corpus.LARGE_DRILLS,),
     ),
     "small": CheckpointRecipe(
         "writes supplements of every form, easy sums, small talk, follows guidance",
