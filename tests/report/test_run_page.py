@@ -74,6 +74,18 @@ def test_the_real_evaluation_of_a_recipe_has_a_page(run: Path) -> None:
     assert "python:bots:sloppy" in took.text and "224" in took.text
 
 
+def test_what_was_measured_elsewhere_is_a_table(measured: Path) -> None:
+    assert "Elsewhere" not in render_run(measured)
+    cell = {"model": "lab:other", "task": "lab:sql?seed=7", "trained_for": False, "n": 40, "alone": 0.25, "helped": 0.5}
+    cell |= {"difference": 0.25, "low": 0.125, "high": 0.375, "control": -0.025, "harm": None}
+    (measured / "transfer").mkdir()
+    (measured / "transfer" / "matrix.json").write_text(json.dumps([cell]))
+    page = render_run(measured)
+    table = page.partition('id="elsewhere"')[2].partition("</table>")[0]
+    for said in ("lab:sql?seed=7", "lab:other", "25.0", "50.0", "+25.0", "-2.5"):
+        assert said.replace("-", "\N{MINUS SIGN}") in table or said in table, said
+
+
 def test_every_sentence_of_the_diagnosis_is_there(measured: Path) -> None:
     text = Page(render_run(measured)).text
     sentences = diagnose(read_results(measured), read_evaluation(measured / "evaluation.json"))

@@ -102,12 +102,12 @@ def test_planted_harm_and_transfer(run: Path, capsys: pytest.CaptureFixture[str]
     for strategy in library.strategies("proposed"):
         if strategy.effects and not strategy.blocked:
             library.decide(strategy.id, "approved", who="ada")
-    tasks = ["--tasks", "lab:desk?seed=7", "--tasks", "lab:desk?seed=1&customer=b"]
-    own, other = read(capsys, "transfer", str(run), *tasks, "--limit", "20")
-    assert own["n"] == other["n"] == 20
-    assert own["difference"]["low"] > 0, "the library helps where it was learned"
-    assert own["difference"]["estimate"] > other["difference"]["estimate"], "another shop has another practice"
-    assert json.loads((run / "transfer.json").read_text()) == [own, other]
+    own, other = read(capsys, "transfer", str(run), "--task", "lab:desk?seed=1&customer=b", "--limit", "20")
+    assert own["trained_for"] and own["n"] == other["n"] == 20
+    assert own["low"] > 0, "the library helps where it was learned"
+    assert own["difference"] > other["difference"], "another shop has another practice"
+    assert own["control"] < own["difference"], "strategies of other turns do not"
+    assert json.loads((run / "transfer" / "matrix.json").read_text()) == [own, other]
 
 
 def test_a_place_without_a_library_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

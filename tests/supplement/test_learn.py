@@ -114,9 +114,9 @@ def test_transfer_stands_beside_home(trained: Path, copy: Path) -> None:
         home, deaf = transfer(run, ["python:colour_bots:deaf"], [])
     assert (home.trained_for, deaf.trained_for) == (True, False)
     assert home.difference == pytest.approx(rows_of(trained)["supplemented"].difference)
-    assert home.shuffled == pytest.approx(rows_of(trained)["shuffled supplement"].difference)
+    assert home.control == pytest.approx(rows_of(trained)["shuffled supplement"].difference)
     assert deaf.difference == 0 and deaf.helped == deaf.alone
-    assert json.loads((copy / "transfer" / "matrix.json").read_text())[1]["actor"] == "python:colour_bots:deaf"
+    assert json.loads((copy / "transfer" / "matrix.json").read_text())[1]["model"] == "python:colour_bots:deaf"
 
 
 def fulcrum(*arguments: str) -> None:
@@ -131,7 +131,7 @@ def test_the_commands_print_audit_and_matrix(copy: Path, capsys: pytest.CaptureF
     assert "Leak:" in said and "Use: supplements change" in said and "Dose:" in said and "Forms:" in said
     fulcrum("supplement", "transfer", "run", "--actor", "python:colour_bots:wrong", "--limit", "4", "--json")
     cells = json.loads(capsys.readouterr().out)
-    assert [(cell["actor"], cell["n"]) for cell in cells] == [
+    assert [(cell["model"], cell["n"]) for cell in cells] == [
         ("python:colour_bots:by_the_block", 4),
         ("python:colour_bots:wrong", 4),
     ]

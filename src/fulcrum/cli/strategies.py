@@ -12,8 +12,9 @@ from cyclopts import App, Parameter
 from rich.markup import escape
 from rich.table import Table
 
-from fulcrum.atomic import write_json
 from fulcrum.cli.common import console, log, print_json
+from fulcrum.cli.matrix import print_transfer
+from fulcrum.cli.progress import show_calls
 from fulcrum.errors import RunError
 from fulcrum.runs import Run
 from fulcrum.runs.catalog import reopen
@@ -22,6 +23,7 @@ from fulcrum.strategies.fold import Strategy
 from fulcrum.strategies.library import Library
 from fulcrum.strategies.markdown import diff, to_markdown
 from fulcrum.strategies.records import Effect, Status
+from fulcrum.task import Split
 
 strategies = App(name="strategies", help="The library of a run: review it, test it, carry it elsewhere.")
 
@@ -221,43 +223,28 @@ def transfer(
     run: Path,
     /,
     *,
-    students: tuple[str, ...] = (),
-    tasks: tuple[str, ...] = (),
+    student: Annotated[list[str] | None, Parameter(negative=())] = None,
+    task: Annotated[list[str] | None, Parameter(negative=())] = None,
+    split: Split = "test",
     limit: int | None = None,
     json: Flag = False,
 ) -> None:
-    """Print what the library does for other students and at other desks; the matrix is kept in the run.
+    """Give the library to other students and at other desks; the run's own ones stand beside them.
 
     Args:
         run: The run whose library.
-        students: Names of models; by default the run's own student.
-        tasks: Names of dialogue tasks; by default the run's own.
-        limit: Dialogues of each task; all if not said.
+        student: Another model, such as lab:large; can be given several times.
+        task: Another dialogue task, such as lab:desk?seed=7; can be given several times.
+        split: Which dialogues.
+        limit: Only this many dialogues of each task.
         json: Print for machines.
     """
-    from fulcrum.strategies.transfer import transfer as matrix
+    from fulcrum.strategies.transfer import transfer as measure
 
     library = _open(run)
-    with _open_run(run) as opened:
-        bench = Bench(opened)
-        names = students or (bench.models["student"],)
-        cells = matrix(opened, served(library, bench.settings), names, tasks or (bench.task.name,), limit)
-    write_json(run / "transfer.json", [cell.to_json() for cell in cells])
-    if json:
-        print_json([cell.to_json() for cell in cells])
-        return
-    table = Table("student", "task", "n", "alone", "with the library", "difference")
-    for cell in cells:
-        difference = cell.difference
-        table.add_row(
-            cell.student,
-            cell.task,
-            str(cell.n),
-            f"{cell.alone:.3f}",
-            f"{cell.guided:.3f}",
-            f"{difference.estimate:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]",
-        )
-    console.print(table)
+    with _open_run(run) as opened, show_calls(opened):
+        cells = measure(opened, served(library, Bench(opened).settings), student or [], task or [], split, limit)
+    print_transfer(cells, "student", json=json)
 
 
 @strategies.command

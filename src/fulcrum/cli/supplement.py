@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, Parameter
-from rich.table import Table
 
 from fulcrum.cli.common import Table as Flags
 from fulcrum.cli.common import console, print_json
+from fulcrum.cli.matrix import print_transfer
 from fulcrum.cli.progress import show_calls
 from fulcrum.errors import RunError
 from fulcrum.evaluation.results import read_results
@@ -70,29 +70,10 @@ def transfer(
 
     with Run(run, _of_this_method(run, reopen(run, budget))) as opened, show_calls(opened):
         cells = measure(opened, actor or [], task or [], split, limit)
-    if json:
-        print_json([asdict(cell) for cell in cells])
-        return
-    table = Table("task", "actor", "n", "alone", "helped", "difference", "shuffled", "harm")
-    for cell in cells:
-        table.add_row(
-            cell.task,
-            f"{cell.actor}{' (trained for)' if cell.trained_for else ''}",
-            str(cell.n),
-            _points(cell.alone),
-            _points(cell.helped),
-            f"{_points(cell.difference, '+')} [{_points(cell.low, '+')}, {_points(cell.high, '+')}]",
-            _points(cell.shuffled, "+"),
-            _points(cell.harm),
-        )
-    console.print(table)
+    print_transfer(cells, "actor", json=json)
 
 
 def _of_this_method(run: Path, recipe: Recipe) -> Recipe:
     if recipe.method.name != "supplement":
         raise RunError(f"{run}: is a run of {recipe.method.name}; this command looks into runs of supplement")
     return recipe
-
-
-def _points(share: float | None, sign: str = "") -> str:
-    return "" if share is None else f"{100 * share:{sign}.1f}"

@@ -52,6 +52,7 @@ def render_run(folder: Path) -> str:
         charts=[(line_chart(chart), tables.curve(chart)) for chart in charts[:_CHARTS]],
         more_charts=[chart.source for chart in charts[_CHARTS:]],
         card=render_card(run.card) if run.card is not None else None,
+        transferred=tables.transferred(run.transferred),
         run_took=tables.run_took(run.spend),
         stages=tables.stages(run.stages),
         recipe=cut(run.recipe, _FILE),

@@ -14,6 +14,7 @@ from fulcrum.evaluation.table import EvaluationRow, read_evaluation
 from fulcrum.hashing import file_hash
 from fulcrum.runs.catalog import read_resolved, reopen
 from fulcrum.runs.run import read_events
+from fulcrum.runs.transfer import TransferCell, read_transfer
 from fulcrum.task import Question
 
 
@@ -52,6 +53,7 @@ class RunSource:
         stages: name and seconds of each finished stage, in the order of work.
         spend: what each role took.
         evaluated: what was measured; None before `fulcrum evaluate`.
+        transferred: what was learned for other models and on other tasks; empty if that was never measured.
         card: the artifact's README, None if there is no artifact.
         artifact_hash: content hash of the artifact, None likewise.
         questions: the task's questions by id; empty if the task cannot be loaded.
@@ -67,6 +69,7 @@ class RunSource:
     stages: list[tuple[str, float]]
     spend: list[RoleSpend]
     evaluated: Evaluated | None
+    transferred: list[TransferCell]
     card: str | None
     artifact_hash: str | None
     questions: Mapping[str, Question]
@@ -108,6 +111,7 @@ def read_run(folder: Path) -> RunSource:
         stages=list(stages.items()),
         spend=_spend(folder / "calls.sqlite", prices),
         evaluated=Evaluated(read_evaluation(folder / "evaluation.json"), read_results(folder)) if evaluated else None,
+        transferred=read_transfer(folder),
         card=card.read_text(encoding="utf-8") if card.is_file() else None,
         artifact_hash=file_hash(artifact) if artifact.is_dir() else None,
         questions=questions,

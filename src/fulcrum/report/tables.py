@@ -9,6 +9,7 @@ from fulcrum.evaluation.table import EvaluationRow
 from fulcrum.report.curves import Chart, Point
 from fulcrum.report.source import RoleSpend
 from fulcrum.report.text import count, duration, money, number, percent, points, signed, spread
+from fulcrum.runs.transfer import TransferCell
 
 ORDER = ("baseline", "method", "control", "ceiling")
 
@@ -106,6 +107,29 @@ def differences(found: Sequence[RunDifference]) -> Table:
             )
             for pair in found
             for gap in [pair.pairing.difference]
+        ],
+    )
+
+
+def transferred(cells: Sequence[TransferCell]) -> Table:
+    """Return what was learned, for other models and on other tasks."""
+    return Table(
+        "What was learned, elsewhere: points of 100; control: gain of the strongest control measured beside.",
+        ["Task", "Model", "Alone", "Helped", "Difference", "Control", "Examples"],
+        [
+            Row(
+                cell.task,
+                [
+                    Cell(cell.model),
+                    _NONE if cell.alone is None else Cell(points(cell.alone), cell.alone),
+                    _NONE if cell.helped is None else Cell(points(cell.helped), cell.helped),
+                    _with_interval(cell.difference, cell.low, cell.high, sign=True),
+                    _NONE if cell.control is None else Cell(signed(cell.control), cell.control),
+                    Cell(count(cell.n), cell.n),
+                ],
+                "trained for" if cell.trained_for else "",
+            )
+            for cell in cells
         ],
     )
 
