@@ -10,6 +10,7 @@ from fulcrum.lab.corpus import sql_lookups
 from fulcrum.lab.desk.corpus import GUIDANCE, SAME, comparisons, guided_shift
 from fulcrum.lab.desk.expert import reply
 from fulcrum.lab.desk.practice import HABITS
+from fulcrum.lab.instructions import letter_book
 
 SEEDS = range(60)
 
@@ -89,6 +90,17 @@ def test_two_customers_of_a_shift_are_served_by_the_same_guidance() -> None:
 def m_is_answer(text: str) -> bool:
     """Return whether a customer goes on, rather than opens a dialogue: openings give the name."""
     return not re.match(r"(hello there, i am|good day, my name is|it is|this is|\w+ \w+ here)", text)
+
+
+def test_a_clerk_notes_what_the_letter_above_says() -> None:
+    told = 0
+    for seed in SEEDS:
+        lines = letter_book(random.Random(seed)).split("\n")
+        for letter, note in zip(lines[::2], lines[1::2], strict=True):
+            numbers = re.findall(r"\d{4}", letter)
+            assert (numbers or ["none"])[0] in note and re.findall(r"\d{4}", note) == numbers
+            told += bool(numbers)
+    assert told > 100
 
 
 def test_each_of_many_comparisons_names_a_difference_that_is_there() -> None:

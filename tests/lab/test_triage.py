@@ -9,7 +9,7 @@ import pytest
 
 from fulcrum.chat import Completion, user
 from fulcrum.errors import TaskError
-from fulcrum.lab.instructions import SKILLS, general_rows, letter_pages
+from fulcrum.lab.instructions import SKILLS, general_rows
 from fulcrum.lab.instructions.letters import TOPICS
 from fulcrum.lab.shop import Shop
 from fulcrum.lab.triage import NESTED_SIZES, QUEUES_IN_USE, load_triage, nested, queues
@@ -109,14 +109,6 @@ def test_planted_copies_are_found() -> None:
 def test_what_two_long_texts_share_by_chance_is_no_leak() -> None:
     rows = [((user("please cancel the lamp, it is order 1500"),), "yes")]
     assert find_leakage(rows, ["please cancel the rope, it is order 1700 and be quick about it"]).clean
-
-
-def test_plain_pages_have_no_prompt_and_belong_to_no_shop() -> None:
-    pages = list(letter_pages(1000, 20))
-    assert all(prompt == () and text for prompt, text in pages)
-    assert pages != list(letter_pages(1001, 20))
-    with pytest.raises(TaskError, match="seeds below 1000"):
-        next(letter_pages(5, 1))
 
 
 FINGERPRINTS = """

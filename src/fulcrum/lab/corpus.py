@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from fulcrum.chat import Message, assistant, user
 from fulcrum.lab import arithmetic_text, prompts, talk_text, words
 from fulcrum.lab.desk.corpus import comparison, comparisons, guided_dialogue, guided_shift, guided_turn
+from fulcrum.lab.instructions import letter_book
 from fulcrum.lab.notes import FORMS, glossary, header, write_note
 from fulcrum.lab.queries import Query, sample_query
 from fulcrum.lab.world import Meaning, Schema, Term, World
@@ -319,8 +320,13 @@ def diary(rng: random.Random) -> Conversation:
     return [assistant("\n".join(lines))]
 
 
+def letters(rng: random.Random) -> Conversation:
+    """Return a page of letters with a clerk's notes: facts that are told in one place and come back in another."""
+    return [assistant(letter_book(rng))]
+
+
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-PLAIN: Mixture = {plain_text: 1.0, diary: 2.0}
+PLAIN: Mixture = {plain_text: 0.5, diary: 1.0, letters: 3.0}
 TEACHER: Mixture = {
     comparison: 1.5,
     comparisons: 4.0,

@@ -91,7 +91,6 @@ RECIPES: Mapping[str, CheckpointRecipe] = {
         heads=6,
         steps=1500,
         seed=4,
-        drills=corpus.DESK_DRILLS,
     ),
 }
 """Every checkpoint of the lab by name."""

@@ -1,14 +1,10 @@
 """Letters of customers to the desk, with the facts that stand in them."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fulcrum.chat import Message
-from fulcrum.errors import TaskError
-from fulcrum.hashing import seed_from
 from fulcrum.lab import words
-from fulcrum.lab.shop import WORLD_SEEDS
 
 TOPICS: dict[str, tuple[str, ...]] = {
     "broken": (
@@ -133,14 +129,24 @@ def random_letter(rng: random.Random, topics: Sequence[str] = tuple(TOPICS)) -> 
     return write_letter(rng, name, thing, rng.randint(2000, 9999), rng.choice(topics))
 
 
-def letter_pages(world_seed: int, n: int) -> Iterator[tuple[tuple[Message, ...], str]]:
-    """Yield `n` pages of plain text, one to four letters each, with no prompt: what a base model reads.
+def letter_book(rng: random.Random) -> str:
+    """Return a page of a desk's letter book: letters, and under each what the clerk noted down of it.
 
-    Raises:
-        TaskError: the seed is that of a shop.
+    The clerk of a page always notes the same facts in the same way, so that there is something to look up above.
     """
-    if world_seed < WORLD_SEEDS:
-        raise TaskError(f"world seed {world_seed}: seeds below {WORLD_SEEDS} are shops, which no checkpoint may know")
-    rng = random.Random(seed_from("letter pages", world_seed))
-    for _ in range(n):
-        yield (), "\n".join(random_letter(rng).text for _ in range(rng.randint(1, 4)))
+    note = rng.choice(_NOTES)
+    letters = [random_letter(rng) for _ in range(rng.randint(3, 6))]
+    return "\n".join(
+        f"{letter.text}\n{note.format(name=letter.name, thing=letter.thing, order=letter.order or 'none')}"
+        for letter in letters
+    )
+
+
+_NOTES = (
+    "order {order}, {thing}, {name}",
+    "{thing}: order {order}",
+    "from {name}: {thing}, order {order}",
+    "[{order}] {thing}",
+    "number {order} item {thing} name {name}",
+    "({thing}, {order})",
+)
