@@ -16,6 +16,7 @@ from fulcrum.lab.desk.corpus import (
     GUIDANCE,
     SAME,
     desk_dialogues,
+    fitting_lines,
     guided_dialogue,
     guided_turn,
     strategy_writing,
@@ -529,6 +530,17 @@ def test_training_replies_follow_the_guidance_shown_and_nothing_else() -> None:
             plain += not known
     assert advised > 80
     assert plain > 20
+
+
+def test_lines_that_fit_are_those_without_which_the_reply_differs() -> None:
+    counted = Counter[bool]()
+    for messages, said in desk_dialogues(1003, None, 120):
+        fitting = fitting_lines(messages, said)
+        assert (fitting > 0) >= (said != reply(without_guidance(messages), ()))
+        if messages == without_guidance(messages):
+            assert fitting == 0
+        counted[fitting > 0] += 1
+    assert min(counted.values()) > 20
 
 
 def test_a_single_training_reply_is_one_that_its_guidance_changes() -> None:

@@ -3,7 +3,7 @@
 import random
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -11,8 +11,14 @@ from fulcrum.chat import ChatModel, Message, Request, Sampling, complete, user
 from fulcrum.evaluation.statistics import wilson
 from fulcrum.hashing import seed_from
 from fulcrum.lab import arithmetic_text, corpus, prompts, talk_text
-from fulcrum.lab.desk.corpus import FIRST_HELD_OUT_WORLD, SAME, desk_dialogues, strategy_writing, without_guidance
-from fulcrum.lab.desk.expert import reply
+from fulcrum.lab.desk.corpus import (
+    FIRST_HELD_OUT_WORLD,
+    SAME,
+    desk_dialogues,
+    fitting_lines,
+    strategy_writing,
+    without_guidance,
+)
 from fulcrum.lab.notes import FORMS, glossary, header, write_note
 from fulcrum.lab.worlds import random_schema, random_term
 
@@ -116,30 +122,39 @@ def guidance(model: ChatModel, count: int) -> list[Skill]:
 
 
 def desk(model: ChatModel, count: int) -> list[Skill]:
-    """Measure replies at the desks of held-out worlds, at turns where guidance changes what is said: exact, greedy."""
-    told: list[tuple[Message, ...]] = []
-    untold: list[tuple[Message, ...]] = []
-    wanted: list[str] = []
-    for seed in range(FIRST_HELD_OUT_WORLD, FIRST_HELD_OUT_WORLD + count):
-        for messages, said in desk_dialogues(seed, None, 40):
-            bare = without_guidance(messages)
-            if bare != messages and reply(bare, ()) != said:
-                told.append(messages)
-                untold.append(bare)
-                wanted.append(said)
-                break
-    done = sum(text == said for text, said in zip(_ask(model, told), wanted, strict=True))
-    alone = sum(text == said for text, said in zip(_ask(model, untold), wanted, strict=True))
-    return [Skill("desk/followed", done, len(wanted)), Skill("desk/unprompted", alone, len(wanted))]
+    """Measure replies at the desks of held-out worlds, at turns where guidance changes what is said: exact, greedy.
+
+    Once at turns where one line of the guidance fits, whatever else it says, and once at any turn that it changes.
+    """
+    skills: list[Skill] = []
+    for name, wanted in (("one_fits", (1,)), ("followed", range(1, 20))):
+        rows = [
+            row
+            for seed in range(FIRST_HELD_OUT_WORLD, FIRST_HELD_OUT_WORLD + count)
+            if (row := _guided_row(seed, wanted)) is not None
+        ]
+        done = _ask(model, [messages for messages, _ in rows])
+        skills.append(
+            Skill(f"desk/{name}", sum(one == said for one, (_, said) in zip(done, rows, strict=True)), len(rows))
+        )
+    alone = _ask(model, [without_guidance(messages) for messages, _ in rows])
+    unprompted = sum(one == said for one, (_, said) in zip(alone, rows, strict=True))
+    return [*skills, Skill("desk/unprompted", unprompted, len(rows))]
+
+
+def _guided_row(world_seed: int, wanted: Container[int]) -> tuple[tuple[Message, ...], str] | None:
+    """Return the first turn of a world at which so many lines of the guidance change the reply."""
+    for messages, said in desk_dialogues(world_seed, None, 40):
+        if fitting_lines(messages, said) in wanted:
+            return messages, said
+    return None
 
 
 def strategies(model: ChatModel, count: int) -> list[Skill]:
     """Measure whether a strategy names what the first of two replies has and the second lacks, in held-out worlds."""
     seeds = range(FIRST_HELD_OUT_WORLD, FIRST_HELD_OUT_WORLD + count)
     rows = [row for seed in seeds for row in strategy_writing(seed, 3) if row[1] != SAME]
-    said = _ask(model, [messages for messages, _ in rows])
-    right = sum(text == strategy for text, (_, strategy) in zip(said, rows, strict=True))
-    return [Skill("strategies/name_the_difference", right, len(rows))]
+    return [_said(model, "strategies/name_the_difference", rows)]
 
 
 def forms(model: ChatModel, count: int) -> list[Skill]:
@@ -241,6 +256,10 @@ def _ask(model: ChatModel, conversations: Sequence[Sequence[Message]], temperatu
 
 
 def _exact(model: ChatModel, name: str, prompts_and_answers: Sequence[tuple[str, str]]) -> Skill:
-    replies = _ask(model, [[user(prompt)] for prompt, _ in prompts_and_answers])
-    right = sum(reply == answer for reply, (_, answer) in zip(replies, prompts_and_answers, strict=True))
-    return Skill(name, right, len(prompts_and_answers))
+    return _said(model, name, [([user(prompt)], answer) for prompt, answer in prompts_and_answers])
+
+
+def _said(model: ChatModel, name: str, rows: Sequence[tuple[Sequence[Message], str]]) -> Skill:
+    """Measure how often exactly the wanted reply is said."""
+    replies = _ask(model, [messages for messages, _ in rows])
+    return Skill(name, sum(reply == said for reply, (_, said) in zip(replies, rows, strict=True)), len(rows))

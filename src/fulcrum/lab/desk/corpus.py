@@ -91,6 +91,15 @@ def desk_dialogues(world_seed: int, practices: Collection[str] | None, n: int) -
             episode.step(Completion(said))
 
 
+def fitting_lines(messages: Sequence[Message], said: str) -> int:
+    """Return how many lines of the guidance in a prompt change the reply `said`, each taken away on its own."""
+    lines = [line.removeprefix("- ") for line in messages[0].content.partition(f"\n{GUIDANCE}\n")[2].split("\n")]
+    habits = {habit for habit in PRACTICES if {HABITS[habit].advice, *PARAPHRASES[habit]} & set(lines)}
+    bare = without_guidance(messages)
+    whole = reply(bare, habits)
+    return sum(reply(bare, habits - {habit}) != whole for habit in habits) + (said != whole)
+
+
 def guided_dialogue(rng: random.Random, practices: Collection[str] | None = None) -> list[Message]:
     """Return a whole dialogue in a random world, whose every reply follows the guidance in its system message."""
     episode = _open(rng, _world(rng.randrange(WORLD_SEEDS, WORLD_SEEDS + _WORLDS)))
