@@ -46,8 +46,11 @@ format: $(INSTALLED)  ## let ruff tidy up
 docs: $(INSTALLED)  ## build the documentation into site/, strictly
 	$(BIN)/mkdocs build --strict --quiet
 
-bench: $(INSTALLED)  ## run the benchmarks and write benchmarks/results/
-	for benchmark in benchmarks/[a-z]*.py; do OMP_NUM_THREADS=2 $(BIN)/python $$benchmark || exit 1; done
+bench: $(INSTALLED)  ## time this machine, into benchmarks/results/; LITELLM=path/to/litellm joins the proxies
+	for benchmark in start_up call_store generation_speed training_speed society_speed; do \
+		OMP_NUM_THREADS=2 $(BIN)/python benchmarks/$$benchmark.py || exit 1; \
+	done
+	$(BIN)/python benchmarks/proxy.py $(if $(LITELLM),--litellm $(LITELLM))
 
 $(SLIM): pyproject.toml constraints.txt
 	@test -x .venv-slim/bin/python || $(PYTHON) -m venv .venv-slim

@@ -53,6 +53,39 @@ def test_brisk_work_slips_and_rash_work_forgets_precedence():
     assert right["rash"] / 600 < 0.1
 
 
+def test_each_wrong_reading_is_worked_as_it_says():
+    readings = {
+        "left to right": lambda a, b, c, d, e, f: ((a + b) * c + d - e) * f,
+        "sums first": lambda a, b, c, d, e, f: (a + b) * (c + d) - e * f,
+        "in pairs": lambda a, b, c, d, e, f: a + b * c + (d - e) * f,
+    }
+    assert tuple(readings) == arithmetic_text.READINGS
+    exact = Counter()
+    for seed in range(600):
+        rng = random.Random(seed)
+        sum_ = arithmetic_text.random_sum(rng)
+        worked = arithmetic_text.work(rng, sum_, "rash")
+        reading = worked.removeprefix("quick, ").partition(".")[0]
+        exact[reading] += arithmetic_text.final_answer(worked) == str(readings[reading](*sum_))
+    assert all(exact[reading] > 100 for reading in readings)  # 200 of each, some with a slip
+
+
+def test_long_sums_are_worked_in_a_hurry_and_a_vote_still_finds_the_answer():
+    rash, votes = Counter(), Counter()
+    sums = Counter()
+    for seed in range(400):
+        rng = random.Random(seed)
+        sum_ = arithmetic_text.random_sum(rng)
+        long = arithmetic_text.is_long(sum_)
+        worked = [arithmetic_text.work(rng, sum_) for _ in range(9)]
+        sums[long] += 1
+        rash[long] += sum(one.startswith("quick") for one in worked) > 4
+        ((said, _),) = Counter(map(arithmetic_text.final_answer, worked)).most_common(1)
+        votes[long] += said == str(arithmetic_text.value(sum_))
+    assert rash[True] / sums[True] > 0.6 > 0.1 > rash[False] / sums[False]
+    assert votes[True] / sums[True] > 0.6
+
+
 @given(st.integers())
 def test_an_update_takes_over_what_two_of_three_say(seed):
     dialogue = corpus.debate(random.Random(seed))

@@ -6,8 +6,8 @@ import re
 import pytest
 
 from fulcrum.lab import talk_text
-from fulcrum.lab.corpus import sql_lookups
-from fulcrum.lab.desk.corpus import GUIDANCE, SAME, comparisons, guided_shift
+from fulcrum.lab.corpus import sql_lookups, word_lookups
+from fulcrum.lab.desk.corpus import GUIDANCE, SAME, comparisons, guided_shift, handbook_dialogue, handbook_shift
 from fulcrum.lab.desk.expert import reply
 from fulcrum.lab.desk.practice import HABITS
 from fulcrum.lab.instructions import letter_book
@@ -48,6 +48,36 @@ def test_what_a_house_word_is_and_where_a_column_stands_can_be_read_above(seed: 
             assert answer.content == f"{table}."
         else:
             assert answer.content.startswith("select ")
+
+
+def test_what_a_word_means_stands_above_among_others_of_its_kind() -> None:
+    alike = 0
+    for seed in SEEDS:
+        messages = word_lookups(random.Random(seed))
+        *lines, _ = messages[0].content.split("\n")
+        meanings = dict(line.removesuffix(".").split(" means ") for line in lines)
+        for asked, answer in turns(messages)[::2]:
+            word = re.search(r"what is (.+)\?$", asked)[1]
+            assert answer.content == f"{meanings[word]}."
+        columns = [meaning.split()[0] for meaning in meanings.values()]
+        alike += len(set(columns)) < len(columns)
+    assert alike > len(SEEDS) / 2  # the kind of a word alone does not tell its line
+
+
+@pytest.mark.parametrize("topic", [handbook_shift, handbook_dialogue])
+def test_a_handbook_has_eight_habits_and_replies_keep_those_that_fit(topic) -> None:
+    kept = 0
+    for seed in range(15):
+        first, *messages = topic(random.Random(seed))
+        lines = [line.removeprefix("- ") for line in first.content.partition(f"{GUIDANCE}\n")[2].split("\n")]
+        habits = [id for id, habit in HABITS.items() if habit.advice in lines]
+        assert len(lines) == len(habits) == 8
+        if topic is handbook_dialogue:
+            for place, message in enumerate(messages):
+                if message.role == "assistant":
+                    assert message.content == reply([first, *messages[:place]], habits)
+                    kept += message.content != reply([first, *messages[:place]], ())
+    assert kept > 15 or topic is handbook_shift
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -2,7 +2,8 @@
 
 The three manners are what makes `lab:arithmetic` a task for a society of agents: one sample is often wrong, each
 time in another way, so that agreement carries information, and a model that learns from agreement can become
-more careful.
+more careful. Which manner is usual depends on the sum, so that the likeliest answer is no better than a sample, as
+it is for language models at what they find hard.
 """
 
 import random
@@ -13,6 +14,12 @@ Manner = Literal["careful", "brisk", "rash"]
 
 MANNERS: dict[Manner, float] = {"careful": 0.45, "brisk": 0.38, "rash": 0.17}
 """Share of each manner in training text."""
+
+MANNERS_OF_LONG: dict[Manner, float] = {"careful": 0.22, "brisk": 0.18, "rash": 0.60}
+"""The same for sums with two long products (`is_long`): most who meet one are in a hurry."""
+
+READINGS = ("left to right", "sums first", "in pairs")
+"""Wrong orders of working, each as likely."""
 
 SLIP = 0.08
 """Chance that a brisk step is off."""
@@ -38,9 +45,17 @@ def value(numbers: Sum) -> int:
     return a + b * c + d - e * f
 
 
+def is_long(numbers: Sum) -> bool:
+    """Return whether either product begins with two digits."""
+    _, b, _, _, e, _ = numbers
+    return b > 9 and e > 9
+
+
 def work(rng: random.Random, numbers: Sum, manner: Manner | None = None) -> str:
     r"""Return one way of working the sum, ending in `\boxed{...}`; wrong, if the manner makes it so."""
-    manner = manner or rng.choices(list(MANNERS), list(MANNERS.values()))[0]
+    if manner is None:
+        shares = MANNERS_OF_LONG if is_long(numbers) else MANNERS
+        manner = rng.choices(list(shares), list(shares.values()))[0]
     steps, result = {"careful": _careful, "brisk": _brisk, "rash": _rash}[manner](rng, numbers)
     return " ".join([*(f"{step}." for step in steps), f"\\boxed{{{result}}}"])
 
@@ -77,14 +92,25 @@ def _brisk(rng: random.Random, numbers: Sum) -> tuple[list[str], int]:
 
 def _rash(rng: random.Random, numbers: Sum) -> tuple[list[str], int]:
     a, b, c, d, e, f = numbers
-    steps: list[str] = []
-    result = a
-    for sign, operand in (("+", b), ("*", c), ("+", d), ("-", e), ("*", f)):
-        before = result
-        result = before + operand if sign == "+" else before - operand if sign == "-" else before * operand
-        result = _slip(rng, result)
-        steps.append(f"{before}{sign}{operand}={result}")
-    return ["left to right", *steps], result
+    reading = rng.choice(READINGS)
+    steps = [f"quick, {reading}"]
+
+    def step(first: int, sign: str, second: int) -> int:
+        exact = {"+": first + second, "-": first - second, "*": first * second}[sign]
+        result = _slip(rng, exact)
+        steps.append(f"{first}{sign}{second}={result}")
+        return result
+
+    match reading:
+        case "left to right":
+            result = step(step(step(step(step(a, "+", b), "*", c), "+", d), "-", e), "*", f)
+        case "sums first":
+            first, second = step(a, "+", b), step(c, "+", d)
+            result = step(step(first, "*", second), "-", step(e, "*", f))
+        case _:
+            first, second = step(b, "*", c), step(d, "-", e)
+            result = step(step(a, "+", first), "+", step(second, "*", f))
+    return steps, result
 
 
 def _slip(rng: random.Random, number: int) -> int:

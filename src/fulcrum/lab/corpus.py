@@ -5,11 +5,19 @@ seed and step. No secret of a shop is in any of it.
 """
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from fulcrum.chat import Message, assistant, user
 from fulcrum.lab import arithmetic_text, prompts, talk_text, words
-from fulcrum.lab.desk.corpus import comparison, comparisons, guided_dialogue, guided_shift, guided_turn
+from fulcrum.lab.desk.corpus import (
+    comparison,
+    comparisons,
+    guided_dialogue,
+    guided_shift,
+    guided_turn,
+    handbook_dialogue,
+    handbook_shift,
+)
 from fulcrum.lab.instructions import letter_book
 from fulcrum.lab.notes import FORMS, glossary, header, write_note
 from fulcrum.lab.queries import Query, sample_query
@@ -50,36 +58,57 @@ def random_query(rng: random.Random, schema: Schema, terms: int) -> tuple[Query,
     return query, {term: term.meaning for term in words}
 
 
+def word_lookups(rng: random.Random) -> Conversation:
+    """Return what several house words mean, and ten times what one of them means: looking up and nothing else."""
+    schema = random_schema(rng)
+    terms = _terms(rng, schema, 5)
+    opening = glossary([(term.phrase, term.meaning) for term in terms]) + "\n"
+    turns: Conversation = []
+    for term in rng.choices(terms, k=10):
+        question = f"what is {term.phrase}?"
+        turns += [user(question if turns else opening + question), assistant(f"{term.meaning.sql()}.")]
+    return turns
+
+
+def _terms(rng: random.Random, schema: Schema, count: int) -> list[Term]:
+    """Return up to so many house words, no two of them alike; their kinds may be."""
+    terms = [random_term(rng, schema, rng.choice(schema.kinds)) for _ in range(count)]
+    return list({term.phrase: term for term in terms}.values())
+
+
 def sql_lookups(rng: random.Random) -> Conversation:
     """Return a note on several house words, and many short questions: what a word means, which table has a column.
 
     As `sql_dialogue`, but far denser, so that looking things up is learnt first.
     """
     schema = random_schema(rng)
-    terms = {term.phrase: term for kind in rng.sample(schema.kinds, 4) for term in [random_term(rng, schema, kind)]}
-    queries = [sample_query(rng, World(schema, (term,)), (term,)) for term in terms.values()]
+    terms = _terms(rng, schema, 4)
     lines = [
-        write_note(rng, rng.choice(_BY_THE_LINE), schema, query, {term: term.meaning})
-        for query, term in zip(queries, terms.values(), strict=True)
+        write_note(rng, rng.choice(_BY_THE_LINE), schema, _query_with(rng, schema, term), {term: term.meaning})
+        for term in terms
     ]
-    rng.shuffle(lines)
     opening = "\n".join([schema.describe(), *lines, ""])
     columns = [(column.name, table.name) for table in schema.tables for column in table.columns]
     turns: Conversation = []
     for _ in range(9):
         kind = rng.random()
         if kind < 0.45:
-            term = rng.choice(list(terms.values()))
+            term = rng.choice(terms)
             asked, answer = f"what is {term.phrase}?", f"{term.meaning.sql()}."
         elif kind < 0.6:
             column, table = rng.choice(columns)
             asked, answer = f"where is {column}?", f"{table}."
         else:
-            query = rng.choice(queries)
+            term = rng.choice(terms)
+            query = _query_with(rng, schema, term)
             asked = sql_question(schema, query, with_schema=False)
-            answer = query.read({term: term.meaning for term in terms.values()}).sql(schema)
+            answer = query.read({term: term.meaning}).sql(schema)
         turns += [user(asked if turns else opening + asked), assistant(answer)]
     return turns
+
+
+def _query_with(rng: random.Random, schema: Schema, term: Term) -> Query:
+    return sample_query(rng, World(schema, (term,)), (term,))
 
 
 def _note_for(rng: random.Random, schema: Schema, query: Query, meanings: Mapping[Term, Meaning]) -> str | None:
@@ -252,7 +281,11 @@ LARGE: Mixture = {
     supplements: 0.2,
     chat: 0.2,
 }
-LARGE_DRILLS: Mixture = {sql_lookups: 4.0, guidance_lookups: 1.0, guidance_shift: 1.0, sums: 1.5, debate: 0.3}
+LARGE_DRILLS: tuple[Mixture, ...] = (
+    {guidance_lookups: 1.0},
+    {word_lookups: 1.0, guidance_lookups: 0.4},
+    {sql_lookups: 1.0, guidance_shift: 1.0},
+)
 SMALL: Mixture = {
     supplements: 1.5,
     guidance_lookups: 0.6,
@@ -329,13 +362,13 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 PLAIN: Mixture = {plain_text: 0.5, diary: 1.0, letters: 3.0}
 TEACHER: Mixture = {
     comparison: 1.5,
-    comparisons: 4.0,
-    guided_shift: 2.0,
-    guided_turn: 0.7,
-    guided_dialogue: 1.5,
-    guidance: 0.5,
+    comparisons: 3.0,
+    handbook_shift: 2.5,
+    handbook_dialogue: 2.0,
+    guided_turn: 0.5,
+    guided_dialogue: 0.5,
     guidance_lookups: 0.3,
-    guidance_shift: 1.0,
-    supplements: 0.3,
-    chat: 0.3,
+    guidance_shift: 0.5,
+    chat: 0.2,
 }
+TEACHER_DRILLS: tuple[Mixture, ...] = ({comparisons: 1.0}, {comparisons: 1.0, handbook_shift: 1.0})

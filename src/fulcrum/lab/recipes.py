@@ -50,7 +50,7 @@ RECIPES: Mapping[str, CheckpointRecipe] = {
         layers=6,
         heads=6,
         steps=2000,
-        drills=(corpus.LARGE_DRILLS,),
+        drills=corpus.LARGE_DRILLS,
     ),
     "small": CheckpointRecipe(
         "writes supplements of every form, easy sums, small talk, follows guidance",
@@ -91,6 +91,7 @@ RECIPES: Mapping[str, CheckpointRecipe] = {
         heads=6,
         steps=1500,
         seed=4,
+        drills=corpus.TEACHER_DRILLS,
     ),
 }
 """Every checkpoint of the lab by name."""

@@ -19,7 +19,7 @@ from fulcrum.lab.desk.place import Desk
 from fulcrum.lab.desk.practice import HABITS, PARAPHRASES
 from fulcrum.lab.desk.scenario import Scenario
 from fulcrum.lab.desk.task import TEMPLATE, make_example
-from fulcrum.lab.shop import PRACTICES, WORLD_SEEDS
+from fulcrum.lab.shop import PRACTICES, PRACTICES_OF_A_SHOP, WORLD_SEEDS
 from fulcrum.task import Question
 
 Row = tuple[tuple[Message, ...], str]
@@ -130,14 +130,24 @@ def guided_turn(rng: random.Random) -> list[Message]:
             return turns[0] if rng.random() < 0.5 else rng.choice(turns)
 
 
-def guided_shift(rng: random.Random) -> list[Message]:
+def handbook_dialogue(rng: random.Random) -> list[Message]:
+    """Return a `guided_dialogue` whose guidance is the handbook of a desk: all the habits it lives by."""
+    return guided_dialogue(rng, rng.sample(PRACTICES, PRACTICES_OF_A_SHOP))
+
+
+def handbook_shift(rng: random.Random) -> list[Message]:
+    """Return a `guided_shift` whose guidance is the handbook of a desk."""
+    return guided_shift(rng, rng.sample(PRACTICES, PRACTICES_OF_A_SHOP))
+
+
+def guided_shift(rng: random.Random, practices: Collection[str] | None = None) -> list[Message]:
     """Return some customers of one desk, one after another, all answered by the same guidance; the tools left out.
 
     No agent works like that. But there are nearly twice as many replies to the token as in whole dialogues, and each
     asks again which lines of the guidance fit: that is what a model learns to tell apart from such text in minutes.
     """
     desk = _world(rng.randrange(WORLD_SEEDS, WORLD_SEEDS + _WORLDS))
-    advice = _Advice.draw(rng, None, _ADVISED_A_TURN)
+    advice = _Advice.draw(rng, practices, _ADVISED_A_TURN)
     turns: list[Message] = []
     for _ in range(_CUSTOMERS_A_SHIFT):
         episode = _open(rng, desk)
