@@ -5,7 +5,7 @@ seed and step. No secret of a shop is in any of it.
 """
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from fulcrum.chat import Message, assistant, user
 from fulcrum.lab import arithmetic_text, prompts, talk_text, words
