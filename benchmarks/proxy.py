@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -66,13 +66,13 @@ class NotesMethod:
 METHOD = NotesMethod()
 
 
-def run_proxy(upstream: str, port: int) -> None:
-    """Serve, in this process, an artifact of a method that adds a fixed note."""
-    METHODS["notes"] = "proxy:METHOD"
+def run_proxy(method: str, settings: ServeSettings) -> None:
+    """Serve, in this process, an artifact of a method, given as `module:NAME`."""
+    METHODS["notes"] = method
     card = {"format": 1, "recipe": "notes", "method": "notes", "task": "", "models": {}, "settings": {}, "facts": {}}
     with tempfile.TemporaryDirectory() as folder:
         write_json(Path(folder) / "artifact.json", card)
-        serve(Path(folder), ServeSettings(upstream=upstream, port=port))
+        serve(Path(folder), settings)
 
 
 class Answering(asyncio.Protocol):
@@ -91,31 +91,43 @@ class Answering(asyncio.Protocol):
             if len(self.got) < end + 4 + length:
                 return
             body, self.got = self.got[end + 4 : end + 4 + length], self.got[end + 4 + length :]
-            loop = asyncio.get_running_loop()
-            if b'"stream":true' in body.replace(b" ", b""):
-                self.transport.write(_STREAM_HEAD + _chunk(_event("Hello")))
-                loop.call_later(THINKING, self.transport.write, _chunk(_event(" you")) + _chunk(_LAST) + b"0\r\n\r\n")
-            else:
-                loop.call_later(self.seconds, self.transport.write, _WHOLE)
+            self.answer(body, b'"stream":true' in body.replace(b" ", b""))
+
+    def answer(self, body: bytes, stream: bool) -> None:
+        """Answer one request."""
+        del body
+        loop = asyncio.get_running_loop()
+        if stream:
+            self.transport.write(STREAM_HEAD + chunk(event("Hello")))
+            loop.call_later(THINKING, self.transport.write, chunk(event(" you")) + STREAM_END)
+        else:
+            loop.call_later(self.seconds, self.transport.write, _WHOLE)
 
 
-def _event(text: str) -> bytes:
+def event(text: str) -> bytes:
+    """Return the event of a stream that brings a text."""
     choice = {"index": 0, "delta": {"role": "assistant", "content": text}, "finish_reason": None}
     head = {"id": "1", "object": "chat.completion.chunk", "created": 1, "model": "m"}
     return f"data: {json.dumps({**head, 'choices': [choice]})}\n\n".encode()
 
 
-def _chunk(data: bytes) -> bytes:
+def chunk(data: bytes) -> bytes:
+    """Return a piece of a chunked body."""
     return f"{len(data):x}\r\n".encode() + data + b"\r\n"
 
 
-_LAST = _event("").replace(b"null", b'"stop"') + b"data: [DONE]\n\n"
-_STREAM_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
-_MESSAGE = {"index": 0, "message": {"role": "assistant", "content": "hello " * 60}, "finish_reason": "stop"}
-_USAGE = {"prompt_tokens": 150, "completion_tokens": 60, "total_tokens": 210}
-_REPLY = {"id": "1", "object": "chat.completion", "created": 1, "model": "m", "choices": [_MESSAGE], "usage": _USAGE}
-_WHOLE = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(json.dumps(_REPLY))
-_WHOLE += json.dumps(_REPLY).encode()
+def whole_answer(text: str) -> bytes:
+    """Return a whole HTTP answer with this text."""
+    message = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+    usage = {"prompt_tokens": 150, "completion_tokens": 60, "total_tokens": 210}
+    reply = {"id": "1", "object": "chat.completion", "created": 1, "model": "m", "choices": [message], "usage": usage}
+    body = json.dumps(reply).encode()
+    return b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body) + body
+
+
+STREAM_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+STREAM_END = chunk(event("").replace(b"null", b'"stop"') + b"data: [DONE]\n\n") + b"0\r\n\r\n"
+_WHOLE = whole_answer("hello " * 60)
 
 
 async def run_upstream(port: int, seconds: float) -> None:
@@ -177,7 +189,9 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def process(command: Sequence[str], port: int, ready: str | None = None, **variables: str) -> Iterator[None]:
+def process(
+    command: Sequence[str], port: int, ready: str | None = None, **variables: str
+) -> Generator[subprocess.Popen[bytes]]:
     """Run a part of the benchmark until the end of the block; ready when its port answers."""
     started = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, **variables}
@@ -187,7 +201,7 @@ def process(command: Sequence[str], port: int, ready: str | None = None, **varia
         while not _answers(port, ready):
             assert started.poll() is None and time.monotonic() < end, f"{command[:3]} does not come up"
             time.sleep(0.2)
-        yield
+        yield started
     finally:
         started.terminate()
         started.wait(60)
@@ -307,7 +321,7 @@ def main() -> None:
         case ["upstream", port, seconds]:
             asyncio.run(run_upstream(int(port), float(seconds)))
         case ["serve", upstream, port]:
-            run_proxy(upstream, int(port))
+            run_proxy("proxy:METHOD", ServeSettings(upstream=upstream, port=int(port)))
         case _:
             parser = argparse.ArgumentParser(description=__doc__)
             parser.add_argument("--litellm", help="the executable of an installed LiteLLM proxy")

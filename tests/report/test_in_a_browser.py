@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fulcrum.report import render_comparison, render_run
+from fulcrum.report import render_comparison, render_overview, render_run
 from support.report import attempts, evaluate_by_hand, learned_run, point, saying, write_curve
 from support.sums import write_sums
 
@@ -34,7 +34,8 @@ def pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         runs.append(evaluate_by_hand(run, [direct, method]))
     (tmp_path / "run.html").write_text(render_run(runs[0]), encoding="utf-8")
     (tmp_path / "comparison.html").write_text(render_comparison(runs), encoding="utf-8")
-    return [tmp_path / "run.html", tmp_path / "comparison.html"]
+    (tmp_path / "overview.html").write_text(render_overview(runs, tmp_path), encoding="utf-8")
+    return [tmp_path / "run.html", tmp_path / "comparison.html", tmp_path / "overview.html"]
 
 
 def test_no_page_scrolls_sideways_loads_anything_or_breaks_its_own_policy(pages: list[Path]) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 import fulcrum
+from fulcrum.atomic import write_text
 from fulcrum.cli.common import console, log
 from fulcrum.cli.progress import show_calls
 from fulcrum.evaluation.diagnosis import diagnose
@@ -33,13 +34,14 @@ def demo(*methods: MethodName, output: Path = Path("runs/demo")) -> None:
         methods: Only these.
         output: Where the run folders go.
     """
-    summaries: list[Summary] = []
-    for name in dict.fromkeys(methods or _RECIPES):
-        summaries.append(_run(name, output))
-    console.print(summary_table(summaries))
+    done = {folder: summary for name in dict.fromkeys(methods or _RECIPES) for folder, summary in [_run(name, output)]}
+    console.print(summary_table(list(done.values())))
+    page = output / "report.html"
+    write_text(page, load("fulcrum.report:render_overview")(list(done), output))
+    console.print(f"All of it in one page: {page}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _run(name: MethodName, output: Path) -> Summary:
+def _run(name: MethodName, output: Path) -> tuple[Path, Summary]:
     file, questions = _RECIPES[name]
     recipe = read_recipe(_shipped(file), quick=True)
     # The hash of the settings, so that a demo of another version does not stand in the way.
@@ -54,8 +56,8 @@ def _run(name: MethodName, output: Path) -> Summary:
     console.print(evaluation_table(rows))
     for sentence in [*conclusions(rows), *diagnose(results, rows)]:
         console.print(sentence, markup=False, highlight=False)
-    console.print(f"All of it in one page: {page}", markup=False, highlight=False, soft_wrap=True)
-    return summarize(name, rows, calls, (time.monotonic() - started) / 60)
+    console.print(f"Examples, controls and what was learned: {page}", markup=False, highlight=False, soft_wrap=True)
+    return folder, summarize(name, rows, calls, (time.monotonic() - started) / 60)
 
 
 def _shipped(recipe: str) -> Path:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from fulcrum.evaluation.compare import RunDifference
 from fulcrum.evaluation.rollouts import SolverRollouts
+from fulcrum.evaluation.summary import Summary
 from fulcrum.evaluation.table import EvaluationRow
 from fulcrum.report.curves import Chart, Point
 from fulcrum.report.source import RoleSpend
@@ -67,9 +68,9 @@ def achieved(rows: Sequence[EvaluationRow]) -> Table:
             Row(
                 row.solver,
                 [
-                    _with_interval(row.mean, row.low, row.high, sign=False),
-                    _with_interval(row.difference, row.difference_low, row.difference_high, sign=True),
-                    _NONE if row.harm is None else Cell(percent(row.harm), row.harm),
+                    _mean(row),
+                    _difference(row),
+                    _harm(row),
                     _NONE if row.rescue is None else Cell(percent(row.rescue), row.rescue),
                     Cell(count(row.n), row.n),
                     Cell(count(row.failures), row.failures),
@@ -86,6 +87,45 @@ def _with_interval(estimate: float | None, low: float | None, high: float | None
     if estimate is None or low is None or high is None:
         return _NONE
     return Cell(signed(estimate) if sign else points(estimate), estimate, spread(low, high, sign=sign))
+
+
+def overview(found: Sequence[tuple[Summary, str]]) -> Table:
+    """Return one row a run: its method against its own baseline, what that took, and the verdict on it."""
+    return Table(
+        "Scores in points of 100 with 95 % intervals; differences paired with the baseline on the same examples.",
+        ["Method", "Task", "Before", "After", "Difference", "Control", "Harm", "Calls", "Training"],
+        [
+            Row(
+                summary.method,
+                [
+                    Cell(summary.before.task),
+                    _mean(summary.before),
+                    _mean(summary.after),
+                    _difference(summary.after),
+                    _difference(summary.strongest),
+                    _harm(summary.after),
+                    Cell(count(summary.calls), summary.calls),
+                    Cell(duration(60 * summary.minutes), summary.minutes),
+                ],
+                verdict,
+            )
+            for summary, verdict in found
+        ],
+    )
+
+
+def _mean(row: EvaluationRow | None) -> Cell:
+    return _NONE if row is None else _with_interval(row.mean, row.low, row.high, sign=False)
+
+
+def _difference(row: EvaluationRow | None) -> Cell:
+    if row is None:
+        return _NONE
+    return _with_interval(row.difference, row.difference_low, row.difference_high, sign=True)
+
+
+def _harm(row: EvaluationRow | None) -> Cell:
+    return _NONE if row is None or row.harm is None else Cell(percent(row.harm), row.harm)
 
 
 def differences(found: Sequence[RunDifference]) -> Table:
