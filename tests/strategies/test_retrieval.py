@@ -127,10 +127,16 @@ def test_marks_say_where_in_a_dialogue_a_turn_stands() -> None:
 
 
 def test_telling_words_cover_the_situations_and_no_word_is_told_that_stands_everywhere() -> None:
-    inside = [["order", "waited"], ["order", "waited"], ["order", "queue"], ["order", "queue"]]
-    outside = [["order", "cheap"], ["order", "late"], ["order", "lost"], ["order", "wrong"]] * 2
+    inside = [["order", "waited"], ["order", "waited"], ["order", "queue"], ["order", "queue"]] * 3
+    outside = [["order", "cheap"], ["order", "late"], ["order", "lost"], ["order", "wrong"]] * 6
     assert telling_words(inside, [*inside, *outside]) == ["waited", "queue"]
     assert telling_words([["order"], ["order"]], [["order"]] * 6) == []
+
+
+def test_words_that_situations_share_by_chance_tell_nothing() -> None:
+    names = ["finn", "kira", "wine", "rope"]
+    inside = [["order", names[index % 4]] for index in range(12)]
+    assert telling_words(inside, [*inside, *([["order", name] for name in names] * 6)]) == []
 
 
 def test_words_and_overlap() -> None:

@@ -55,29 +55,33 @@ def overlap(one: str, other: str) -> float:
 
 
 def telling_words(
-    inside: Sequence[Sequence[str]], everywhere: Sequence[Sequence[str]], most: int = 6, lift: float = 1.4
+    inside: Sequence[Sequence[str]], everywhere: Sequence[Sequence[str]], most: int = 6, chance: float = 0.01
 ) -> list[str]:
     """Return words by which situations are known, until they cover all but a tenth of `inside`.
 
-    Each is the word that marks most of the situations that no earlier word marks, among those that are at least `lift`
-    times as frequent inside as everywhere. An empty list means that nothing sets these situations apart.
+    Each is the word that marks most of the situations that no earlier word marks, among those that would hardly stand
+    in so many of them by chance. An empty list means that nothing sets these situations apart.
 
     Args:
         inside: the words of each of some situations.
         everywhere: the words of each situation there is, those of `inside` among them.
         most: no more words than this.
-        lift: how much more frequent a word must be inside.
+        chance: greatest probability that as many situations, drawn without regard to their words, hold a word as often.
     """
-    share = {word: count / len(everywhere) for word, count in _frequencies(everywhere).items()}
+    from scipy.stats import hypergeom
+
+    total, size = _frequencies(everywhere), len(everywhere)
+    likely = {
+        word: float(hypergeom.sf(count - 1, size, total[word], len(inside)))
+        for word, count in _frequencies(inside).items()
+    }
     open_ones = [set(words) for words in inside]
     found: list[str] = []
     while len(open_ones) > 0.1 * len(inside) and len(found) < most:
         counts = _frequencies(open_ones)
-        all_inside = _frequencies(inside)
-        telling = [word for word in counts if all_inside[word] / len(inside) >= lift * share.get(word, 0.0)]
-        best = max(telling, key=lambda word: (counts[word] - len(open_ones) * share[word], word), default=None)
-        # A word of a single situation is a name or a chance.
-        if best is None or counts[best] < max(2, 0.1 * len(inside)):
+        telling = [word for word in counts if likely[word] <= chance]
+        best = max(telling, key=lambda word: (counts[word] - len(open_ones) * total[word] / size, word), default=None)
+        if best is None:
             break
         found.append(best)
         open_ones = [words for words in open_ones if best not in words]
