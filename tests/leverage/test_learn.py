@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -111,6 +112,20 @@ def test_each_arm_differs_from_the_method_in_what_it_says(world: Path) -> None:
     assert all(row.slot.source == "task" for row in mixes["sequential"][first_task:])
     (random_words,), (other,) = anchors["placebo-random"], anchors["placebo-other"]
     assert random_words and other and len({random_words, other, anchor.text}) == 3
+
+
+def test_every_cap_is_tried_where_there_is_a_mix_and_none_where_there_is_not(world: Path) -> None:
+    flags = {"settings.mix.task_share": "0.9", "settings.tune.repeat_caps": "[2, 5]", "settings.tune.sft_passes": "[4]"}
+    with open_run(read_recipe(world, flags), Path("run")) as run:
+        bench = Bench(run)
+        cell = bench.cell()
+        seen = [
+            max(Counter(row.slot.row for row in bench.mix(trial) if row.slot.source == "task").values())
+            for trial in trials_of(bench, ARMS["tell"], cell, Anchor("parcel desk:"))
+        ]
+        (plain, *_) = trials_of(bench, ARMS["sft"], cell, None)
+    assert seen == [2, 5]
+    assert plain.length == 4 * cell.task_rows
 
 
 def test_an_anchor_is_written_where_none_is_given(world: Path) -> None:

@@ -271,9 +271,10 @@ Mixture = Mapping[Topic, float]
 
 LARGE: Mixture = {
     sql_dialogue: 5.0,
-    sql_lookups: 2.0,
-    sums: 8.0,
-    steps: 1.5,
+    sql_lookups: 3.0,
+    word_lookups: 2.5,
+    sums: 7.0,
+    steps: 1.0,
     debate: 1.5,
     summaries: 0.3,
     guidance: 1.5,

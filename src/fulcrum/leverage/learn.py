@@ -81,7 +81,11 @@ def trials_of(
     epochs = settings.tune.epochs or (settings.mix.epochs,)
     if arm.rows == "mix":
         schedule = arm.schedule or settings.mix.schedule
-        mixes = [settings.mix.model_copy(update={"schedule": schedule, "epochs": number}) for number in epochs]
+        mixes = [
+            settings.mix.model_copy(update={"schedule": schedule, "epochs": number, "repeat_cap": cap})
+            for number in epochs
+            for cap in settings.tune.repeat_caps or (settings.mix.repeat_cap,)
+        ]
         return [Trial(cell, mix, 0, False, plan, arm.anchored, rate) for mix in mixes for rate in rates]
     if arm.rows == "general":
         lengths = [number * cell.general_rows for number in epochs]

@@ -36,6 +36,7 @@ class TuneSettings(Settings):
     Attributes:
         learning_rates: instead of `training.learning_rate`, each is tried.
         epochs: instead of `mix.epochs`, each is tried where there is a mix.
+        repeat_caps: instead of `mix.repeat_cap`, the same.
         sft_passes: passes over the task rows that plain finetuning tries.
         match_steps: let it try as many steps as the mix takes, too.
         dev_rows: examples of the dev split to choose by; all by default.
@@ -43,6 +44,7 @@ class TuneSettings(Settings):
 
     learning_rates: tuple[PositiveFloat, ...] = ()
     epochs: tuple[PositiveInt, ...] = ()
+    repeat_caps: tuple[PositiveInt, ...] = ()
     sft_passes: tuple[PositiveInt, ...] = Field(default=(3, 10), min_length=1)
     match_steps: bool = True
     dev_rows: PositiveInt | None = None
@@ -125,10 +127,11 @@ class LeverageSettings(Settings):
     def _possible(self) -> Self:
         if "tell" in self.controls:
             raise ValueError("controls: tell is the method itself; leave it out")
-        if self.mix.task_share is None and max(self.tune.epochs, default=1) > self.mix.repeat_cap:
+        cap = min(self.tune.repeat_caps, default=self.mix.repeat_cap)
+        if self.mix.task_share is None and max(self.tune.epochs, default=1) > cap:
             raise ValueError(
-                f"tune.epochs: {max(self.tune.epochs)} would show every task row so often, over mix.repeat_cap "
-                f"{self.mix.repeat_cap}; lower one, or set mix.task_share"
+                f"tune.epochs: {max(self.tune.epochs)} would show every task row so often, over the repeat cap of "
+                f"{cap}; lower one, or set mix.task_share"
             )
         if not self.anchor.strip() and self.dynamic != DynamicSettings():
             raise ValueError("dynamic: there is no anchor that could change; set anchor, or drop dynamic")
