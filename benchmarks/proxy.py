@@ -4,8 +4,10 @@
     python -m venv ../litellm && ../litellm/bin/pip install 'litellm[proxy]'
     python benchmarks/proxy.py --litellm ../litellm/bin/litellm
 
-Writes benchmarks/results/proxy.json. Every part is a process of its own: an upstream that answers after a fixed time,
-the proxies, and 50 clients. The rounds of all of them are interleaved, so that a busy machine is as unkind to each.
+Writes benchmarks/results/proxy.json. Every part is a process of its own: an upstream that answers after a fifth of a
+second, the proxies, and 50 clients. The rounds of all of them are interleaved, so that a busy machine is as unkind to
+each. Clients start one after another and answers take a twentieth more or less, as in life: clients in step would send
+fifty requests at once and then none, and what was measured would be their own queue.
 """
 
 import argparse
@@ -13,6 +15,7 @@ import asyncio
 import contextlib
 import json
 import os
+import random
 import socket
 import statistics
 import subprocess
@@ -99,9 +102,13 @@ class Answering(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         if stream:
             self.transport.write(STREAM_HEAD + chunk(event("Hello")))
-            loop.call_later(THINKING, self.transport.write, chunk(event(" you")) + STREAM_END)
+            loop.call_later(_about(THINKING), self.transport.write, chunk(event(" you")) + STREAM_END)
         else:
-            loop.call_later(self.seconds, self.transport.write, _WHOLE)
+            loop.call_later(_about(self.seconds), self.transport.write, _WHOLE)
+
+
+def _about(seconds: float) -> float:
+    return seconds * random.uniform(0.95, 1.05)
 
 
 def event(text: str) -> bytes:
@@ -144,6 +151,7 @@ async def ask(port: int, seconds: float, *, stream: bool, headers: str, times: l
     head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: bench\r\n{headers}content-type: application/json\r\n"
     request = f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    await asyncio.sleep(random.uniform(0, THINKING))
     end = time.perf_counter() + seconds
     while (started := time.perf_counter()) < end:
         writer.write(request)
