@@ -51,6 +51,7 @@ bench: $(INSTALLED)  ## time this machine, into benchmarks/results/; LITELLM=pat
 		OMP_NUM_THREADS=2 $(BIN)/python benchmarks/$$benchmark.py || exit 1; \
 	done
 	$(BIN)/python benchmarks/proxy.py $(if $(LITELLM),--litellm $(LITELLM))
+	$(BIN)/python benchmarks/proxy_load.py
 
 $(SLIM): pyproject.toml constraints.txt
 	@test -x .venv-slim/bin/python || $(PYTHON) -m venv .venv-slim
