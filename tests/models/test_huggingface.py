@@ -109,6 +109,18 @@ def test_every_request_is_answered_once_in_batches_of_similar_length():
     assert lengths == sorted(lengths)
 
 
+def test_adapters_share_a_batch_only_where_each_has_few_requests():
+    model = HuggingFaceModel("few", str(shared_model()), batch=4)
+    model.load_adapter("one", shared_adapter(seed=1))
+    model.load_adapter("two", shared_adapter(seed=2))
+    names = ["one"] * 5 + ["two"] * 3 + [None] * 1
+    requests = [Request(prompt(index), Sampling(max_tokens=2), adapter=name) for index, name in enumerate(names)]
+    groups = [sorted(index for index, _ in group) for group in model.generate(requests)]
+    together = [{names[index] for index in group} for group in groups]
+    assert sorted(map(len, groups)) == [2, 3, 4] and sorted(sum(groups, [])) == list(range(9))
+    assert together == [{"one"}, {"two"}, {"one", None}]
+
+
 def test_usage_counts_real_tokens_and_time_is_shared(llama):
     tokenizer = tiny_tokenizer()
     requests = [Request(prompt(index), Sampling(max_tokens=3)) for index in range(4)]

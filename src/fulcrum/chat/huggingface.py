@@ -143,7 +143,7 @@ class HuggingFaceModel:
         }
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Finished]:
-        """Answer every request, a batch of one adapter (as far as it fills) and similar prompt length at a time.
+        """Answer every request, a batch of one adapter (unless it has few) and similar prompt length at a time.
 
         Raises:
             ModelError: a request names an adapter that is not loaded, or a batch does not fit the memory.
@@ -151,10 +151,22 @@ class HuggingFaceModel:
         jobs, refused = self._read(list(requests))
         if refused:
             yield refused
-        jobs.sort(key=lambda job: (job.request.adapter or "", len(job.row.prompt)))
+        few: list[_Job] = []
+        for own in _by_adapter(jobs):
+            *full, last = self._batches(own)
+            for batch in full:
+                yield self._answer(batch)
+            # A batch of several adapters costs twice that of one, so only half-empty ones are put together.
+            if 2 * len(last) < self._batch_rows:
+                few += last
+            else:
+                yield self._answer(last)
+        for batch in self._batches(few):
+            yield self._answer(batch)
+
+    def _batches(self, jobs: Sequence["_Job"]) -> list[Sequence["_Job"]]:
         costs = [len(job.row.prompt) + job.row.limit for job in jobs]
-        for batch in cut_batches(costs, self._batch_rows, self._batch_tokens):
-            yield self._answer(jobs[batch])
+        return [jobs[batch] for batch in cut_batches(costs, self._batch_rows, self._batch_tokens)]
 
     def logprob(self, requests: Sequence[Request], texts: Sequence[str]) -> list[list[float]]:
         """Return the natural log-probability of each token of `texts[i]` as the answer to `requests[i]`.
@@ -348,6 +360,14 @@ class _Scored:
     adapter: str | None
     prompt: list[int]
     answer: list[int]
+
+
+def _by_adapter(jobs: Sequence[_Job]) -> list[list[_Job]]:
+    """Return the jobs of each adapter by length of their prompts."""
+    groups: dict[str | None, list[_Job]] = {}
+    for job in sorted(jobs, key=lambda job: (job.request.adapter or "", len(job.row.prompt))):
+        groups.setdefault(job.request.adapter, []).append(job)
+    return list(groups.values())
 
 
 def _device(name: str, device: str) -> torch.device:
