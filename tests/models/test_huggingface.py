@@ -117,7 +117,7 @@ def test_adapters_share_a_batch_only_where_each_has_few_requests():
     requests = [Request(prompt(index), Sampling(max_tokens=2), adapter=name) for index, name in enumerate(names)]
     groups = [sorted(index for index, _ in group) for group in model.generate(requests)]
     together = [{names[index] for index in group} for group in groups]
-    assert sorted(map(len, groups)) == [2, 3, 4] and sorted(sum(groups, [])) == list(range(9))
+    assert sorted(map(len, groups)) == [2, 3, 4] and {index for group in groups for index in group} == set(range(9))
     assert together == [{"one"}, {"two"}, {"one", None}]
 
 

@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any, cast
 
 ALTERNATIVE = " | "
 """Stands between the situations in which one strategy applies."""
@@ -68,12 +69,12 @@ def telling_words(
         most: no more words than this.
         chance: greatest probability that as many situations, drawn without regard to their words, hold a word as often.
     """
-    from scipy.stats import hypergeom
+    import scipy.stats
 
+    at_least = cast(Any, scipy.stats.hypergeom).sf
     total, size = _frequencies(everywhere), len(everywhere)
     likely = {
-        word: float(hypergeom.sf(count - 1, size, total[word], len(inside)))
-        for word, count in _frequencies(inside).items()
+        word: float(at_least(count - 1, size, total[word], len(inside))) for word, count in _frequencies(inside).items()
     }
     open_ones = [set(words) for words in inside]
     found: list[str] = []
