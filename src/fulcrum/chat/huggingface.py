@@ -1,6 +1,7 @@
 # pyright: basic
 """Models in this process: any causal language model of Hugging Face with a chat template, on CPU or GPU."""
 
+import itertools
 import sys
 import threading
 import time
@@ -151,9 +152,10 @@ class HuggingFaceModel:
         jobs, refused = self._read(list(requests))
         if refused:
             yield refused
+        jobs.sort(key=lambda job: (job.request.adapter or "", len(job.row.prompt)))
         few: list[_Job] = []
-        for own in _by_adapter(jobs):
-            *full, last = self._batches(own)
+        for _, own in itertools.groupby(jobs, lambda job: job.request.adapter):
+            *full, last = self._batches(list(own))
             for batch in full:
                 yield self._answer(batch)
             # A batch of several adapters costs twice that of one, so only half-empty ones are put together.
@@ -360,14 +362,6 @@ class _Scored:
     adapter: str | None
     prompt: list[int]
     answer: list[int]
-
-
-def _by_adapter(jobs: Sequence[_Job]) -> list[list[_Job]]:
-    """Return the jobs of each adapter by length of their prompts."""
-    groups: dict[str | None, list[_Job]] = {}
-    for job in sorted(jobs, key=lambda job: (job.request.adapter or "", len(job.row.prompt))):
-        groups.setdefault(job.request.adapter, []).append(job)
-    return list(groups.values())
 
 
 def _device(name: str, device: str) -> torch.device:
