@@ -55,4 +55,14 @@ def test_the_table_fits_a_terminal_and_names_the_strongest_control():
     console.print(summary_table([summarize("supplement", rows, calls=1234, minutes=2.5)]))
     text = console.export_text()
     assert "+20.0 [10.0, 30.0]" in text
-    assert "+15.0" in text and "1,234" in text
+    assert "+15.0" in text and "1,234" in text and "2.5 min" in text
+
+
+def test_nothing_of_the_widest_row_is_cut_off():
+    widest = row("method", -0.14, -0.245, -0.129).model_copy(update={"harm": 0.719})
+    baseline = BASELINE.model_copy(update={"task": "lab:desk?seed=1"})
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(summary_table([summarize("strategies", [baseline, widest], calls=123_456, minutes=12.5)]))
+    text = console.export_text()
+    assert "…" not in text
+    assert all(said in text for said in ("lab:desk?seed=1", "-14.0 [-24.5, -12.9]", "71.9 %", "123,456", "12.5 min"))

@@ -56,7 +56,7 @@ def summary_table(summaries: Sequence[Summary]) -> Table:
     """Return one row a method; scores and differences are in points of 100."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     table.add_column("method", no_wrap=True)
-    for heading in ("before", "after", "difference", "control", "harm", "calls", "min"):
+    for heading in ("before", "after", "difference", "control", "harm", "calls"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.caption = "held-out examples, points of 100, 95 % intervals; control: the strongest one's difference"
     for summary in summaries:
@@ -69,7 +69,6 @@ def summary_table(summaries: Sequence[Summary]) -> Table:
             f"{interval_text(*gain, sign='+')}\n{summary.verdict}",
             "-" if rival is None or rival.difference is None else f"{100 * rival.difference:+.1f}",
             percent_text(after.harm if after else None),
-            f"{summary.calls:,}",
-            f"{summary.minutes:.1f}",
+            f"{summary.calls:,}\n{summary.minutes:.1f} min",
         )
     return table
