@@ -14,7 +14,6 @@ kept below runs/benchmark-supplement, so that the same command continues.
 import argparse
 import shlex
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -38,14 +37,13 @@ Outcomes = dict[str, dict[tuple[int, str], Outcome]]
 
 
 def trained(seed: int, quick: bool, **settings: str) -> tuple[Run, float]:
-    """Return the open run of one world, learned, and the seconds that learning took now."""
+    """Return the open run of one world, learned, and the seconds that its stages took."""
     flags = {"task": f"lab:sql?seed={seed}", "seed": str(seed)}
     flags |= {f"settings.{name}": value for name, value in settings.items()}
     name = "-".join([str(seed), *settings.values(), *(["quick"] if quick else [])])
     run = Run(RUNS / name, read_recipe(RECIPE, flags, quick=quick))
-    started = time.perf_counter()
     run.recipe.method.learn(run)
-    return run, time.perf_counter() - started
+    return run, sum(read_json(path)["seconds"] for path in run.folder.glob("stages/*/finished.json"))
 
 
 def curve_of(run: Run) -> list[dict[str, Any]]:

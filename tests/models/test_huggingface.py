@@ -2,11 +2,14 @@ import dataclasses
 import itertools
 import json
 import shutil
+import threading
 
 import pytest
 import torch
+from transformers import AutoModelForCausalLM
 
 from fulcrum.chat import Failure, Message, Request, Sampling, Tool, ToolCall, assistant, complete, resolve, system, user
+from fulcrum.chat.adapters import Adapters
 from fulcrum.chat.huggingface import HuggingFaceModel
 from fulcrum.errors import ModelError
 from support.tiny import ARCHITECTURES, TEMPLATE, shared_adapter, shared_model, tiny_adapter, tiny_model, tiny_tokenizer
@@ -75,6 +78,37 @@ def test_batches_of_mixed_adapters_draw_what_each_adapter_draws_alone(adapted):
         plain = [dataclasses.replace(requests[index], adapter=None) for index in chosen]
         assert texts(single, plain) == [together[index] for index in chosen]
     assert len(set(together)) > 6
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+def test_a_small_model_writes_on_every_core_and_draws_the_same(threads):
+    requests = {name: mixed_requests([name]) * 12 for name in ("one", None)}  # 144 rows
+    drawn = {}
+    before = torch.get_num_threads()
+    for count in (1, threads):
+        torch.set_num_threads(count)
+        try:
+            model = resolve(f"hf:{shared_model()}")
+            model.load_adapter("one", shared_adapter(seed=1))
+            wrote = threads_that_wrote(model)
+            drawn[count] = {name: texts(model, own) for name, own in requests.items()}
+            assert torch.get_num_threads() == count, "the caller's threads are given back"
+        finally:
+            torch.set_num_threads(before)
+        assert (len(wrote) > 1) == (count > 1)
+    assert drawn[1] == drawn[threads] and drawn[1]["one"] != drawn[1][None]
+
+
+def threads_that_wrote(model):
+    """Return a set that will hold every thread that runs the model."""
+    seen, forward = set(), model._adapters.forward
+
+    def watched(*args, **inputs):
+        seen.add(threading.get_ident())
+        return forward(*args, **inputs)
+
+    model._adapters.forward = watched
+    return seen
 
 
 @pytest.mark.parametrize(
@@ -364,6 +398,26 @@ def test_an_unloaded_adapter_leaves_the_others_and_the_base_as_they_were(adapted
     assert texts(model, [requests[None]]) == before[None]
     model.load_adapter("one", shared_adapter(seed=1))
     assert texts(model, [requests["one"]]) == before["one"]
+
+
+@pytest.mark.parametrize("target", ["all-linear", ["q_proj", "embed_tokens"], ["q_proj", "lm_head"]])
+def test_a_merged_adapter_says_what_it_says_beside_the_base_and_leaves_no_trace(tmp_path, target):
+    """An adapter of the embedding cannot be merged, nor one of a head that is the embedding."""
+    folder = tiny_adapter(tmp_path / "adapter", shared_model(), target_modules=target)
+    said = {}
+    for merge in (True, False):
+        adapters = Adapters(AutoModelForCausalLM.from_pretrained(shared_model()), merge=merge)
+        own = {name: weight.clone() for name, weight in adapters.base.state_dict().items()}
+        adapters.load("one", folder)
+        ids = torch.tensor([[7, 8, 9, 10]])
+        said[merge] = [adapters.forward([name], input_ids=ids) for name in ("one", None, "one", None)]
+        adapters.forward(["one"], input_ids=ids)
+        adapters.unload("one")
+        after = adapters.base.state_dict()
+        assert all(torch.equal(after[name], weight) for name, weight in own.items())
+    for merged, apart in zip(said[True], said[False], strict=True):
+        torch.testing.assert_close(merged, apart, rtol=1e-4, atol=1e-5)
+    assert torch.equal(said[True][1], said[True][3]) and not torch.equal(said[True][0], said[True][1])
 
 
 def test_an_unknown_adapter_is_named(adapted):

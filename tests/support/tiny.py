@@ -102,10 +102,15 @@ def tiny_adapter(path: Path, base: Path, seed: int = 0, **settings) -> Path:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         config = LoraConfig(
-            task_type="CAUSAL_LM", r=4, lora_alpha=8, target_modules="all-linear", init_lora_weights=False, **settings
+            task_type="CAUSAL_LM",
+            r=4,
+            lora_alpha=8,
+            init_lora_weights=False,
+            **{"target_modules": "all-linear"} | settings,
         )
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)  # PEFT's, not ours
+            warnings.filterwarnings("ignore", "Setting `save_embedding_layers`", UserWarning)
             get_peft_model(AutoModelForCausalLM.from_pretrained(base), config).save_pretrained(path)
     return path
 

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,11 @@ OPTIONS = ("adapter", "batch", "device", "dtype")
 DTYPES = ("auto", "bfloat16", "float16", "float32")
 CACHE_SHARE = 0.4
 """Share of the memory left by the weights that the keys and values of one batch may take."""
+SMALL_PARAMETERS = 30_000_000
+"""Up to this size a model on a CPU merges the adapter that answers, and writes a part of a large batch on each core:
+its operations are too small to be shared by cores, and an adapter doubles their number."""
+LANE_ROWS = 48
+"""Least rows of a part: with fewer, the cores wait for one another."""
 SCORED_LOGITS = 1 << 27
 """Most logits of one batch of `logprob` (half a gigabyte)."""
 
@@ -99,10 +105,12 @@ class HuggingFaceModel:
         self._context: int = getattr(text_config, "max_position_embeddings", None) or sys.maxsize
         self._vocabulary: int = text_config.vocab_size
         self._fingerprint = model_fingerprint(source, model.config, self._tokenizer, self._stop_tokens)
-        self._adapters = Adapters(model)
+        small = self._device.type == "cpu" and parameters <= SMALL_PARAMETERS
+        self._adapters = Adapters(model, merge=small)
         if adapter is not None:
             self._adapters.load(None, Path(adapter))
-        self._batch_rows = int(batch or (256 if self._device.type == "cuda" else 64))
+        self._lanes = torch.get_num_threads() if small else 1
+        self._batch_rows = int(batch or (256 if self._device.type == "cuda" else 64 * self._lanes))
         left = memory_bytes(str(self._device)) - parameters * self.dtype.itemsize
         self._batch_tokens = int(CACHE_SHARE * left) // _cache_bytes(text_config, self.dtype)
         # Adapters are hooked into the one model while a batch runs.
@@ -273,19 +281,40 @@ class HuggingFaceModel:
         started = time.perf_counter()
         with self._lock:
             try:
-                decode(
-                    self._adapters.forward,
-                    self._config,
-                    [job.row for job in jobs],
-                    self._stop_tokens,
-                    pad=self._stop_token,
-                    device=self._device,
-                    logprobs=any(job.request.sampling.logprobs for job in jobs),
-                )
+                self._write([job.row for job in jobs], any(job.request.sampling.logprobs for job in jobs))
             except torch.OutOfMemoryError as error:
                 raise self._out_of_memory(len(jobs)) from error
         seconds = (time.perf_counter() - started) / len(jobs)
         return [(job.index, self._completion(job, seconds)) for job in jobs]
+
+    def _write(self, rows: Sequence[Row], logprobs: bool) -> None:
+        """Write the rows of a batch to their ends, one part of them in each lane."""
+        # PEFT's hooks for several adapters would be seen by the other lanes.
+        alike = len({row.adapter for row in rows}) == 1
+        lanes = min(self._lanes, len(rows) // LANE_ROWS) if alike else 1
+        size = -(-len(rows) // max(1, lanes))
+        parts = [rows[start : start + size] for start in range(0, len(rows), size)]
+
+        def write(part: Sequence[Row]) -> None:
+            decode(
+                self._adapters.forward,
+                self._config,
+                part,
+                self._stop_tokens,
+                pad=self._stop_token,
+                device=self._device,
+                logprobs=logprobs,
+            )
+
+        if len(parts) == 1:
+            write(parts[0])
+            return
+        threads = torch.get_num_threads()
+        try:
+            with ThreadPoolExecutor(len(parts), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+                list(pool.map(write, parts))
+        finally:
+            torch.set_num_threads(threads)  # what a lane said holds for every thread that is started after it
 
     def _completion(self, job: "_Job", seconds: float) -> Completion:
         """Return what the tokens of a finished row say."""
