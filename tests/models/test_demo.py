@@ -27,10 +27,10 @@ def test_a_lab_recipe_goes_from_training_to_the_report(name, tmp_path):
     recipe = read_recipe(RECIPES / f"{name}.toml", flags, quick=True)
     with open_run(recipe, tmp_path / "run") as run:
         recipe.method.learn(run)
-        rows, _ = evaluate_run(run, limit=6)
+        rows, results = evaluate_run(run, limit=6)
         calls = run.ledger.total().calls
     page = write_report(tmp_path / "run").read_text()
-    summary = summarize(recipe.method.name, rows, calls, 1.0)
+    summary = summarize(recipe.method.name, rows, results, calls, 1.0)
     assert summary.before.role_of_solver == "baseline"
     assert summary.calls > 0
     assert recipe.method.name in page

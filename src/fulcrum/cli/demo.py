@@ -57,7 +57,7 @@ def _run(name: MethodName, output: Path) -> tuple[Path, Summary]:
     for sentence in [*conclusions(rows), *diagnose(results, rows)]:
         console.print(sentence, markup=False, highlight=False)
     console.print(f"Examples, controls and what was learned: {page}", markup=False, highlight=False, soft_wrap=True)
-    return folder, summarize(name, rows, calls, (time.monotonic() - started) / 60)
+    return folder, summarize(name, rows, results, calls, (time.monotonic() - started) / 60)
 
 
 def _shipped(recipe: str) -> Path:

@@ -7,7 +7,9 @@ from rich import box
 from rich.table import Table
 
 from fulcrum.evaluation.render import interval_text, percent_text
+from fulcrum.evaluation.rollouts import SolverRollouts
 from fulcrum.evaluation.table import EvaluationRow
+from fulcrum.evaluation.verdict import Verdict, judge_run
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,7 @@ class Summary:
         strongest: row of the control with the highest difference; None if none was evaluated.
         calls: calls that training and evaluation made.
         minutes: wall time of both.
+        verdict: what these figures show.
     """
 
     method: str
@@ -29,27 +32,18 @@ class Summary:
     strongest: EvaluationRow | None
     calls: int
     minutes: float
-
-    @property
-    def verdict(self) -> str:
-        """`better`, `worse`, `not shown` if zero is in the interval, `control` if a control explains the gain."""
-        if self.after is None or self.after.difference_low is None or self.after.difference_high is None:
-            return "not measured"
-        if self.after.difference_high < 0:
-            return "worse"
-        if self.after.difference_low <= 0:
-            return "not shown"
-        rival = self.strongest.difference if self.strongest else None
-        return "better" if rival is None or self.after.difference_low > rival else "control"
+    verdict: Verdict
 
 
-def summarize(method: str, rows: Sequence[EvaluationRow], calls: int, minutes: float) -> Summary:
+def summarize(
+    method: str, rows: Sequence[EvaluationRow], results: Sequence[SolverRollouts], calls: int, minutes: float
+) -> Summary:
     """Return the summary of a run's rows: its first method row against its baseline."""
     before = next(row for row in rows if row.role_of_solver == "baseline")
     after = next((row for row in rows if row.role_of_solver == "method"), None)
     rivals = [row for row in rows if row.role_of_solver == "control" and row.difference is not None]
     strongest = max(rivals, key=lambda row: row.difference or 0.0, default=None)
-    return Summary(method, before, after, strongest, calls, minutes)
+    return Summary(method, before, after, strongest, calls, minutes, judge_run(rows, results))
 
 
 def summary_table(summaries: Sequence[Summary]) -> Table:
@@ -66,7 +60,7 @@ def summary_table(summaries: Sequence[Summary]) -> Table:
             f"{summary.method}\n{before.task}",
             percent_text(before.mean),
             percent_text(after.mean if after else None),
-            f"{interval_text(*gain, sign='+')}\n{summary.verdict}",
+            f"{interval_text(*gain, sign='+')}\n{summary.verdict.kind}",
             "-" if rival is None or rival.difference is None else f"{100 * rival.difference:+.1f}",
             percent_text(after.harm if after else None),
             f"{summary.calls:,}\n{summary.minutes:.1f} min",

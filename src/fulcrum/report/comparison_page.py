@@ -9,12 +9,12 @@ from fulcrum.evaluation.compare import Comparison, compare
 from fulcrum.evaluation.render import conclusions
 from fulcrum.evaluation.results import pool_seeds
 from fulcrum.evaluation.rollouts import SolverRollouts
+from fulcrum.evaluation.verdict import judge_comparison
 from fulcrum.report import tables
 from fulcrum.report.items import BeforeAfter, before_after
 from fulcrum.report.page import render
 from fulcrum.report.plots import forest_of_differences, forest_of_rows
 from fulcrum.report.source import RunSource, read_run
-from fulcrum.report.verdict import judge_comparison
 from fulcrum.runs.catalog import compare_settings, group_by_recipe
 
 _NAMES = ("won", "lost", "level")

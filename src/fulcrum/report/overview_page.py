@@ -10,19 +10,18 @@ from fulcrum.errors import RunError
 from fulcrum.evaluation.diagnosis import diagnose
 from fulcrum.evaluation.render import conclusions
 from fulcrum.evaluation.summary import Summary, summarize
+from fulcrum.evaluation.verdict import Verdict
 from fulcrum.report import tables
 from fulcrum.report.page import render
 from fulcrum.report.plots import forest_of_rows
 from fulcrum.report.source import RunSource, read_run
-from fulcrum.report.verdict import Verdict, judge_run
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A run in one row, the verdict on it, what else is to be said, and its own page, if it has one."""
+    """A run in one row, what else is to be said, and its own page, if it has one."""
 
     summary: Summary
-    verdict: Verdict
     sentences: list[str]
     link: str
 
@@ -41,8 +40,8 @@ def render_overview(folders: Sequence[Path], home: Path) -> str:
     return render(
         "overview.html",
         judged=judged,
-        verdict=_of_all([one.verdict for one in judged]),
-        achieved=tables.overview([(one.summary, one.verdict.kind) for one in judged]),
+        verdict=_of_all([one.summary.verdict for one in judged]),
+        achieved=tables.overview([one.summary for one in judged]),
         forest=forest_of_rows(
             [row.model_copy(update={"solver": one.summary.method}) for one in judged if (row := one.summary.after)]
         ),
@@ -56,15 +55,15 @@ def _judge(run: RunSource, home: Path) -> Judged:
     page = run.folder / "report.html"
     link = quote(os.path.relpath(page, home)) if page.is_file() else ""
     calls, seconds = sum(paid.calls for paid in run.spend), sum(seconds for _, seconds in run.stages)
-    summary = summarize(run.resolved["method"], rows, calls, seconds / 60)
-    return Judged(summary, judge_run(rows, results), [*conclusions(rows), *diagnose(results, rows)], link)
+    summary = summarize(run.resolved["method"], rows, results, calls, seconds / 60)
+    return Judged(summary, [*conclusions(rows), *diagnose(results, rows)], link)
 
 
 def _of_all(verdicts: Sequence[Verdict]) -> Verdict:
     helped = sum(verdict.kind == "helped" for verdict in verdicts)
     said = f"{helped} of {len(verdicts)} are shown to help."
     because = ["Each is measured on held-out examples of its own task, against its own baseline."]
-    if unclear := sum(verdict.kind == "gain of unclear cause" for verdict in verdicts):
+    if unclear := sum(verdict.kind == "unclear cause" for verdict in verdicts):
         because.append(f"{unclear} gained, but a control may explain it.")
     if harmed := sum(verdict.kind == "did not help" for verdict in verdicts):
         because.append(f"{harmed} did not help.")

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from fulcrum.evaluation.compare import RunDifference
+from fulcrum.evaluation.figures import number, signed, spread
 from fulcrum.evaluation.table import EvaluationRow
 from fulcrum.report.curves import Chart, Point
-from fulcrum.report.text import number, signed, spread
 
 _LABEL = 44
 """Characters of a name that fit on the narrowest screen."""

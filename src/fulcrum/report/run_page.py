@@ -9,6 +9,7 @@ from fulcrum.atomic import write_text
 from fulcrum.evaluation.diagnosis import diagnose
 from fulcrum.evaluation.render import conclusions
 from fulcrum.evaluation.results import pool_seeds
+from fulcrum.evaluation.verdict import judge_run, unevaluated
 from fulcrum.report import tables
 from fulcrum.report.card import render_card
 from fulcrum.report.curves import read_charts
@@ -17,7 +18,6 @@ from fulcrum.report.page import render
 from fulcrum.report.plots import forest_of_rows, line_chart
 from fulcrum.report.source import Evaluated, RunSource, read_run
 from fulcrum.report.text import cut
-from fulcrum.report.verdict import judge_run, unevaluated
 
 _FILE = 10_000
 """Characters of a recipe or of settings."""

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fulcrum.evaluation.compare import RunDifference
+from fulcrum.evaluation.figures import count, duration, money, number, percent, points, signed, spread
 from fulcrum.evaluation.rollouts import SolverRollouts
 from fulcrum.evaluation.summary import Summary
 from fulcrum.evaluation.table import EvaluationRow
 from fulcrum.report.curves import Chart, Point
 from fulcrum.report.source import RoleSpend
-from fulcrum.report.text import count, duration, money, number, percent, points, signed, spread
 from fulcrum.runs.transfer import TransferCell
 
 ORDER = ("baseline", "method", "control", "ceiling")
@@ -89,7 +89,7 @@ def _with_interval(estimate: float | None, low: float | None, high: float | None
     return Cell(signed(estimate) if sign else points(estimate), estimate, spread(low, high, sign=sign))
 
 
-def overview(found: Sequence[tuple[Summary, str]]) -> Table:
+def overview(summaries: Sequence[Summary]) -> Table:
     """Return one row a run: its method against its own baseline, what that took, and the verdict on it."""
     return Table(
         "Scores in points of 100 with 95 % intervals; differences paired with the baseline on the same examples.",
@@ -107,9 +107,9 @@ def overview(found: Sequence[tuple[Summary, str]]) -> Table:
                     Cell(count(summary.calls), summary.calls),
                     Cell(duration(60 * summary.minutes), summary.minutes),
                 ],
-                verdict,
+                summary.verdict.kind,
             )
-            for summary, verdict in found
+            for summary in summaries
         ],
     )
 

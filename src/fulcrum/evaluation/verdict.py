@@ -6,13 +6,13 @@ from typing import Literal
 
 from fulcrum.evaluation.compare import Comparison
 from fulcrum.evaluation.diagnosis import explained_by_control, failures_could_decide, same_answers
+from fulcrum.evaluation.figures import count, points, signed, spread
 from fulcrum.evaluation.pairing import outcomes
 from fulcrum.evaluation.results import pool_seeds
 from fulcrum.evaluation.rollouts import SolverRollouts
 from fulcrum.evaluation.table import EvaluationRow
-from fulcrum.report.text import count, points, signed, spread
 
-Kind = Literal["helped", "gain of unclear cause", "did not help", "cannot be told", "nothing to judge"]
+Kind = Literal["helped", "unclear cause", "did not help", "cannot be told", "nothing to judge"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ def judge_run(rows: Sequence[EvaluationRow], results: Sequence[SolverRollouts]) 
     ]
     if explained:
         said = f"{method.solver} gained {gain}, but a control may explain it."
-        return Verdict("gain of unclear cause", said, [*rests, *explained], method, baseline)
+        return Verdict("unclear cause", said, [*rests, *explained], method, baseline)
     if not rivals:
         rests.append("No control was evaluated: a gain may have another cause than the method.")
     return Verdict("helped", f"{method.solver} helped: {gain}.", rests, method, baseline)

@@ -1,0 +1,38 @@
+"""What is claimed of a method."""
+
+from dataclasses import replace
+
+import pytest
+
+from fulcrum.evaluation.table import rows_from
+from fulcrum.evaluation.verdict import judge_run
+from support.evaluation import made
+
+DIRECT = made("direct", "baseline", [1] * 30 + [0] * 70)
+BETTER = made("mine", "method", [1] * 60 + [0] * 40)
+
+
+@pytest.mark.parametrize(
+    ("others", "kind", "says"),
+    [
+        ([BETTER], "helped", "mine helped: +30.0 points."),
+        ([BETTER, made("shuffled", "control", [1] * 31 + [0] * 69)], "helped", "mine helped: +30.0 points."),
+        ([BETTER, made("shuffled", "control", [1] * 59 + [0] * 41)], "unclear cause", "a control may explain"),
+        ([BETTER, made("vote", "baseline", [1] * 59 + [0] * 41)], "unclear cause", "a control may explain"),
+        ([made("mine", "method", [0] * 100)], "did not help", "\N{MINUS SIGN}30.0 points"),
+        ([made("mine", "method", [0] * 4 + [1] * 31 + [0] * 65)], "cannot be told", "the interval includes zero"),
+        ([made("mine", "method", ["timeout"] * 30 + [1] * 20 + [0] * 50)], "cannot be told", "failed calls could undo"),
+        ([made("mine", "method", ["timeout"] * 100)], "cannot be told", "no example was scored"),
+        ([replace(DIRECT, solver="mine", role="method")], "did not help", "it changes no answer"),
+        ([made("shots", "control", [1] * 100)], "nothing to judge", "direct scores 30.0 of 100."),
+    ],
+)
+def test_the_verdict_claims_what_the_evidence_allows(others: list[object], kind: str, says: str) -> None:
+    results = [DIRECT, *others]
+    verdict = judge_run(rows_from(results, "direct"), results)  # pyright: ignore[reportArgumentType]
+    assert verdict.kind == kind and says in verdict.headline
+
+
+def test_the_first_method_is_the_claim_whatever_others_reach() -> None:
+    results = [DIRECT, made("mine", "method", [1] * 29 + [0] * 71), replace(BETTER, solver="also")]
+    assert judge_run(rows_from(results, "direct"), results).headline.startswith("Whether mine helps cannot be told")
