@@ -10,7 +10,7 @@ from fulcrum.lab.corpus import sql_lookups, word_lookups
 from fulcrum.lab.desk.corpus import GUIDANCE, SAME, comparisons, guided_shift, handbook_dialogue, handbook_shift
 from fulcrum.lab.desk.expert import reply
 from fulcrum.lab.desk.practice import HABITS
-from fulcrum.lab.instructions import letter_book
+from fulcrum.lab.instructions import letter_book, letters, register
 
 SEEDS = range(60)
 
@@ -142,9 +142,30 @@ def test_a_clerk_notes_what_the_letter_above_says() -> None:
         lines = letter_book(random.Random(seed)).split("\n")
         for letter, note in zip(lines[::2], lines[1::2], strict=True):
             numbers = re.findall(r"\d{4}", letter)
-            assert (numbers or ["none"])[0] in note and re.findall(r"\d{4}", note) == numbers
+            assert (numbers or ["-"])[0] in note and re.findall(r"\d{4}", note) == numbers
             told += bool(numbers)
     assert told > 100
+
+
+def test_a_register_has_one_heading_for_each_matter_and_says_what_has_time() -> None:
+    phrases = {phrase: topic for topic, of_topic in letters.TOPICS.items() for phrase in of_topic}
+    headings: dict[str, set[str]] = {}
+    for seed in SEEDS:
+        for line in register(random.Random(seed)).split("\n"):
+            text, _, note = line.rpartition(" / ")
+            heading, _, time = note.partition(", ")
+            (topic,) = {topic for phrase, topic in phrases.items() if _holds(text, phrase)}
+            headings.setdefault(topic, set()).add(heading)
+            if time:
+                assert (time == "now") == any(
+                    haste in text for haste in ("hurry.", "urgent.", "today.", "at once.") if "no hurry" not in text
+                )
+    assert headings.keys() == letters.TOPICS.keys()
+    assert all(len(found) == 1 for found in headings.values()) and len(set.union(*headings.values())) == len(headings)
+
+
+def _holds(text: str, phrase: str) -> bool:
+    return re.search(r"\w+".join(map(re.escape, phrase.split("{thing}"))), text) is not None
 
 
 def test_each_of_many_comparisons_names_a_difference_that_is_there() -> None:

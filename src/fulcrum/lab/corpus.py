@@ -18,7 +18,7 @@ from fulcrum.lab.desk.corpus import (
     handbook_dialogue,
     handbook_shift,
 )
-from fulcrum.lab.instructions import letter_book
+from fulcrum.lab.instructions import letter_book, register
 from fulcrum.lab.notes import FORMS, glossary, header, write_note
 from fulcrum.lab.queries import Query, sample_query
 from fulcrum.lab.world import Meaning, Schema, Term, World
@@ -356,11 +356,11 @@ def diary(rng: random.Random) -> Conversation:
 
 def letters(rng: random.Random) -> Conversation:
     """Return a page of letters with a clerk's notes: facts that are told in one place and come back in another."""
-    return [assistant(letter_book(rng))]
+    return [assistant(rng.choice((letter_book, register))(rng))]
 
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-PLAIN: Mixture = {plain_text: 0.5, diary: 1.0, letters: 3.0}
+PLAIN: Mixture = {plain_text: 0.5, diary: 1.0, letters: 4.0}
 TEACHER: Mixture = {
     comparison: 1.5,
     comparisons: 3.0,
