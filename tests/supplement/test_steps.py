@@ -14,7 +14,7 @@ from fulcrum.supplement.bench import Bench, Wish
 from fulcrum.supplement.forms import CONCAT, FORMS, FREE, NONE, NOTHING, OWN, Supplement
 from fulcrum.supplement.labels import Rule
 from fulcrum.supplement.learn import learn
-from fulcrum.supplement.schedule import allowance, collect, round_pool, warm_start_pool
+from fulcrum.supplement.schedule import allowance, collect, questions_to_try, round_pool, warm_start_pool
 from fulcrum.supplement.settings import SupplementSettings
 from fulcrum.supplement.steps import Steps
 from fulcrum.supplement.trainers import Weights, uplift_reward
@@ -68,9 +68,18 @@ def test_the_adaptive_schedule_leaves_easy_questions_and_stays_with_hard_ones(co
     options = rule.options(trials, alone)
     assert all(rule.signs(options[query, ()])[0] >= 2 for query in hard)  # a colour is guessed in one wave
     assert all(tried[query] == 9 for query in hard)
-    solved = [query for query in tried if alone[query] == 1]
-    assert len(solved) == round(0.15 / 0.85 * len(hard))
+    assert tried.keys() == set(hard), "a warm start imitates what helps: nothing is learned from a solved question"
     assert len(trials) < len(fixed) / 4
+
+
+def test_a_round_also_tries_some_questions_that_are_solved_alone(colours: Path, tmp_path: Path) -> None:
+    with Run(tmp_path / "run", read_recipe(colours)) as run:
+        settings = run.recipe.settings_as(SupplementSettings)
+        alone = alone_of(run, bench_for(run, settings))
+    hard = [query for query, value in alone.items() if value == 0]
+    tried = questions_to_try(settings, alone, 0)
+    assert set(hard) < set(tried)
+    assert len(tried) - len(hard) == round(settings.solved_share / (1 - settings.solved_share) * len(hard))
 
 
 def test_hard_questions_get_what_easy_ones_saved_and_no_more_than_allowed(colours: Path, tmp_path: Path) -> None:

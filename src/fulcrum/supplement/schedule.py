@@ -53,15 +53,16 @@ def allowance(pool: Pool, settings: SupplementSettings, questions: int) -> int:
     return int(fixed * settings.spend) if settings.schedule == "adaptive" else fixed
 
 
-def questions_to_try(settings: SupplementSettings, alone: Alone, seed: int) -> list[str]:
+def questions_to_try(settings: SupplementSettings, alone: Alone, seed: int, *, harm: bool = True) -> list[str]:
     """Return the questions worth calls: all of them, or all that the actor does not solve alone and some that it does.
 
-    Those that it solves show harm, and nothing else can be learned from them.
+    Those that it solves show harm, and nothing else can be learned from them: without `harm` they are left out.
     """
     if settings.schedule == "fixed" or settings.labels == "binary":
         return list(alone)
     solved = [query for query, value in alone.items() if value >= 1.0]
-    some = round((len(alone) - len(solved)) * settings.solved_share / (1 - settings.solved_share))
+    share = settings.solved_share if harm else 0.0
+    some = round((len(alone) - len(solved)) * share / (1 - share))
     kept = set(random.Random(seed_from(seed, "solved alone")).sample(solved, min(some, len(solved))))
     return [query for query, value in alone.items() if value < 1.0 or query in kept]
 
@@ -89,7 +90,7 @@ def collect(
         seed: of the choice of questions and concatenations.
     """
     adaptive = settings.schedule == "adaptive"
-    asking = questions_to_try(settings, alone, seed)
+    asking = questions_to_try(settings, alone, seed, harm=pool.losers_wanted)
     allowed = allowance(pool, settings, len(alone))
     last, step = (PATIENCE * pool.size, pool.wave) if adaptive else (pool.size, pool.size)
     trials: list[Trial] = []
