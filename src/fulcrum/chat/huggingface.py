@@ -67,7 +67,8 @@ class HuggingFaceModel:
         adapter: folder of a LoRA adapter that answers where a request names none.
         dtype: one of `DTYPES`; `auto` is `fulcrum.hardware.choose_dtype`.
         device: such as `cpu` or `cuda:1`; the first GPU, if there is one, by default.
-        batch: most rows at once; 64 on a CPU and 256 on a GPU by default, always bounded by memory.
+        batch: most rows at once, always bounded by memory; by default 256 on a GPU and 64 on a CPU, for a small model
+            on each core.
 
     Raises:
         ModelError: it cannot be found or loaded, cannot chat, or an argument is wrong.
@@ -310,8 +311,9 @@ class HuggingFaceModel:
             write(parts[0])
             return
         threads = torch.get_num_threads()
+        share = max(1, threads // len(parts))
         try:
-            with ThreadPoolExecutor(len(parts), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            with ThreadPoolExecutor(len(parts), initializer=torch.set_num_threads, initargs=(share,)) as pool:
                 list(pool.map(write, parts))
         finally:
             torch.set_num_threads(threads)  # what a lane said holds for every thread that is started after it
