@@ -71,6 +71,7 @@ def worlds(seeds: Sequence[int], quick: bool, limit: int | None) -> dict[str, An
             examples = run.task.examples("test")
             jargon |= {(seed, example.id): bool(example.metadata["jargon"]) for example in examples}
             singles[str(seed)] = {
+                "begun_at_commit": read_json(run.folder / "environment.json")["commit"],
                 "learning_seconds": round(seconds),
                 "curve": curve_of(run),
                 "audit": asdict(audit(run.task, results)),
