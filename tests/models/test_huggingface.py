@@ -400,13 +400,15 @@ def test_an_unloaded_adapter_leaves_the_others_and_the_base_as_they_were(adapted
     assert texts(model, [requests["one"]]) == before["one"]
 
 
+@pytest.mark.filterwarnings("ignore:Model has .tie_word_embeddings:UserWarning")
 @pytest.mark.parametrize("target", ["all-linear", ["q_proj", "embed_tokens"], ["q_proj", "lm_head"]])
 def test_a_merged_adapter_says_what_it_says_beside_the_base_and_leaves_no_trace(tmp_path, target):
     """An adapter of the embedding cannot be merged, nor one of a head that is the embedding."""
-    folder = tiny_adapter(tmp_path / "adapter", shared_model(), target_modules=target)
+    source = tied_model(tmp_path / "tied") if "lm_head" in target else shared_model()
+    folder = tiny_adapter(tmp_path / "adapter", source, target_modules=target)
     said = {}
     for merge in (True, False):
-        adapters = Adapters(AutoModelForCausalLM.from_pretrained(shared_model()), merge=merge)
+        adapters = Adapters(AutoModelForCausalLM.from_pretrained(source), merge=merge)
         own = {name: weight.clone() for name, weight in adapters.base.state_dict().items()}
         adapters.load("one", folder)
         ids = torch.tensor([[7, 8, 9, 10]])
@@ -418,6 +420,17 @@ def test_a_merged_adapter_says_what_it_says_beside_the_base_and_leaves_no_trace(
     for merged, apart in zip(said[True], said[False], strict=True):
         torch.testing.assert_close(merged, apart, rtol=1e-4, atol=1e-5)
     assert torch.equal(said[True][1], said[True][3]) and not torch.equal(said[True][0], said[True][1])
+
+
+def tied_model(path):
+    """Save a model whose head is its embedding."""
+    model = AutoModelForCausalLM.from_pretrained(shared_model())
+    model.lm_head.weight = model.get_input_embeddings().weight
+    model.config.tie_word_embeddings = True
+    model.save_pretrained(path)
+    loaded = AutoModelForCausalLM.from_pretrained(path)
+    assert loaded.lm_head.weight is loaded.get_input_embeddings().weight
+    return path
 
 
 def test_an_unknown_adapter_is_named(adapted):

@@ -9,17 +9,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from jinja2 import TemplateError
-from transformers import AutoModelForCausalLM, AutoTokenizer
-from transformers.utils import logging
 
 from fulcrum.chat.adapters import Adapters
 from fulcrum.chat.completion import Completion, Failure, Usage
 from fulcrum.chat.decoding import Row, cut_batches, decode, left_padded
 from fulcrum.chat.fingerprint import model_fingerprint
+from fulcrum.chat.loading import cache_bytes, load, open_device
 from fulcrum.chat.model import Finished, Request
 from fulcrum.chat.options import split_options
 from fulcrum.chat.parsing import split_reasoning, take_tool_calls
@@ -85,12 +83,12 @@ class HuggingFaceModel:
         batch: int | str | None = None,
     ) -> None:
         self.name = name
-        self._device = _device(name, device or choose_device())
+        self._device = open_device(name, device or choose_device())
         if batch is not None and not (str(batch).isdecimal() and int(batch) > 0):
             raise ModelError(f"model {name!r}: batch {batch!r} is not a number of rows; give 1 or more")
         if dtype not in DTYPES:
             raise ModelError(f"model {name!r}: dtype {dtype!r} is none of {', '.join(DTYPES)}")
-        self._tokenizer, model = _load(name, source)
+        self._tokenizer, model = load(name, source)
         declared = model.generation_config.eos_token_id if model.generation_config else None
         stops = [self._tokenizer.eos_token_id, *(declared if isinstance(declared, list) else [declared])]
         stops = [stop for stop in stops if stop is not None]
@@ -113,7 +111,7 @@ class HuggingFaceModel:
         self._lanes = torch.get_num_threads() if small else 1
         self._batch_rows = int(batch or (256 if self._device.type == "cuda" else 64 * self._lanes))
         left = memory_bytes(str(self._device)) - parameters * self.dtype.itemsize
-        self._batch_tokens = int(CACHE_SHARE * left) // _cache_bytes(text_config, self.dtype)
+        self._batch_tokens = int(CACHE_SHARE * left) // cache_bytes(text_config, self.dtype)
         # Adapters are hooked into the one model while a batch runs.
         self._lock = threading.Lock()
 
@@ -393,39 +391,3 @@ class _Scored:
     adapter: str | None
     prompt: list[int]
     answer: list[int]
-
-
-def _device(name: str, device: str) -> torch.device:
-    try:
-        found = torch.device(device)
-        torch.empty(0, device=found)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ModelError(f"model {name!r}: device {device!r} cannot be used ({reason}); try cpu or cuda") from error
-    return found
-
-
-def _load(name: str, source: str) -> tuple[Any, Any]:
-    """Return tokenizer and model, in the type that the weights are stored in."""
-    logging.disable_progress_bar()
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(source)
-        if not tokenizer.chat_template:
-            raise ModelError(
-                f"model {name!r} has no chat template, so it cannot read messages; take an instruction-tuned model, "
-                "or put a chat_template.jinja beside its weights"
-            )
-        return tokenizer, AutoModelForCausalLM.from_pretrained(source, dtype="auto")
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ModelError(
-            f"model {name!r} cannot be loaded: {source!r} is neither a folder with a causal language model nor "
-            f"one that can be fetched from the hub ({reason}); check the path, or the name and the connection"
-        ) from error
-
-
-def _cache_bytes(config: Any, dtype: torch.dtype) -> int:
-    """Return what the keys and values of one token take."""
-    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    return 2 * config.num_hidden_layers * heads * width * dtype.itemsize
