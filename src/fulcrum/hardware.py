@@ -9,6 +9,9 @@ if TYPE_CHECKING:
 WORTH_BFLOAT16 = 5_000_000
 """Parameters from which bfloat16 pays on a CPU that has it; below, the time goes elsewhere than into products."""
 
+SMALL_PARAMETERS = 30_000_000
+"""Up to this size a model on a CPU cannot keep several cores busy: its operations are too small to be shared."""
+
 
 def choose_device() -> str:
     """Return `cuda` if a GPU can be used, else `cpu`."""

@@ -129,7 +129,7 @@ def spend_of(completion: Completion, model: str, prices: Prices) -> Spend:
 
 
 class Watcher(Protocol):
-    """Somebody who wants to see calls while they are made, such as a progress bar."""
+    """Somebody who wants to see calls and trainings while they are made, such as a progress bar."""
 
     def expect(self, role: str, answers: int) -> None:
         """So many more answers are wanted from a role."""
@@ -137,6 +137,10 @@ class Watcher(Protocol):
 
     def record(self, role: str, spend: Spend) -> None:
         """One answer has come, from the model or from the store."""
+        ...
+
+    def train(self, role: str, step: int, steps: int) -> None:
+        """The training of a role has made so many of its steps."""
         ...
 
 

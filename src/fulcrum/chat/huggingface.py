@@ -23,16 +23,13 @@ from fulcrum.chat.options import split_options
 from fulcrum.chat.parsing import split_reasoning, take_tool_calls
 from fulcrum.chat.template import template_faults, template_message
 from fulcrum.errors import ModelError
-from fulcrum.hardware import choose_device, choose_dtype, memory_bytes
+from fulcrum.hardware import SMALL_PARAMETERS, choose_device, choose_dtype, memory_bytes
 from fulcrum.hashing import seed_from
 
 OPTIONS = ("adapter", "batch", "device", "dtype")
 DTYPES = ("auto", "bfloat16", "float16", "float32")
 CACHE_SHARE = 0.4
 """Share of the memory left by the weights that the keys and values of one batch may take."""
-SMALL_PARAMETERS = 30_000_000
-"""Up to this size a model on a CPU merges the adapter that answers, and writes a part of a large batch on each core:
-its operations are too small to be shared by cores, and an adapter doubles their number."""
 LANE_ROWS = 48
 """Least rows of a part: with fewer, the cores wait for one another."""
 SCORED_LOGITS = 1 << 27
@@ -104,6 +101,8 @@ class HuggingFaceModel:
         self._context: int = getattr(text_config, "max_position_embeddings", None) or sys.maxsize
         self._vocabulary: int = text_config.vocab_size
         self._fingerprint = model_fingerprint(source, model.config, self._tokenizer, self._stop_tokens)
+        # A small model merges the adapter that answers, which doubles its operations else, and writes a part of a large
+        # batch on each core.
         small = self._device.type == "cpu" and parameters <= SMALL_PARAMETERS
         self._adapters = Adapters(model, merge=small)
         if adapter is not None:

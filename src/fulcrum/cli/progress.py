@@ -2,12 +2,12 @@
 
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from fulcrum.calls import Spend
+from fulcrum.calls import Spend, Watcher
 from fulcrum.cli.common import log
 from fulcrum.runs import Run
 
@@ -15,10 +15,16 @@ _SECONDS_BETWEEN_LINES = 10.0
 
 
 class CallBars:
-    """One bar for each role, with tokens, calls saved by the store, and money."""
+    """One bar for each role, with tokens, calls saved by the store, and money.
 
-    def __init__(self, progress: Progress) -> None:
+    Args:
+        progress: where they are shown.
+        whose: stands before each role.
+    """
+
+    def __init__(self, progress: Progress, whose: str = "") -> None:
         self._progress = progress
+        self._whose = whose
         self._bars: dict[str, TaskID] = {}
         self._wanted: dict[str, int] = {}
         self._spent: dict[str, Spend] = {}
@@ -27,7 +33,7 @@ class CallBars:
         """Make a role's bar longer."""
         self._wanted[role] = self._wanted.get(role, 0) + answers
         if role not in self._bars:
-            self._bars[role] = self._progress.add_task(role, total=0, facts="")
+            self._bars[role] = self._progress.add_task(f"{self._whose}{role}", total=0, facts="")
         self._progress.update(self._bars[role], total=self._wanted[role])
 
     def record(self, role: str, spend: Spend) -> None:
@@ -35,11 +41,23 @@ class CallBars:
         spent = self._spent[role] = self._spent.get(role, Spend()) + spend
         self._progress.update(self._bars[role], completed=spent.answers, facts=facts(spent))
 
+    def train(self, role: str, step: int, steps: int) -> None:
+        """Move the bar of a role's training on; the next training takes the same bar."""
+        name = f"training {role}"
+        if name not in self._bars:
+            self._bars[name] = self._progress.add_task(f"{self._whose}{name}", total=steps, facts="steps")
+        self._progress.update(self._bars[name], total=steps, completed=step)
+
 
 class CallLines:
-    """A plain line every few seconds, for logs."""
+    """A plain line every few seconds, for logs.
 
-    def __init__(self) -> None:
+    Args:
+        whose: stands before each role.
+    """
+
+    def __init__(self, whose: str = "") -> None:
+        self._whose = whose
         self._wanted: dict[str, int] = {}
         self._spent: dict[str, Spend] = {}
         self._last = time.monotonic()
@@ -53,10 +71,18 @@ class CallLines:
         """Count one answer, and print a line if the last one is old."""
         with self._lock:
             spent = self._spent[role] = self._spent.get(role, Spend()) + spend
+        self._say(f"{role} {spent.answers}/{self._wanted[role]} {facts(spent)}")
+
+    def train(self, role: str, step: int, steps: int) -> None:
+        """Print how far the training of a role is if the last line is old."""
+        self._say(f"training {role} {step}/{steps} steps")
+
+    def _say(self, line: str) -> None:
+        with self._lock:
             if time.monotonic() - self._last < _SECONDS_BETWEEN_LINES:
                 return
             self._last = time.monotonic()
-        log.print(f"{role} {spent.answers}/{self._wanted[role]} {facts(spent)}", highlight=False)
+        log.print(f"{self._whose}{line}", highlight=False)
 
 
 def facts(spent: Spend) -> str:
@@ -74,9 +100,16 @@ def facts(spent: Spend) -> str:
 @contextmanager
 def show_calls(run: Run) -> Generator[None]:
     """Show the run's calls on standard error while the block runs."""
-    if not log.is_terminal:
-        run.ledger.watcher = CallLines()
+    with watchers() as watcher:
+        run.ledger.watcher = watcher("")
         yield
+
+
+@contextmanager
+def watchers() -> Generator[Callable[[str], Watcher]]:
+    """Give what makes watchers, each for calls of its own name, that all show on standard error."""
+    if not log.is_terminal:
+        yield CallLines
         return
     columns = (
         TextColumn("{task.description}"),
@@ -86,5 +119,4 @@ def show_calls(run: Run) -> Generator[None]:
         TextColumn("{task.fields[facts]}"),
     )
     with Progress(*columns, console=log) as progress:
-        run.ledger.watcher = CallBars(progress)
-        yield
+        yield lambda whose: CallBars(progress, whose)

@@ -96,14 +96,17 @@ def trials_of(
 
 
 def _lengths(arm: Arm, cell: Cell, settings: LeverageSettings, method: TrialResult | None) -> Sequence[int]:
-    """Return how many task rows an arm that sees nothing else is trained on: tuned, or matched to the method."""
+    """Return how many task rows an arm that sees nothing else is trained on: tuned, or matched to the method.
+
+    Never longer than the method, so that neither has more steps than the other.
+    """
     matched = [method.rows] if method else []
     if arm.length == "same-steps" and matched:
         return matched
     if arm.length == "same-epochs" and method:
         return [round(method.ledger["repeats"] * cell.task_rows)]
-    tuned = [passes * cell.task_rows for passes in settings.tune.sft_passes]
-    return sorted({*tuned, *matched}) if settings.tune.match_steps else tuned
+    tuned = [min([passes * cell.task_rows, *matched]) for passes in settings.tune.sft_passes]
+    return sorted({*tuned, *matched}) if settings.tune.match_steps else sorted({*tuned})
 
 
 def _plan(bench: Bench, arm: Arm, anchor: Anchor | None) -> AnchorPlan | None:

@@ -1,7 +1,11 @@
-"""The sweep: task sizes x general sizes x arms x seeds as one plan, of which a killed run repeats nothing."""
+"""The sweep: task sizes x general sizes x arms x seeds as one plan, of which a killed run repeats nothing.
+
+Tiny models train side by side, one on each core: first the method in every cell, then what is matched to it.
+"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +14,7 @@ import numpy as np
 from fulcrum.atomic import read_json, write_json
 from fulcrum.errors import RunError, SettingsError
 from fulcrum.evaluation.statistics import mean_interval
+from fulcrum.leverage.anchor import Anchor
 from fulcrum.leverage.arms import ARMS, ArmName
 from fulcrum.leverage.curve import Curve, Factor, factors, overall_factor
 from fulcrum.leverage.jump import shape
@@ -17,6 +22,8 @@ from fulcrum.leverage.learn import before, find_anchor, tune
 from fulcrum.leverage.settings import LeverageSettings
 from fulcrum.leverage.trial import Bench, Cell, TrialResult
 from fulcrum.runs import Run
+from fulcrum.runs.catalog import reopen
+from fulcrum.workers import Tell, processes_for, spread
 
 SWEEP = "sweep.json"
 """File of a run that holds every row of the sweep, the factors and the verdicts."""
@@ -110,15 +117,20 @@ def run_sweep(run: Run, on_row: OnRow | None = None) -> dict[str, Any]:
     plan = plan_sweep(settings, len(run.task.examples("train")), len(bench.general.rows), run.recipe.seed)
     first = Cell(min(settings.sweep.task_sizes), plan[0].cell.general_rows, run.recipe.seed)
     anchor = find_anchor(bench, first)
-    rows: list[Row] = []
-    methods: dict[Cell, TrialResult] = {}
-    for planned in plan:
-        _, result = tune(bench, planned.arm, planned.cell, anchor, methods.get(planned.cell))
-        if planned.arm == "tell":
-            methods[planned.cell] = result
-        rows.append(Row(planned, result, _test(bench, result)))
-        if on_row:
-            on_row(len(rows), len(plan), rows[-1])
+    done: dict[Planned, Row] = {}
+    for arms in (["tell"], [arm for arm in ARMS if arm != "tell"]):
+        jobs = [
+            _Job(planned, anchor, done[method].result if (method := replace(planned, arm="tell")) in done else None)
+            for planned in sorted(plan, key=lambda one: (-one.cell.task_rows, -one.cell.general_rows))  # longest first
+            if planned.arm in arms
+        ]
+        processes = processes_for(len(jobs), bench.counter.parameters)
+        work = partial(_work, bench) if processes == 1 else partial(_help, run.folder)
+        for job, row in spread(work, jobs, processes):
+            done[job.planned] = row
+            if on_row:
+                on_row(len(done), len(plan), row)
+    rows = [done[planned] for planned in plan]
     figures = {
         "task": run.recipe.keys.task,
         "model": bench.model_name,
@@ -130,6 +142,31 @@ def run_sweep(run: Run, on_row: OnRow | None = None) -> dict[str, Any]:
     write_json(run.folder / SWEEP, figures)
     run.log("swept", rows=len(rows))
     return figures
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """One training of the plan, with what it needs to know of others."""
+
+    planned: Planned
+    anchor: Anchor | None
+    method: TrialResult | None
+
+
+def _work(bench: Bench, job: _Job, tell: Tell) -> Row:
+    planned = job.planned
+    result = tune(bench, planned.arm, planned.cell, job.anchor, job.method)[1]
+    return Row(planned, result, _test(bench, result))
+
+
+def _help(folder: Path, job: _Job, tell: Tell) -> Row:
+    """Do the same in a process of its own."""
+    return _work(_bench_of_helper(folder), job, tell)
+
+
+@cache
+def _bench_of_helper(folder: Path) -> Bench:
+    return Bench(Run(folder, reopen(folder), helper=True))
 
 
 def _test(bench: Bench, result: TrialResult) -> dict[str, float]:

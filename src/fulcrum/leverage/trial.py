@@ -204,7 +204,7 @@ class Bench:
             update={"shuffle": False, "learning_rate": trial.learning_rate, "seed": trial.cell.seed}
         )
         rows = [mixed.row for mixed in mix]
-        result = finetune(self.source, rows, folder / "tuned", training)
+        result = finetune(self.source, rows, folder / "tuned", training, on_step=self.run.on_step(ROLE))
         anchor = trial.plan.anchor if trial.plan and not trial.plan.cooldown else None
         ledger = count(
             mix,

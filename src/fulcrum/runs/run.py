@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, Self, TextIO, cast
 
 from fulcrum.atomic import is_partial, read_json, write_json, write_text
 from fulcrum.calls import Budget, CallStore, Ledger, RecordedModel, Spend
@@ -22,6 +22,7 @@ from fulcrum.runs.environment import environment
 from fulcrum.task import Task
 from fulcrum.task.scorers import JudgeScorer
 from fulcrum.task.task import AskingEnvironment
+from fulcrum.training.job import OnStep
 
 _FORMAT = 1
 _FIRST_FILES = frozenset({".lock", "recipe.toml", "command.txt", "environment.json", "budget.json"})
@@ -34,7 +35,13 @@ def default_folder(recipe: Recipe) -> Path:
 
 
 class Run:
-    """An open run folder. Use it as a context manager; one process at a time works in a folder.
+    """An open run folder. Use it as a context manager; one process at a time works in a folder, with its helpers.
+
+    Args:
+        folder: where everything is, or will be.
+        recipe: what the run does.
+        helper: true in a process started by the one that holds the folder: it leaves lock, settings and sittings to
+            that one. What other helpers spend counts for the budget of the next one.
 
     Attributes:
         folder: where everything is.
@@ -47,29 +54,26 @@ class Run:
         RunError: the folder holds another run, a run with other settings (they are named), or is in use.
     """
 
-    def __init__(self, folder: Path, recipe: Recipe) -> None:
+    def __init__(self, folder: Path, recipe: Recipe, *, helper: bool = False) -> None:
         self.folder = folder
         self.recipe = recipe
-        folder.mkdir(parents=True, exist_ok=True)
-        self._lock = (folder / ".lock").open("w")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._lock.close()
-            raise RunError(f"{folder}: another process is working on this run; wait for it or stop it") from None
+        self._lock = None if helper else _lock(folder)
         try:
             prices = recipe.prices
-            self._enter_folder()
+            if self._lock:
+                self._enter_folder()
             self.store = CallStore(folder / "calls.sqlite")
         except BaseException:
-            self._lock.close()
+            if self._lock:
+                self._lock.close()
             raise
         self.ledger = Ledger(prices)
         failed_before = self.store.failed_calls()
         self.budget = Budget(recipe.keys.budget, self._paid_before(), self._minutes_before(), failed_before)
         self._models: dict[str, ChatModel] = {}
-        _mend_events(folder)
-        self.log("sitting/start", command=_command())
+        if self._lock:
+            _mend_events(folder)
+            self.log("sitting/start", command=_command())
 
     def _enter_folder(self) -> None:
         resolved = {"format": _FORMAT, **self.recipe.resolved()}
@@ -126,11 +130,13 @@ class Run:
 
     def close(self) -> None:
         """Note what this sitting spent, close models and store, and let others work in the folder."""
-        self.log("sitting/end", spent={role: _spend_json(spend) for role, spend in self.ledger.snapshot().items()})
+        if self._lock:
+            self.log("sitting/end", spent={role: _spend_json(spend) for role, spend in self.ledger.snapshot().items()})
         for model in self._models.values():
             model.close()
         self.store.close()
-        self._lock.close()
+        if self._lock:
+            self._lock.close()
 
     @cached_property
     def task(self) -> Task:
@@ -172,6 +178,15 @@ class Run:
         if name not in self._models:
             self._models[name] = resolve(name)
         return self._models[name]
+
+    def on_step(self, role: str) -> OnStep:
+        """Return what a trainer tells about each step, so that whoever watches the run sees it."""
+
+        def told(step: int, steps: int, metrics: Mapping[str, float]) -> None:
+            if self.ledger.watcher:
+                self.ledger.watcher.train(role, step, steps)
+
+        return told
 
     def log(self, event: str, **facts: Any) -> None:
         """Append one line to `events.jsonl`."""
@@ -219,6 +234,18 @@ def open_run(recipe: Recipe, folder: Path | None = None) -> Generator[Run]:
     """Start or continue the run of a recipe, in `folder` or in its default folder."""
     with Run(folder or default_folder(recipe), recipe) as run:
         yield run
+
+
+def _lock(folder: Path) -> TextIO:
+    """Take a folder for this process, and make it if there is none."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = (folder / ".lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise RunError(f"{folder}: another process is working on this run; wait for it or stop it") from None
+    return lock
 
 
 def read_events(folder: Path) -> Iterator[dict[str, Any]]:

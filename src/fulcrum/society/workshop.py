@@ -257,13 +257,14 @@ class Workshop:
             chats = [ChatRow.from_json(dict(row)) for row in rows]
             learned = folder / ("answers" if preferences else WEIGHTS)
             base = str(start) if full and start else source
-            finetune(base, chats, learned, training, adapter=None if full else start)
+            on_step = self.run.on_step("agent")
+            finetune(base, chats, learned, training, adapter=None if full else start, on_step=on_step)
             if preferences:
                 shape = {key: getattr(training, key) for key in ("tuning", "lora_rank", "lora_alpha", "seed", "dtype")}
                 model = str(learned) if full else source
-                prefer(
-                    model, preferences, folder / WEIGHTS, PreferenceSettings(**shape), adapter=None if full else learned
-                )
+                adapter = None if full else learned
+                settings = PreferenceSettings(**shape)
+                prefer(model, preferences, folder / WEIGHTS, settings, adapter=adapter, on_step=on_step)
 
         inputs = {
             "rows": content_hash(list(rows)),

@@ -27,7 +27,8 @@ def tune(bench: Bench, files: Sequence[Path]) -> None:
 
     rows = [row for file in files for row in read_rows(file, ChatRow)]
     source = trainable_source(bench.models["student"])
-    finetune(source, rows, _folder(bench), bench.settings.training.model_copy(update={"seed": bench.seed}))
+    training = bench.settings.training.model_copy(update={"seed": bench.seed})
+    finetune(source, rows, _folder(bench), training, on_step=bench.run.on_step("student"))
 
 
 def finetuned_student(bench: Bench) -> Direct:

@@ -52,7 +52,7 @@ class Steps:
         self._run = run
         self._settings = settings
         self._rule = Rule(settings.labels, settings.margin)
-        self._trainers = Trainers(run.task, settings, run.recipe.seed)
+        self._trainers = Trainers(run, settings)
         self._bench = Bench(
             task=run.task,
             actor=run.model("actor"),

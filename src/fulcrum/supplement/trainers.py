@@ -16,7 +16,7 @@ from fulcrum.supplement.labels import Alone, Pair
 from fulcrum.supplement.settings import SupplementSettings
 from fulcrum.supplement.trials import State
 from fulcrum.supplement.wording import WORDINGS, prompt_of
-from fulcrum.task import Task
+from fulcrum.training.job import OnStep
 from fulcrum.training.rows import ChatRow, PreferenceRow
 from fulcrum.training.settings import TrainingSettings
 from fulcrum.training.source import trainable_source, trained_name
@@ -72,20 +72,19 @@ class Trainers:
     """The trainers with all that they share.
 
     Attributes:
-        task: whose questions the generator reads.
+        run: whose task's questions the generator reads.
         settings: of the method.
-        seed: of the run.
     """
 
-    task: Task
+    run: Run
     settings: SupplementSettings
-    seed: int
 
     def imitate(self, weights: Weights, examples: Sequence[tuple[State, Supplement]], output: Path) -> None:
         """Finetune on supplements that helped: the warm start, and the rounds of `trainer = "sft"`."""
         finetune = load("fulcrum.training.sft:finetune")
         rows = [ChatRow(self.prompt(state), supplement.text) for state, supplement in examples]
-        finetune(weights.model, rows, output, self._seeded(self.settings.warm_start, output), adapter=weights.adapter)
+        settings = self._seeded(self.settings.warm_start, output)
+        finetune(weights.model, rows, output, settings, adapter=weights.adapter, on_step=self._on_step)
 
     def prefer(self, weights: Weights, pairs: Sequence[Pair], output: Path) -> None:
         """Train with DPO and the winner's likelihood, row by row; the reference is the generator as it comes in."""
@@ -95,7 +94,8 @@ class Trainers:
             for pair in pairs
         ]
         settings = self._seeded(self.settings.preference, output)
-        prefer(weights.model, rows, output, settings, adapter=weights.adapter, reference="start")
+        start = weights.adapter
+        prefer(weights.model, rows, output, settings, adapter=start, reference="start", on_step=self._on_step)
 
     def reinforce(
         self, weights: Weights, bench: Bench, queries: Sequence[str], alone: Alone, calls: int, output: Path
@@ -118,16 +118,21 @@ class Trainers:
         )
         prompts = {self.prompt((query, ())): query for query in queries}
         reward = uplift_reward(bench, prompts, alone)
-        optimise(weights.model, list(prompts), reward, output, settings, adapter=weights.adapter)
+        start = weights.adapter
+        optimise(weights.model, list(prompts), reward, output, settings, adapter=start, on_step=self._on_step)
 
     def prompt(self, state: State) -> tuple[Message, ...]:
         """Return what the generator is asked in a state: always the free request, which is the one deployed."""
         query, since = state
-        messages = (*self.task.open(query).messages, *since)
+        messages = (*self.run.task.open(query).messages, *since)
         return WORDINGS[self.settings.wording].request(prompt_of(messages, self.settings.when), FREE)
 
+    @property
+    def _on_step(self) -> OnStep:
+        return self.run.on_step("generator")
+
     def _seeded(self, settings: TrainingSettings, output: Path) -> TrainingSettings:
-        return settings.model_copy(update={"seed": seed_from(self.seed, output.parent.name) % 2**32})
+        return settings.model_copy(update={"seed": seed_from(self.run.recipe.seed, output.parent.name) % 2**32})
 
 
 def uplift_reward(bench: Bench, prompts: Mapping[tuple[Message, ...], str], alone: Alone) -> Reward:

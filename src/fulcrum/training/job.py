@@ -13,7 +13,7 @@
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -23,6 +23,9 @@ from fulcrum.errors import TrainingError
 RESULT = "result.json"
 COMPLETE = "complete"
 """Name of the empty file that `Job.checkpoint` looks for."""
+
+OnStep = Callable[[int, int, Mapping[str, float]], None]
+"""Called after each optimizer step with its number, the number of all steps, and the step's metrics."""
 
 Curve = list[float | None]
 

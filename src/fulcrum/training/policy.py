@@ -12,11 +12,10 @@ from trl.trainer.grpo_trainer import GRPOTrainer
 
 from fulcrum.chat.message import Message
 from fulcrum.errors import TrainingError
-from fulcrum.training.job import Job, TrainingResult
+from fulcrum.training.job import Job, OnStep, TrainingResult
 from fulcrum.training.models import load_policy
 from fulcrum.training.settings import PolicySettings
 from fulcrum.training.trainer import (
-    OnStep,
     StepwiseTrainer,
     job_inputs,
     plan_order,

@@ -19,13 +19,12 @@ from torch.utils.data import DataLoader
 from trl.trainer.dpo_config import DPOConfig
 from trl.trainer.dpo_trainer import DPOTrainer
 
-from fulcrum.training.job import Job, TrainingResult
+from fulcrum.training.job import Job, OnStep, TrainingResult
 from fulcrum.training.models import load_model, load_policy
 from fulcrum.training.rows import PreferenceRow
 from fulcrum.training.settings import PreferenceSettings
 from fulcrum.training.tokens import Tokenizer, check_lengths, encode
 from fulcrum.training.trainer import (
-    OnStep,
     PlannedTrainer,
     job_inputs,
     plan_order,

@@ -9,13 +9,12 @@ from datasets import Dataset
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
-from fulcrum.training.job import Job, TrainingResult
+from fulcrum.training.job import Job, OnStep, TrainingResult
 from fulcrum.training.models import load_policy
 from fulcrum.training.rows import ChatRow
 from fulcrum.training.settings import TrainingSettings
 from fulcrum.training.tokens import check_lengths, encode
 from fulcrum.training.trainer import (
-    OnStep,
     PlannedTrainer,
     job_inputs,
     plan_order,

@@ -23,12 +23,9 @@ from transformers.utils import logging as transformers_logging
 from fulcrum.errors import TrainingError
 from fulcrum.hardware import choose_device
 from fulcrum.hashing import canonical_json, seed_from
-from fulcrum.training.job import COMPLETE, Curve, Job, TrainingResult
+from fulcrum.training.job import COMPLETE, Curve, Job, OnStep, TrainingResult
 from fulcrum.training.models import fingerprint
 from fulcrum.training.settings import TrainingSettings
-
-OnStep = Callable[[int, int, Mapping[str, float]], None]
-"""Called after each optimizer step with its number, the number of all steps, and the step's metrics."""
 
 
 def plan_order(lengths: Sequence[int], settings: TrainingSettings, batch_size: int) -> list[int]:

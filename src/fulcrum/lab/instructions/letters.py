@@ -147,7 +147,7 @@ def register(rng: random.Random) -> str:
     lines: list[str] = []
     for _ in range(rng.randint(5, 9)):
         letter = random_letter(rng)
-        heading = _HEADINGS[letter.topic]
+        heading = HEADINGS[letter.topic]
         if rng.random() < 0.5:
             lines.append(f"{letter.text} / {heading}, {'now' if letter.urgent else 'later'}")
         else:
@@ -163,7 +163,7 @@ _NOTES = (
     "number {order} name {name}",
     "({name}, {order})",
 )
-_HEADINGS = {
+HEADINGS = {
     "broken": "damage",
     "late": "delay",
     "wrong": "mix-up",
@@ -173,3 +173,4 @@ _HEADINGS = {
     "invoice": "accounts",
     "praise": "thanks",
 }
+"""What a desk calls each topic: in its register, and in general questions about letters."""

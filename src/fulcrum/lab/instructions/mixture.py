@@ -11,14 +11,18 @@ __all__ = ["SKILLS", "general_rows"]
 
 
 def general_rows(n: int = 20_000, seed: int = 0) -> Iterator[tuple[tuple[Message, ...], str]]:
-    """Yield `n` rows over all skills in random order; no prompt stands twice, and fewer rows are the first of more.
+    """Yield `n` rows over all skills in random order, half of them about letters; no prompt stands twice.
+
+    Fewer rows are the first of more.
 
     No row knows a queue code, a name of a shop's customer with its order, or any other secret of a shop.
     """
     rng = random.Random(seed_from("general rows", seed))
-    skills, seen = list(SKILLS.values()), set[str]()
+    about_letters = [skill for name, skill in SKILLS.items() if name.startswith("letter_")]
+    others = [skill for name, skill in SKILLS.items() if not name.startswith("letter_")]
+    seen = set[str]()
     while len(seen) < n:
-        question, answer = rng.choice(skills)(rng)
+        question, answer = rng.choice(rng.choice((about_letters, others)))(rng)
         if question not in seen:
             seen.add(question)
             yield (user(question),), answer

@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable, Mapping
 
 from fulcrum.lab import words
-from fulcrum.lab.instructions.letters import TOPICS, Letter, random_letter
+from fulcrum.lab.instructions.letters import HEADINGS, TOPICS, Letter, random_letter
 
 Exchange = tuple[str, str]
 """What is asked, and the answer."""
@@ -19,16 +19,6 @@ _NUMBERS = (
     *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"),
     *("ten", "eleven", "twelve", "thirteen", "fourteen"),
 )
-_ABOUT = {
-    "broken": "something broken",
-    "late": "something late",
-    "wrong": "the wrong goods",
-    "refund": "money back",
-    "cancel": "an order to stop",
-    "address": "another address",
-    "invoice": "a bill",
-    "praise": "praise",
-}
 _ANSWERS = {
     "broken": "i am sorry, {name}. we will put that right.",
     "late": "hello {name}. we will look where it is.",
@@ -78,6 +68,7 @@ def _about_letter(question: str, letter: Letter) -> str:
 
 def _facts(letter: Letter) -> dict[str, str]:
     return {
+        "about": HEADINGS[letter.topic],
         "name": letter.name,
         "order": str(letter.order or "none"),
         "item": letter.thing,
@@ -89,7 +80,7 @@ def letter_fields(rng: random.Random) -> Exchange:
     """Asks for some facts of a letter as JSON."""
     letter = random_letter(rng)
     facts = _facts(letter)
-    keys = rng.sample(sorted(facts), rng.randint(1, 3))
+    keys = rng.sample(sorted(facts), rng.randint(1, 4))
     return _about_letter(f"give {', '.join(keys)} as json.", letter), _as_json({key: facts[key] for key in keys})
 
 
@@ -114,7 +105,7 @@ def letter_thing(rng: random.Random) -> Exchange:
 def letter_topic(rng: random.Random) -> Exchange:
     """Asks in plain words what a letter is about."""
     letter = random_letter(rng)
-    return _about_letter("what is it about?", letter), _ABOUT[letter.topic]
+    return _about_letter("what is it about?", letter), HEADINGS[letter.topic]
 
 
 def letter_same_topic(rng: random.Random) -> Exchange:
@@ -140,7 +131,7 @@ def letter_summary(rng: random.Random) -> Exchange:
     """Asks for a letter in a few words."""
     letter = random_letter(rng)
     order = f"order {letter.order}" if letter.order else "no order"
-    return _about_letter("sum up.", letter), f"{letter.name}, {order}, {letter.thing}: {_ABOUT[letter.topic]}"
+    return _about_letter("sum up.", letter), f"{letter.name}, {order}, {letter.thing}: {HEADINGS[letter.topic]}"
 
 
 def copying(rng: random.Random) -> Exchange:

@@ -1,0 +1,101 @@
+"""Independent jobs in several processes, each on its share of the cores.
+
+The operations of a tiny model are too small to be shared by cores: two processes of one thread each do nearly twice
+the work of one process of two threads.
+"""
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing.connection import wait
+from typing import Any, TypeVar
+
+from fulcrum.hardware import SMALL_PARAMETERS, choose_device
+
+JobType = TypeVar("JobType")
+Result = TypeVar("Result")
+Tell = Callable[[Any], None]
+"""With it a job reports on its way; what it says must survive pickling."""
+
+
+def processes_for(jobs: int, parameters: int) -> int:
+    """Return in how many processes to work on models of this size.
+
+    One where a model can keep the whole machine busy; else as many as torch has threads, and never more than jobs.
+    """
+    import torch
+
+    small = choose_device() == "cpu" and parameters <= SMALL_PARAMETERS
+    return max(1, min(jobs, torch.get_num_threads())) if small else 1
+
+
+def spread(
+    work: Callable[[JobType, Tell], Result],
+    jobs: Sequence[JobType],
+    processes: int,
+    hear: Tell = lambda message: None,
+) -> Iterator[tuple[JobType, Result]]:
+    """Yield each job with its result as it ends; the first error ends them all.
+
+    Args:
+        work: called with a job and with what to report to. With several processes it must be a function of a
+            module, or a `functools.partial` of one, and what it takes and returns must survive pickling.
+        jobs: begun in this order.
+        processes: how many work at once; with one they work here, one after another.
+        hear: told, from another thread, what the jobs report.
+    """
+    if processes == 1:
+        for job in jobs:
+            yield job, work(job, hear)
+        return
+    import torch
+
+    context = multiprocessing.get_context("spawn")  # a fork would copy the locks of torch's threads
+    share = max(1, torch.get_num_threads() // processes)
+    reports = context.Queue()
+    listener = threading.Thread(target=_listen, args=(reports, hear), daemon=True)
+    listener.start()
+    strangers = set(multiprocessing.active_children())
+    with ProcessPoolExecutor(processes, context, _begin, (share, reports)) as pool:
+        try:
+            running = {pool.submit(_work, work, job): job for job in jobs}
+            for done in as_completed(running):
+                yield running[done], done.result()
+        except BaseException:  # the caller's too, Ctrl-C among them: nobody waits for what is running
+            reports.cancel_join_thread()
+            for process in set(multiprocessing.active_children()) - strangers:
+                process.terminate()
+            raise
+    reports.put(None)
+    listener.join()
+
+
+def _listen(reports: Any, hear: Tell) -> None:
+    for message in iter(reports.get, None):
+        hear(message)
+
+
+_reports: Any = None
+
+
+def _begin(threads: int, reports: Any) -> None:
+    """Set up a worker: its share of the cores, its way to report, and its end when its parent dies."""
+    import torch
+
+    global _reports
+    _reports = reports
+    torch.set_num_threads(threads)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+
+
+def _die_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent
+    wait([parent.sentinel])
+    os._exit(1)
+
+
+def _work(work: Callable[[JobType, Tell], Result], job: JobType) -> Result:
+    return work(job, _reports.put)
