@@ -26,7 +26,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(INSTALLED)  ## run what there is on the lab: no key, no GPU, no download
-	OMP_NUM_THREADS=2 $(BIN)/fulcrum demo
+	$(BIN)/fulcrum demo
 
 test: $(INSTALLED)  ## the whole test suite
 	$(PYTEST)

@@ -30,7 +30,7 @@ class LeverageMethod:
     summary = "Tune on a few anchored task rows shuffled into many general rows (TELL)."
     settings = LeverageSettings
     quick: ClassVar[Mapping[str, str]] = {
-        "general_rows": "4000",
+        "general_rows": "3000",
         "controls": '["sft"]',
         "tune.sft_passes": "[30]",  # with ten the baseline is so weak that the method seems to gain
         "tune.match_steps": "false",

@@ -29,7 +29,7 @@ class SocietyMethod:
     quick: ClassVar[Mapping[str, str]] = {
         "iterations": "1",
         "questions": "150",
-        "measure": "20",
+        "measure": "10",
         "likelihood": "0",
         "distil": "false",
         "serve": "debate",
