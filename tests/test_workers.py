@@ -80,3 +80,5 @@ def test_large_models_get_the_machine_to_themselves(monkeypatch):
     assert processes_for(20, 1_000_000_000) == 1
     monkeypatch.setattr("fulcrum.workers.choose_device", lambda: "cuda")
     assert processes_for(20, 1_000_000) == 1
+    monkeypatch.setenv("RAY_ADDRESS", "auto")
+    assert processes_for(20, 1_000_000_000) == 20

@@ -1,7 +1,8 @@
-"""Independent jobs in several processes, each on its share of the cores.
+# pyright: basic
+"""Independent jobs side by side: in processes that share the cores, or on a Ray cluster.
 
 The operations of a tiny model are too small to be shared by cores: two processes of one thread each do nearly twice
-the work of one process of two threads.
+the work of one process of two threads. Larger models fill a machine alone; more machines come with Ray.
 """
 
 import multiprocessing
@@ -13,6 +14,7 @@ from multiprocessing.connection import wait
 from typing import Any, TypeVar
 
 from fulcrum.hardware import SMALL_PARAMETERS, choose_device
+from fulcrum.lazy import load
 
 JobType = TypeVar("JobType")
 Result = TypeVar("Result")
@@ -21,10 +23,13 @@ Tell = Callable[[Any], None]
 
 
 def processes_for(jobs: int, parameters: int) -> int:
-    """Return in how many processes to work on models of this size.
+    """Return how many jobs on models of this size to do at once.
 
-    One where a model can keep the whole machine busy; else as many as torch has threads, and never more than jobs.
+    All on a Ray cluster, which has its own limits; one where a model can keep the whole machine busy; else as many as
+    torch has threads.
     """
+    if "RAY_ADDRESS" in os.environ:
+        return max(1, jobs)
     import torch
 
     small = choose_device() == "cpu" and parameters <= SMALL_PARAMETERS
@@ -43,20 +48,26 @@ def spread(
         work: called with a job and with what to report to. With several processes it must be a function of a
             module, or a `functools.partial` of one, and what it takes and returns must survive pickling.
         jobs: begun in this order.
-        processes: how many work at once; with one they work here, one after another.
+        processes: how many work at once; with one they work here, one after another. With more, where `RAY_ADDRESS` is
+            set, the cluster there does the work; it must see the files that the jobs name, in the same place.
         hear: told, from another thread, what the jobs report.
+
+    Raises:
+        MissingExtra: `RAY_ADDRESS` is set, and Ray is not installed.
     """
     if processes == 1:
         for job in jobs:
             yield job, work(job, hear)
+        return
+    if "RAY_ADDRESS" in os.environ:
+        yield from _on_ray(work, jobs, hear)
         return
     import torch
 
     context = multiprocessing.get_context("spawn")  # a fork would copy the locks of torch's threads
     share = max(1, torch.get_num_threads() // processes)
     reports = context.Queue()
-    listener = threading.Thread(target=_listen, args=(reports, hear), daemon=True)
-    listener.start()
+    listener = _listening(reports, hear)
     strangers = set(multiprocessing.active_children())
     with ProcessPoolExecutor(processes, context, _begin, (share, reports)) as pool:
         try:
@@ -70,6 +81,39 @@ def spread(
             raise
     reports.put(None)
     listener.join()
+
+
+def _on_ray(
+    work: Callable[[JobType, Tell], Result], jobs: Sequence[JobType], hear: Tell
+) -> Iterator[tuple[JobType, Result]]:
+    load("ray:init")(ignore_reinit_error=True, log_to_driver=False)
+    import ray
+
+    reports = load("ray.util.queue:Queue")(actor_options={"num_cpus": 0})
+    listener = _listening(reports, hear)
+    gpus = min(1, ray.cluster_resources().get("GPU", 0))
+    task = ray.remote(num_cpus=1, num_gpus=gpus)(_work_on_ray)
+    running = {task.remote(work, job, reports): job for job in jobs}
+    try:
+        while running:
+            (done,), _ = ray.wait(list(running))
+            yield running.pop(done), ray.get(done)
+    finally:
+        for left in running:
+            ray.cancel(left, force=True)
+        reports.put(None)
+        listener.join()
+        reports.shutdown()
+
+
+def _work_on_ray(work: Callable[[JobType, Tell], Result], job: JobType, reports: Any) -> Result:
+    return work(job, reports.put)
+
+
+def _listening(reports: Any, hear: Tell) -> threading.Thread:
+    listener = threading.Thread(target=_listen, args=(reports, hear), daemon=True)
+    listener.start()
+    return listener
 
 
 def _listen(reports: Any, hear: Tell) -> None:

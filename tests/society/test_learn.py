@@ -20,6 +20,7 @@ from fulcrum.society.feedback import Event, append_feedback, read_feedback
 from fulcrum.society.history import History, read_history
 from fulcrum.society.method import METHOD
 from fulcrum.society.records import explain, learned_rows
+from fulcrum.society.tuning import Tuning
 from fulcrum.society.workshop import Workshop
 from support.debating import AdapterModel, adapter, says, sums_task
 
@@ -34,13 +35,16 @@ class Trainer:
         self.starts: dict[str, Path | None] = {}
         self.preferences: dict[str, int] = {}
 
-    def tune(self, workshop: Workshop, stage: str, rows: Sequence[Mapping[str, Any]], start: Path | None, *more: Any,
-             **origin: str) -> Path:  # fmt: skip
-        self.rows[stage] = list(rows)
-        self.starts[stage] = start
-        self.preferences[stage] = len(more[1]) if len(more) > 1 else 0
-        level = int(LEVEL.search(str(start))[1]) + 1 if start else 1
-        folder = workshop.run.folder / "stages" / f"{stage}-{len(rows)}-level-{level}" / "weights"
+    def tune(self, workshop: Workshop, tunings: Sequence[Tuning]) -> list[Path]:
+        return [self._tune(workshop, tuning) for tuning in tunings]
+
+    def _tune(self, workshop: Workshop, tuning: Tuning) -> Path:
+        stage = tuning.stage
+        self.rows[stage] = list(tuning.rows)
+        self.starts[stage] = tuning.start
+        self.preferences[stage] = len(tuning.preferences)
+        level = int(LEVEL.search(str(tuning.start))[1]) + 1 if tuning.start else 1
+        folder = workshop.run.folder / "stages" / f"{stage}-{len(tuning.rows)}-level-{level}" / "weights"
         return folder if folder.exists() else adapter(folder)
 
 
@@ -66,7 +70,7 @@ def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Train:
         monkeypatch.setattr("fulcrum.runs.run.resolve", lambda name: model)
         monkeypatch.setattr(Recipe, "task", sums_task(), raising=False)
         monkeypatch.setattr("fulcrum.society.deploy.load_task", lambda name: sums_task())
-        monkeypatch.setattr(Workshop, "tune", lambda *args, **more: trainer.tune(*args, **more))
+        monkeypatch.setattr(Workshop, "tune", lambda workshop, tunings: trainer.tune(workshop, tunings))
         recipe = recipe_of(settings)
         with open_run(recipe, tmp_path / folder) as opened:
             METHOD.learn(opened)

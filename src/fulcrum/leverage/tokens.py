@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 
 from fulcrum.errors import ModelError, SettingsError
 from fulcrum.leverage.anchor import Anchor
 from fulcrum.training.rows import ChatRow
+from fulcrum.training.source import parameters_of
 from fulcrum.training.tokens import encode
 
 
@@ -37,7 +38,6 @@ class TokenCounter:
             config = AutoConfig.from_pretrained(source)
         except (OSError, ValueError) as error:
             raise ModelError(f"cannot load the tokenizer of {source!r}: {error}") from error
-        self._config = config
         self._source = source
         self.context: int | None = getattr(config.get_text_config(), "max_position_embeddings", None)
         self._stops = _stop_ids(source, self._tokenizer, config)
@@ -46,10 +46,7 @@ class TokenCounter:
     @property
     def parameters(self) -> int:
         """How many weights the model has."""
-        import torch
-
-        with torch.device("meta"):
-            return AutoModelForCausalLM.from_config(self._config).num_parameters()
+        return parameters_of(self._source)
 
     def sizes(self, rows: Sequence[ChatRow]) -> list[Size]:
         """Return the tokens of each row; what was counted before is not counted again.

@@ -198,6 +198,10 @@ class Run:
         """Yield the events noted so far; a last line that a kill cut short is left out."""
         return read_events(self.folder)
 
+    def stage_folder(self, name: str, inputs: Mapping[str, Any]) -> Path:
+        """Return where a stage stands, or will stand."""
+        return self.folder / "stages" / f"{name}-{content_hash(dict(inputs), 12)}"
+
     def stage(self, name: str, inputs: Mapping[str, Any], work: Callable[[Path], None]) -> Path:
         """Do a piece of work once, in a folder that is named by the content of its inputs.
 
@@ -213,7 +217,7 @@ class Run:
             BudgetSpent: the budget ended meanwhile; the stage stays unfinished.
             TooManyFailures: too many calls failed meanwhile.
         """
-        folder = self.folder / "stages" / f"{name}-{content_hash(dict(inputs), 12)}"
+        folder = self.stage_folder(name, inputs)
         finished = folder / "finished.json"
         if finished.exists():
             self.log("stage/reused", stage=folder.name)

@@ -7,6 +7,7 @@ from fulcrum.runs import Run
 from fulcrum.society.arms import LINES, Agents
 from fulcrum.society.labels import label
 from fulcrum.society.settings import SocietySettings
+from fulcrum.society.tuning import Tuning
 from fulcrum.society.workshop import Workshop
 from fulcrum.training.rows import ChatRow
 
@@ -35,6 +36,7 @@ def distil(run: Run, settings: SocietySettings, agents: Agents) -> Path | None:
             )
             return None
         seed = seed_from(run.recipe.seed, "distil") % 2**32
-        return workshop.tune("distil", [row.to_json() for row in rows], None, seed, debates=session.stage)
+        tuning = Tuning("distil", [row.to_json() for row in rows], None, seed, origin={"debates": session.stage})
+        return workshop.tune([tuning])[0]
     finally:
         workshop.close()

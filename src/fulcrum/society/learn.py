@@ -75,7 +75,7 @@ def improve(workshop: Workshop, line: Line) -> Outcome:
         if sentence := too_few(rows, settings.min_rows):
             return Outcome(iterations, points, sentence)
         before = agents
-        agents = {agent: workshop.finetune(session, agent, rows[agent], before[agent]) for agent in before}
+        agents = workshop.finetune(session, rows, before)
         iterations.append(Iteration(number, agents, kept=[agent for agent in agents if agents[agent] == before[agent]]))
         points += workshop.measure(line, number, agents)
         if sentence := plateau(points, line, number, settings):

@@ -25,13 +25,14 @@ from fulcrum.society.labels import PseudoLabel, label_report
 from fulcrum.society.measure import DIRECT, Point, point_of, transcripts_of
 from fulcrum.society.rows import TrainingRow, Vetoes
 from fulcrum.society.settings import DebateSettings, SocietySettings
+from fulcrum.society.tuning import WEIGHTS, Tuning, TuningJob, train
 from fulcrum.task import Example, Split
-from fulcrum.training.rows import ChatRow, PreferenceRow
-from fulcrum.training.source import trainable_source
+from fulcrum.training.settings import TrainingSettings
+from fulcrum.training.source import parameters_of, trainable_source
+from fulcrum.workers import processes_for, spread
 
 DEBATES = "debates.jsonl"
 ROWS = "rows.jsonl"
-WEIGHTS = "weights"
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,8 +206,13 @@ class Workshop:
 
     # Finetuning
 
-    def finetune(self, session: Session, agent: str, rows: Sequence[TrainingRow], weights: Path | None) -> Path | None:
-        """Finetune one agent on its own rows and return its new weights; with too few rows, the old ones."""
+    def finetune(self, session: Session, rows: Mapping[str, Sequence[TrainingRow]], before: Agents) -> Agents:
+        """Finetune every agent on its own rows and return their new weights; with too few rows, the old ones."""
+        tunings = {agent: tuning for agent in before if (tuning := self._planned(session, agent, rows[agent], before))}
+        learned = dict(zip(tunings, self.tune(list(tunings.values())), strict=True))
+        return {agent: learned.get(agent, weights) for agent, weights in before.items()}
+
+    def _planned(self, session: Session, agent: str, rows: Sequence[TrainingRow], before: Agents) -> Tuning | None:
         line, iteration = session.line.name, session.iteration
         if len(rows) < self.settings.min_rows:
             empty = agent.startswith("critic") and not any(row.kind == "corrected" for row in rows)
@@ -215,66 +221,55 @@ class Workshop:
                 sentence=f"{line}: {agent} keeps its weights in iteration {iteration}: it has {len(rows)} rows, "
                 f"min_rows is {self.settings.min_rows}" + (", and D- is empty." if empty else "."),
             )
-            return weights
-        return self.tune(
+            return None
+        return Tuning(
             f"finetune-{line}-{iteration}-{agent}",
             [row.to_json() for row in rows],
-            weights if self.settings.start == "previous" else None,
+            before[agent] if self.settings.start == "previous" else None,
             seed_from(self.run.recipe.seed, line, iteration, agent) % 2**32,
             self._feedback.preferences(agent, session.debates),
-            debates=session.stage,
+            {"debates": session.stage},
         )
 
-    def tune(
-        self,
-        stage: str,
-        rows: Sequence[Mapping[str, Any]],
-        start: Path | None,
-        seed: int,
-        preferences: Sequence[PreferenceRow] = (),
-        **origin: str,
-    ) -> Path:
-        """Finetune in a stage of that name, and return the weights' folder.
+    def tune(self, tunings: Sequence[Tuning]) -> list[Path]:
+        """Finetune, each in a stage of its own, and return the folders of the weights.
 
-        Args:
-            stage: its name.
-            rows: JSON of `ChatRow`s, with whatever else should stand in `rows.jsonl`.
-            start: weights to start from; None is the base.
-            seed: of the training.
-            preferences: what to learn after the rows.
-            origin: where the rows came from, kept in `inputs.json`.
+        On a CPU, tiny models are trained side by side; where `RAY_ADDRESS` is set, all are, on that cluster.
         """
-        from fulcrum.training.preference import prefer
-        from fulcrum.training.settings import PreferenceSettings
-        from fulcrum.training.sft import finetune
+        source, training = trainable_source(self.run.recipe.models["agent"]), self.settings.training
+        inputs = {tuning.stage: self._decides(tuning, training) for tuning in tunings}
+        jobs = {
+            tuning.stage: TuningJob(tuning, source, training, self.run.stage_folder(tuning.stage, inputs[tuning.stage]))
+            for tuning in tunings
+        }
+        todo = [job for job in jobs.values() if not (job.folder / WEIGHTS).exists()]
 
-        training = self.settings.training.model_copy(update={"seed": seed})
-        source = trainable_source(self.run.recipe.models["agent"])
-        full = training.tuning == "full"
+        def hear(told: tuple[str, int, int]) -> None:
+            stage, step, steps = told
+            self.run.on_step(stage.split("-", 3)[-1])(step, steps, {})
+
+        if len(todo) > 1:
+            processes = processes_for(len(todo), parameters_of(source))
+            for _ in spread(train, todo, processes, hear):
+                pass
 
         def work(folder: Path) -> None:
-            write_lines(folder / ROWS, rows)
-            chats = [ChatRow.from_json(dict(row)) for row in rows]
-            learned = folder / ("answers" if preferences else WEIGHTS)
-            base = str(start) if full and start else source
-            on_step = self.run.on_step("agent")
-            finetune(base, chats, learned, training, adapter=None if full else start, on_step=on_step)
-            if preferences:
-                shape = {key: getattr(training, key) for key in ("tuning", "lora_rank", "lora_alpha", "seed", "dtype")}
-                model = str(learned) if full else source
-                adapter = None if full else learned
-                settings = PreferenceSettings(**shape)
-                prefer(model, preferences, folder / WEIGHTS, settings, adapter=adapter, on_step=on_step)
+            job = next(job for job in jobs.values() if job.folder == folder)
+            write_lines(folder / ROWS, job.tuning.rows)
+            train(job, hear)  # what was done side by side is only looked up
 
-        inputs = {
-            "rows": content_hash(list(rows)),
-            "preferences": [row.to_json() for row in preferences],
-            "start": start and self._below(start),
-            "training": training.model_dump(mode="json"),
+        return [self.run.stage(stage, inputs[stage], work) / WEIGHTS for stage in jobs]
+
+    def _decides(self, tuning: Tuning, training: TrainingSettings) -> dict[str, Any]:
+        """Return everything that the outcome of a finetuning depends on."""
+        return {
+            "rows": content_hash(list(tuning.rows)),
+            "preferences": [row.to_json() for row in tuning.preferences],
+            "start": tuning.start and self._below(tuning.start),
+            "training": training.model_copy(update={"seed": tuning.seed}).model_dump(mode="json"),
             "model": self._host.identity(Request(())),
-            **origin,
+            **tuning.origin,
         }
-        return self.run.stage(stage, inputs, work) / WEIGHTS
 
     # Measuring
 

@@ -1,3 +1,4 @@
+# pyright: basic
 """From the name of a local model to what a trainer loads, and from what was trained back to a name."""
 
 from pathlib import Path
@@ -26,6 +27,15 @@ def trainable_source(name: str) -> str:
         recipe(front)
         return str(FOLDER / rest)
     raise ModelError(f"{name!r} cannot be trained: only lab:NAME and hf:PATH_OR_HUB_NAME are models of this process")
+
+
+def parameters_of(source: str) -> int:
+    """Return how many weights the model in a folder, or of a hub name, has; none is loaded."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    with torch.device("meta"):
+        return AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(source)).num_parameters()
 
 
 def trained_name(name: str, trained: Path, tuning: str) -> str:

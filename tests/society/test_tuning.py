@@ -1,0 +1,54 @@
+"""Agents finetuned side by side, in processes or on Ray, are what they are when finetuned one after another."""
+
+from pathlib import Path
+
+import pytest
+
+from fulcrum.society.tuning import WEIGHTS, Tuning, TuningJob, train
+from fulcrum.training.settings import TrainingSettings
+from fulcrum.workers import spread
+from support.tiny import shared_model
+from support.training import assert_same_weights, chat_rows
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+SETTINGS = TrainingSettings(lora_rank=2, lora_alpha=4, batch_size=4, epochs=1, learning_rate=0.01)
+
+
+def jobs(folder: Path) -> list[TuningJob]:
+    rows = [row.to_json() for row in chat_rows(8)]
+    tunings = [Tuning(f"finetune-society-1-generator-{n}", rows[n:], None, seed=n) for n in (1, 2)]
+    return [TuningJob(tuning, str(shared_model()), SETTINGS, folder / tuning.stage) for tuning in tunings]
+
+
+def tuned(folder: Path, processes: int) -> list[Path]:
+    told = []
+    done = [job for job, _ in spread(train, jobs(folder), processes, told.append)]
+    assert len(done) == 2
+    ended = {stage for stage, step, steps in told if step == steps == 2}
+    assert ended == {job.tuning.stage for job in done}
+    return [job.folder / WEIGHTS for job in jobs(folder)]
+
+
+@pytest.fixture(scope="module")
+def one_after_another(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    first, second = tuned(tmp_path_factory.mktemp("serial"), 1)
+    with pytest.raises(AssertionError):
+        assert_same_weights(first, second)
+    return [first, second]
+
+
+def test_in_two_processes(one_after_another: list[Path], tmp_path: Path) -> None:
+    for one, other in zip(one_after_another, tuned(tmp_path, 2), strict=True):
+        assert_same_weights(one, other)
+
+
+def test_on_ray(one_after_another: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = pytest.importorskip("ray")
+    cluster = ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
+    monkeypatch.setenv("RAY_ADDRESS", cluster.address_info["gcs_address"])
+    try:
+        for one, other in zip(one_after_another, tuned(tmp_path, 2), strict=True):
+            assert_same_weights(one, other)
+    finally:
+        ray.shutdown()
