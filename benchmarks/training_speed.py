@@ -1,8 +1,9 @@
-"""Tokens a second of supervised training against a bare PyTorch loop on the same rows.
+"""Tokens a second of supervised training against a bare PyTorch loop, and plain TRL, on the same rows.
 
     OMP_NUM_THREADS=2 python benchmarks/training_speed.py
 
-A Llama of six layers of 256 (5 million parameters) with random weights. Writes benchmarks/results/training-speed.json.
+A Llama of six layers of 256 (5 million parameters) with random weights. TRL trains with its defaults, but for what
+makes the work the same: batch, steps, no files. Writes benchmarks/results/training-speed.json.
 """
 
 import random
@@ -10,10 +11,13 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 from _result import record
-from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
+from datasets import Dataset
+from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, TrainerCallback
+from trl import SFTConfig, SFTTrainer
 
 from fulcrum.chat import user
 from fulcrum.training.rows import ChatRow
@@ -71,6 +75,34 @@ def bare_loop(model_folder: Path, length: int) -> float:
     return counted / (time.perf_counter() - started)
 
 
+def plain_trl(model_folder: Path, output: Path) -> float:
+    """Return tokens a second of TRL's `SFTTrainer` with its defaults, the first step left out."""
+    ticks: list[float] = []
+
+    class Clock(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            ticks.append(time.perf_counter())
+
+    chats = [{"messages": [*row.to_json()["prompt"], *row.to_json()["completion"]]} for row in rows()]
+    trainer = SFTTrainer(
+        str(model_folder),
+        args=SFTConfig(
+            str(output),
+            per_device_train_batch_size=BATCH,
+            max_steps=STEPS,
+            save_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+            use_cpu=True,
+        ),
+        train_dataset=Dataset.from_list(chats),
+        callbacks=[Clock()],
+    )
+    trainer.train()
+    read = sum(len(row["input_ids"]) for row in trainer.train_dataset)
+    return read / STEPS * (STEPS - 1) / (ticks[-1] - ticks[0])
+
+
 def ours(model_folder: Path, output: Path) -> tuple[float, int]:
     """Return tokens a second of `finetune`, the first step left out, and the tokens of a row."""
     ticks: list[float] = []
@@ -87,13 +119,18 @@ def main() -> None:
         model = Path(folder) / "model"
         build(model)
         speed, length = ours(model, Path(folder) / "tuned")
+        trl = plain_trl(model, Path(folder) / "trl")
         bare = bare_loop(model, length)
     record(
         "training-speed",
         "OMP_NUM_THREADS=2 python benchmarks/training_speed.py",
         threads=torch.get_num_threads(),
         tokens_in_a_row=length,
-        tokens_per_second={"bare PyTorch loop": round(bare), "fulcrum.training.sft": round(speed)},
+        tokens_per_second={
+            "bare PyTorch loop": round(bare),
+            "fulcrum.training.sft": round(speed),
+            "TRL's SFTTrainer, defaults": round(trl),
+        },
         overhead=round(bare / speed - 1, 3),
     )
 

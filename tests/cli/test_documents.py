@@ -1,5 +1,6 @@
 """Every command in the README, the docs and the recipes is understood; tests/models/test_pages.py runs them."""
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -49,3 +50,22 @@ def test_a_recipe_is_read_and_says_what_to_expect(path: Path) -> None:
 def test_links_between_pages_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+RESULTS = sorted((ROOT / "benchmarks" / "results").glob("*.json"))
+
+
+@pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
+def test_a_result_stands_on_the_page_with_the_command_that_made_it(path: Path) -> None:
+    page = (ROOT / "docs" / "reproducing.md").read_text(encoding="utf-8").replace(" &&\n  ", " && ")
+    listed = dict(re.findall(r"\*\*`([\w.-]+)`\*\*:[^\n]+\n\n```text\n(.*?)\n```", page, flags=re.DOTALL))
+    assert listed[path.name] == json.loads(path.read_text(encoding="utf-8"))["command"]
+    assert set(listed) == {result.name for result in RESULTS}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_results_that_a_page_names_are_there(page: Path) -> None:
+    names = set(re.findall(r"[a-z0-9][\w-]+\.json(?!l)", page.read_text(encoding="utf-8")))
+    known = {result.name for result in RESULTS}
+    stems = tuple(f"{path.stem.split('-')[0]}-" for path in RESULTS)
+    assert not {name for name in names if name.startswith(stems) and name not in known}

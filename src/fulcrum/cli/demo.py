@@ -25,7 +25,7 @@ from fulcrum.workers import Tell, processes_for, spread
 MethodName = Literal["supplement", "strategies", "leverage", "society"]
 
 _RECIPES: dict[MethodName, tuple[str, int]] = {
-    "society": ("society-lab-arithmetic", 80),
+    "society": ("society-lab-arithmetic", 60),
     "leverage": ("leverage-lab-triage", 100),
     "strategies": ("strategies-lab-desk", 60),
     "supplement": ("supplement-lab-sql", 100),
