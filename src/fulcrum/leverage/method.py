@@ -30,9 +30,10 @@ class LeverageMethod:
     summary = "Tune on a few anchored task rows shuffled into many general rows (TELL)."
     settings = LeverageSettings
     quick: ClassVar[Mapping[str, str]] = {
-        "general_rows": "3000",
+        "general_rows": "2000",
+        "mix.task_share": "0.9",
         "controls": '["sft"]',
-        "tune.sft_passes": "[30]",  # with ten the baseline is so weak that the method seems to gain
+        "tune.sft_passes": "[50]",  # in the lab each row is seen as often by either; with ten the baseline is weak
         "tune.match_steps": "false",
         "tune.dev_rows": "100",
         "shots": "0",
