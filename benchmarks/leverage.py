@@ -10,7 +10,6 @@ Each is a sweep of three seeds that continues after a kill.
 
 import argparse
 import shlex
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +72,8 @@ def main() -> None:
         name: sweep(f"leverage-{start}-{name}", {"models.actor": options.actor, **flags}, options.runs)
         for name, flags in SWEEPS[options.what].items()
     }
-    record(f"leverage-{options.what}-{start}", shlex.join(["python", *sys.argv]), sweeps=found)
+    command = ["python", "benchmarks/leverage.py", options.what, *(["--actor", options.actor] if start != "base" else [])]
+    record(f"leverage-{options.what}-{start}", shlex.join(command), sweeps=found)
 
 
 if __name__ == "__main__":
