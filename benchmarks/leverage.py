@@ -72,7 +72,8 @@ def main() -> None:
         name: sweep(f"leverage-{start}-{name}", {"models.actor": options.actor, **flags}, options.runs)
         for name, flags in SWEEPS[options.what].items()
     }
-    command = ["python", "benchmarks/leverage.py", options.what, *(["--actor", options.actor] if start != "base" else [])]
+    actor = [] if start == "base" else ["--actor", options.actor]
+    command = ["python", "benchmarks/leverage.py", options.what, *actor]
     record(f"leverage-{options.what}-{start}", shlex.join(command), sweeps=found)
 
 
