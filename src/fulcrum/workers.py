@@ -7,9 +7,11 @@ the work of one process of two threads. Larger models fill a machine alone; more
 
 import multiprocessing
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from multiprocessing.connection import wait
 from typing import Any, TypeVar
 
@@ -71,7 +73,8 @@ def spread(
     strangers = set(multiprocessing.active_children())
     with ProcessPoolExecutor(processes, context, _begin, (share, reports)) as pool:
         try:
-            running = {pool.submit(_work, work, job): job for job in jobs}
+            with _script_left_out():
+                running = {pool.submit(_work, work, job): job for job in jobs}
             for done in as_completed(running):
                 yield running[done], done.result()
         except BaseException:  # the caller's too, Ctrl-C among them: nobody waits for what is running
@@ -81,6 +84,18 @@ def spread(
             raise
     reports.put(None)
     listener.join()
+
+
+@contextmanager
+def _script_left_out() -> Iterator[None]:
+    """Keep processes that are started inside from running the caller's script once more, as a spawned one does."""
+    script = sys.modules["__main__"].__dict__
+    kept = {name: script.pop(name, None) for name in ("__file__", "__spec__")}
+    script["__spec__"] = None
+    try:
+        yield
+    finally:
+        script.update({name: value for name, value in kept.items() if name == "__spec__" or value})
 
 
 def _on_ray(
