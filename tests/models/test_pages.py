@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+import fulcrum
 from fulcrum.atomic import read_lines
 from fulcrum.cli.main import main
 from fulcrum.evaluation.results import read_results
@@ -185,6 +186,8 @@ def test_the_pages_of_supplement_and_serving(here: Path, server: FaultServer, mo
         ("evaluate runs/notes", "evaluate runs/notes --limit 6"),
     )
     learned("supplement", here / "runs/notes")
+    with fulcrum.Lifted("runs/notes") as ask:
+        assert ask("how many orders?")
     (here / "runs/supplement").symlink_to(here / "runs/notes")
     monkeypatch.setenv("UPSTREAM_KEY", "none")
     (here / "keys.txt").write_text("secret\n")
@@ -239,6 +242,8 @@ def test_the_pages_of_strategies_and_reviewing(here: Path) -> None:
             command += f" {SMALLER['strategies']} --output runs/rules"
         run(f"{command} --limit 4" if command == "fulcrum evaluate runs/desk" else command)
     learned("strategies", here / "runs/desk")
+    with fulcrum.Lifted("runs/desk") as ask:
+        assert ask("hello, where is my order?")
     walk("docs/reviewing.md", ("runs/strategies-lab-desk-1a2b3c4d", "runs/desk"))
 
 
