@@ -3,8 +3,7 @@ PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 SLIM := .venv-slim/.installed
-PYTEST := $(BIN)/pytest -n 2 --dist worksteal
-export OMP_NUM_THREADS ?= 1
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
 export TOKENIZERS_PARALLELISM := false
 export HF_HUB_OFFLINE := 1
 export NO_MKDOCS_2_WARNING := 1
