@@ -3,7 +3,8 @@
     OMP_NUM_THREADS=2 python benchmarks/training_speed.py
 
 A Llama of six layers of 256 (5 million parameters) with random weights. TRL trains with its defaults, but for what
-makes the work the same: batch, steps, no files. Writes benchmarks/results/training-speed.json.
+makes the work the same: batch, steps, no files. So it computes in bfloat16, slow on a CPU without it, and recomputes
+activations. Writes benchmarks/results/training-speed.json.
 """
 
 import random

@@ -253,12 +253,13 @@ class Workshop:
             for _ in spread(train, todo, processes, hear):
                 pass
 
-        def work(folder: Path) -> None:
-            job = next(job for job in jobs.values() if job.folder == folder)
-            write_lines(folder / ROWS, job.tuning.rows)
+        def work(job: TuningJob) -> None:
+            write_lines(job.folder / ROWS, job.tuning.rows)
             train(job, hear)  # what was done side by side is only looked up
 
-        return [self.run.stage(stage, inputs[stage], work) / WEIGHTS for stage in jobs]
+        return [
+            self.run.stage(stage, inputs[stage], lambda _, job=job: work(job)) / WEIGHTS for stage, job in jobs.items()
+        ]
 
     def _decides(self, tuning: Tuning, training: TrainingSettings) -> dict[str, Any]:
         """Return everything that the outcome of a finetuning depends on."""
