@@ -17,13 +17,15 @@ from pathlib import Path
 import pytest
 
 import fulcrum
-from fulcrum.atomic import read_lines
+from fulcrum.atomic import read_lines, write_json
+from fulcrum.chat.served import served_name
 from fulcrum.cli.main import main
 from fulcrum.evaluation.results import read_results
 from fulcrum.evaluation.summary import summarize
 from fulcrum.evaluation.table import read_evaluation
 from fulcrum.serving.log import LogRow, LogWriter
 from fulcrum.society.records import learned_rows
+from support.debating import adapter
 from support.fault_server import FaultServer
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
@@ -196,14 +198,29 @@ def test_the_pages_of_supplement_and_serving(here: Path, server: FaultServer, mo
     for name in ("outcomes.jsonl", "with.jsonl", "without.jsonl"):
         (here / name).write_text(outcomes)
     write_log(here / "serve.jsonl", shadow=False)
+    server.adapters = ["generator", "tuned", *write_artifacts(here / "runs")]
     walk(
         "docs/serving.md",
         (SERVER, server.url),
         ("http://localhost:8001/v1", server.url),
         ("https://api.example.com/v1", server.url),
-        ("generator#", "qwen#"),
+        ("#BASE", "#qwen"),
         ("--port 8080", ""),
     )
+    assert "generator" in {body["model"] for body in server.bodies}  # the trained one, not the weights in the artifact
+
+
+def write_artifacts(runs: Path) -> list[str]:
+    """Write what two more trainings would have left, and return the names under which a server offers the agents."""
+    card = {"format": 1, "recipe": "tuned", "settings": {}}
+    leverage = {"method": "leverage", "task": "lab:triage", "models": {"actor": "hf:base"}}
+    facts = {"weights": "adapter", "anchor": None}
+    write_json(runs / "leverage/artifact/artifact.json", {**card, **leverage, "facts": facts})
+    agents = [f"{part}-{place}" for part in ("generator", "critic") for place in (1, 2, 3)]
+    society = {"method": "society", "task": "lab:arithmetic", "models": {"agent": "hf:base"}}
+    facts = {"agents": dict.fromkeys(agents, True), "distilled": False}
+    write_json(runs / "society/artifact/artifact.json", {**card, **society, "facts": facts})
+    return [served_name(adapter(runs / "society/artifact" / agent)) for agent in agents]
 
 
 def write_log(path: Path, *, shadow: bool) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ import pytest
 
 from fulcrum.artifact import read_artifact
 from fulcrum.atomic import read_json
-from fulcrum.chat import Completion, Request, complete, user
+from fulcrum.chat import Completion, Request, complete, resolve, user
+from fulcrum.chat.served import served_name
 from fulcrum.cli.main import main
 from fulcrum.errors import ModelError, SettingsError
 from fulcrum.recipe import Recipe, read_recipe
@@ -23,6 +25,7 @@ from fulcrum.society.records import explain, learned_rows
 from fulcrum.society.tuning import Tuning
 from fulcrum.society.workshop import Workshop
 from support.debating import AdapterModel, adapter, says, sums_task
+from support.fault_server import FaultServer
 
 LEVEL = re.compile(r"level-(\d+)")
 
@@ -330,6 +333,32 @@ def test_the_artifact_debates_behind_an_endpoint(train: Train) -> None:
     assert served.loaded == {str(path) for path in (folder / "artifact").iterdir() if path.is_dir()}
     assert answer.usage.completion_tokens == 9 * says("").usage.completion_tokens  # the whole debate is paid for
     assert model.identity(request) != served.identity(request)
+
+
+def test_its_agents_may_be_adapters_that_a_server_offers(train: Train) -> None:
+    _, _, _, folder = train()
+    agents = [path for path in sorted((folder / "artifact").iterdir()) if path.is_dir()]
+    names = [served_name(path) for path in agents]
+    with FaultServer(answer=lambda prompt: "It is 9.", adapters=names) as server:
+        model = METHOD.deploy(read_artifact(folder), lambda name: resolve(f"{server.url}#tiny"))
+        answer = complete(model, [Request((user("What is 3 + 6?"),))])[0]
+        model.close()
+    asked = Counter(body["model"] for body in server.bodies)
+    assert answer.text == "It is 9." and set(names) <= set(asked) <= {*names, "tiny"} and asked.total() == 9
+
+
+def test_a_server_without_all_agents_is_refused_with_the_flag_that_it_lacks(train: Train) -> None:
+    _, _, _, folder = train()
+    agents = [path for path in sorted((folder / "artifact").iterdir()) if path.is_dir()]
+    others = [served_name(path) for path in agents[1:]]
+    with FaultServer(adapters=others) as server, pytest.raises(ModelError) as refused:
+        METHOD.deploy(read_artifact(folder), lambda name: resolve(f"{server.url}#tiny"))
+    said = str(refused.value)
+    assert f"offers no model {served_name(agents[0])};" in said
+    assert all(f"{served_name(path)}={path}" in said for path in agents)
+    (agents[0] / "adapter_config.json").unlink()  # as full tuning leaves it
+    with pytest.raises(ModelError, match=f"^{agents[0].name} of the society are whole models"):
+        METHOD.deploy(read_artifact(folder), lambda name: resolve("http://localhost:9/v1#tiny"))
 
 
 def test_one_agent_is_distilled_from_what_the_finished_society_votes_for(train: Train) -> None:

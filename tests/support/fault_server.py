@@ -8,7 +8,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -75,7 +75,8 @@ class FaultServer:
             prompt was asked before, not on the order of arrival.
         faults: kinds of fault to choose from, each as likely.
         retry_after: the header of injected `rate_limit` faults, in seconds.
-        model: the one model that it has; any other is answered with 404.
+        model: the one model that it has, but for adapters; any other is answered with 404.
+        adapters: adapters of that model, each a model of its own name.
         key: the API key that it wants, if any.
         latency: seconds that an answer takes.
         max_concurrent: requests that it serves at once; beyond that it answers 429.
@@ -92,6 +93,7 @@ class FaultServer:
         retry_after: float = 0.05,
         seed: int = 0,
         model: str = "tiny",
+        adapters: Sequence[str] = (),
         key: str | None = None,
         latency: float = 0.0,
         max_concurrent: int | None = None,
@@ -104,6 +106,7 @@ class FaultServer:
         self.retry_after = retry_after
         self.seed = seed
         self.model = model
+        self.adapters = adapters
         self.key = key
         self.latency = latency
         self.max_concurrent = max_concurrent
@@ -188,7 +191,8 @@ class FaultServer:
         elif self.key is not None and key != f"Bearer {self.key}":
             await _send(writer, error(401, "Incorrect API key provided", "invalid_api_key"))
         elif route == "GET /v1/models":
-            await _send(writer, Reply({"object": "list", "data": [{"id": self.model, "object": "model"}]}))
+            names = (self.model, *self.adapters)
+            await _send(writer, Reply({"object": "list", "data": [{"id": name, "object": "model"} for name in names]}))
         elif route == "POST /v1/chat/completions":
             body: dict[str, Any] = json.loads(content)
             prompt = prompt_of(body)
@@ -201,7 +205,7 @@ class FaultServer:
             await _send(writer, error(404, f"there is no {route}"))
 
     async def _chat(self, prompt: str, body: Body, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if body["model"] != self.model:
+        if body["model"] not in (self.model, *self.adapters):
             await _send(writer, error(404, f"The model `{body['model']}` does not exist.", "model_not_found"))
             return
         if self._over_capacity():
@@ -227,7 +231,7 @@ class FaultServer:
             self._enter(-1)
 
     async def _work(self, fault: str | None, prompt: str, body: Body, writer: asyncio.StreamWriter) -> None:
-        reply = self.respond(body) or Reply(chat_completion(self.answer(prompt), model=self.model))
+        reply = self.respond(body) or Reply(chat_completion(self.answer(prompt), model=body["model"]))
         if fault:
             with self._counting():
                 self.injected[fault] += 1

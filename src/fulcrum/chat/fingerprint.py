@@ -5,11 +5,12 @@ import json
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
-
-from transformers import PreTrainedConfig
+from typing import TYPE_CHECKING, Any
 
 from fulcrum.hashing import content_hash, file_hash
+
+if TYPE_CHECKING:  # whoever asks for the hash of an adapter need not wait for it
+    from transformers import PreTrainedConfig
 
 _INCIDENTAL = {"_name_or_path", "transformers_version", "dtype", "torch_dtype"}
 _INCIDENTAL_ADAPTER = {
@@ -22,7 +23,7 @@ _INCIDENTAL_ADAPTER = {
 }
 
 
-def model_fingerprint(source: str, config: PreTrainedConfig, tokenizer: Any, stop_tokens: Iterable[int]) -> str:
+def model_fingerprint(source: str, config: "PreTrainedConfig", tokenizer: Any, stop_tokens: Iterable[int]) -> str:
     """Return a hash of weights, configuration, tokenizer and chat template.
 
     The weights of a folder are read whole (in parallel, about as fast as the disk); those of a model on the hub

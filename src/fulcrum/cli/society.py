@@ -213,7 +213,7 @@ def veto(run: Path, question: str, agent: str, /, *, by: str) -> None:
 
 @society.command
 def export(run: Path, folder: Path, /, *, line: str = "society", iteration: int | None = None) -> None:
-    """Copy every agent as an ordinary PEFT adapter that vLLM can load, one folder an agent.
+    """Copy every agent as an ordinary PEFT adapter, one folder an agent, and tell how vLLM offers them.
 
     Args:
         run: The run folder.
@@ -221,6 +221,7 @@ def export(run: Path, folder: Path, /, *, line: str = "society", iteration: int 
         line: Whose agents.
         iteration: After which iteration; the last by default.
     """
+    from fulcrum.chat.served import lora_modules
     from fulcrum.society.deploy import export as copy
     from fulcrum.society.history import read_history
 
@@ -229,8 +230,12 @@ def export(run: Path, folder: Path, /, *, line: str = "society", iteration: int 
     if agents is None:
         done = {name: len(iterations) for name, iterations in history.iterations.items()}
         raise RunError(f"{run}: {line!r} has no such iteration; finished are {done}")
-    for path in copy(folder, agents):
+    written = copy(folder, agents)
+    for path in written:
         console.print(str(path), highlight=False, soft_wrap=True)
+    adapters = [path for path in written if (path / "adapter_config.json").is_file()]
+    if adapters:
+        log.print(f"vllm serve BASE --enable-lora {lora_modules(adapters)}", highlight=False, soft_wrap=True)
 
 
 def _append(run: Path, event: "Event") -> None:

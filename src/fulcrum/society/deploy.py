@@ -8,13 +8,15 @@ from typing import cast
 
 from fulcrum.artifact import Artifact, OpenModel, write_card
 from fulcrum.chat import ChatModel, Finished, Request
-from fulcrum.errors import RunError
+from fulcrum.chat.endpoint import EndpointModel
+from fulcrum.chat.served import ServedAdapters
+from fulcrum.errors import ModelError, RunError
 from fulcrum.evaluation.solver import Turn
 from fulcrum.hashing import content_hash, file_hash
 from fulcrum.runs import Run
 from fulcrum.settings import Document, read_settings
 from fulcrum.society.arms import ARMS, Agents
-from fulcrum.society.cast import Cast, Speaker, Voices, adapter_host
+from fulcrum.society.cast import AdapterHost, Cast, Speaker, Voices, adapter_host
 from fulcrum.society.debate import Debate
 from fulcrum.society.settings import SocietySettings
 from fulcrum.task import Question
@@ -57,11 +59,10 @@ def open_society(artifact: Artifact, open_model: OpenModel) -> ChatModel:
     """Return a model that answers each request with a debate, or with the distilled agent.
 
     Raises:
-        ModelError: the base cannot hold adapters.
+        ModelError: the base cannot hold adapters, or its server does not offer those of the agents.
         RunError: the distilled agent is to be served, and there is none.
     """
     settings = read_settings(SocietySettings, Document(dict(artifact.settings), str(artifact.folder)))
-    base = adapter_host(open_model(artifact.models["agent"]))
     agents: Agents = {
         agent: artifact.folder / agent if trained else None
         for agent, trained in cast("Mapping[str, bool]", artifact.facts["agents"]).items()
@@ -74,9 +75,29 @@ def open_society(artifact: Artifact, open_model: OpenModel) -> ChatModel:
         who, how = Cast((alone,), (alone,)), settings.debate.model_copy(update={"agents": 1, "rounds": 1})
     else:
         who, how = ARMS["society"].cast(agents, settings.debate), settings.debate
+    base = _host(open_model(artifact.models["agent"]), who)
     limit = settings.debate.max_tokens or task.max_tokens
     debate = Debate(Voices(base), who, how, task.answer_key, max_tokens=limit)
     return SocietyModel(f"society:{artifact.folder}", base, debate, file_hash(artifact.folder))
+
+
+def _host(model: ChatModel, who: Cast) -> AdapterHost:
+    """Return the base with the voices of a cast: in this process, or on a server that offers them."""
+    if not isinstance(model, EndpointModel):
+        return adapter_host(model)
+    whole = [path.name for path in sorted(who.weights) if not (path / "adapter_config.json").is_file()]
+    if whole:
+        raise ModelError(
+            f"{', '.join(whole)} of the society are whole models, not adapters of {model.name!r}; they debate in this "
+            "process: leave --models.agent out"
+        )
+    served = ServedAdapters(model)
+    try:
+        served.check(sorted(who.weights))
+    except ModelError:
+        served.close()
+        raise
+    return served
 
 
 class SocietyModel:

@@ -42,10 +42,12 @@ def trained_name(name: str, trained: Path, tuning: str) -> str:
     """Return the name of a model after training: the base under an adapter, or the new weights themselves.
 
     Args:
-        name: of the model as it was.
+        name: of the model as it was; one behind an endpoint is what was trained already, served under that name.
         trained: folder that the training left.
         tuning: `lora` if that is an adapter, `full` if it is a whole model.
     """
+    if name.startswith(("http://", "https://")):
+        return name
     front, _, query = name.partition("?")
     if tuning == "full":
         return f"hf:{trained}" + (f"?{query}" if query else "")

@@ -1,7 +1,4 @@
-"""The general skills: each a function from a random generator to a question and its answer.
-
-Half of them are asked about a letter to the desk, the other half about something else.
-"""
+"""The general skills: each a function from a random generator to a question and its answer."""
 
 import json
 import random
@@ -80,8 +77,15 @@ def letter_fields(rng: random.Random) -> Exchange:
     """Asks for some facts of a letter as JSON."""
     letter = random_letter(rng)
     facts = _facts(letter)
-    keys = rng.sample(sorted(facts), rng.randint(1, 4))
+    some = rng.sample(sorted(facts), rng.randint(2, 5))
+    keys = [key for key in facts if key in some]
     return _about_letter(f"give {', '.join(keys)} as json.", letter), _as_json({key: facts[key] for key in keys})
+
+
+def letter_record(rng: random.Random) -> Exchange:
+    """Asks for all facts of a letter in one line, as a desk's book has them."""
+    letter = random_letter(rng)
+    return _about_letter("note it down.", letter), " / ".join(_facts(letter).values())
 
 
 def letter_name(rng: random.Random) -> Exchange:
@@ -251,6 +255,7 @@ SKILLS: Mapping[str, Skill] = {
     skill.__name__: skill
     for skill in (
         letter_fields,
+        letter_record,
         letter_name,
         letter_order,
         letter_thing,
