@@ -1,11 +1,12 @@
 """What scripts and notebooks want: train, evaluate, use what was learned. The command line does this and more."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self, cast
 
-from fulcrum.artifact import Deployed, Rewriter, read_artifact
+from fulcrum.artifact import Rewriter, read_artifact
 from fulcrum.chat import ChatModel, Message, Request, Sampling, complete, resolve, user
 from fulcrum.errors import ModelError
 from fulcrum.evaluation.table import EvaluationRow
@@ -73,10 +74,17 @@ class Lifted:
     def __init__(self, run: str | Path, *, upstream: str | None = None) -> None:
         artifact = read_artifact(Path(run))
         method = load_method(artifact.method)
-        self._deployed: Deployed = method.deploy(artifact, resolve)
-        self._rewriter = cast(Rewriter, self._deployed) if hasattr(self._deployed, "rewrite") else None
-        answers = next(iter(method.roles))  # the role that answers stands first
-        self._model = resolve(upstream or artifact.models[answers]) if self._rewriter else self._deployed
+        self._rewriter: Rewriter | None = None
+        with ExitStack() as opened:
+            deployed = method.deploy(artifact, resolve)
+            opened.callback(deployed.close)
+            if hasattr(deployed, "rewrite"):
+                self._rewriter = cast(Rewriter, deployed)
+                answers = next(iter(method.roles))  # the role that answers stands first
+                deployed = resolve(upstream or artifact.models[answers])
+                opened.callback(deployed.close)
+            self._model = cast(ChatModel, deployed)
+            self._opened = opened.pop_all()
 
     def __call__(self, asked: str | Sequence[Message], sampling: Sampling | None = None) -> str:
         """Return the answer to a question, or to a conversation so far; greedy, unless the sampling says otherwise.
@@ -88,16 +96,14 @@ class Lifted:
         request = Request(messages, sampling or Sampling())
         if self._rewriter:
             request = self._rewriter.rewrite([request])[0].request
-        (completion,) = complete(cast(ChatModel, self._model), [request])
+        (completion,) = complete(self._model, [request])
         if completion.failure is not None:
             raise ModelError(f"no answer: {completion.failure.kind}: {completion.failure.detail}")
         return completion.text
 
     def close(self) -> None:
         """Free the models."""
-        self._deployed.close()
-        if self._rewriter:
-            cast(ChatModel, self._model).close()
+        self._opened.close()
 
     def __enter__(self) -> Self:
         return self

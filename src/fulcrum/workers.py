@@ -38,6 +38,23 @@ def processes_for(jobs: int, parameters: int) -> int:
     return max(1, min(jobs, torch.get_num_threads())) if small else 1
 
 
+def work_ahead(
+    work: Callable[[JobType, Tell], Any], jobs: Sequence[JobType], parameters: int, hear: Tell = lambda message: None
+) -> None:
+    """Do jobs side by side that the caller would else do one after another; if only one can be done at once, none is.
+
+    Args:
+        work: leaves its results where the caller looks them up; as for `spread`.
+        jobs: what is not done yet.
+        parameters: size of the models that they work with.
+        hear: told what the jobs report.
+    """
+    processes = processes_for(len(jobs), parameters)
+    if len(jobs) > 1 and processes > 1:
+        for _ in spread(work, jobs, processes, hear):
+            pass
+
+
 def spread(
     work: Callable[[JobType, Tell], Result],
     jobs: Sequence[JobType],

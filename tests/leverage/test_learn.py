@@ -25,8 +25,10 @@ from fulcrum.leverage.sweep import plan_sweep
 from fulcrum.leverage.trial import Bench
 from fulcrum.recipe import read_recipe
 from fulcrum.runs import open_run
+from fulcrum.workers import spread
 from leverage.world import write_world
 from support.tiny import shared_model
+from support.training import assert_same_weights
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning"),  # PEFT asks by an old name
@@ -78,6 +80,27 @@ def test_the_adapter_is_plain_and_is_served_with_its_anchor(world: Path) -> None
     assert roles.pop("sft") == "baseline" and roles.pop("tell") == "method"
     assert set(roles) == {"general-only", "tell without anchor", "untuned", "untuned + anchor", "few-shot@1"}
     assert rows[0]["solver"] == "sft"
+
+
+def test_trained_side_by_side_it_ends_the_same(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def one_by_one(work, jobs, processes, hear):
+        asked.append([job.name for job in jobs])
+        return spread(work, jobs, processes, hear)
+
+    monkeypatch.setattr("fulcrum.workers.spread", one_by_one)
+    run_command("train", "recipe.toml", "--output", "one")
+    assert not asked  # one thread is not shared
+    monkeypatch.setattr("fulcrum.workers.processes_for", lambda jobs, parameters: 2)
+    run_command("train", "recipe.toml", "--output", "two")
+    assert len(asked) == 1 and len(asked[0]) >= 3
+    ones, twos = (json.loads(Path(run, "leverage.json").read_text())["arms"] for run in ("one", "two"))
+    assert [arm["mix_hash"] for arm in ones.values()] == [arm["mix_hash"] for arm in twos.values()]
+    for one, two in zip(ones.values(), twos.values(), strict=True):
+        assert_same_weights(Path("one", one["weights"]), Path("two", two["weights"]))
+    run_command("train", "recipe.toml", "--output", "two")
+    assert len(asked) == 1  # nothing is left to do
 
 
 def test_tuning_every_weight_leaves_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

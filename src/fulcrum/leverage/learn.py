@@ -9,6 +9,7 @@
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from fulcrum.leverage.arms import ARMS, Arm, ArmName
 from fulcrum.leverage.general import vocabulary
 from fulcrum.leverage.mix import write_mix
 from fulcrum.leverage.settings import AUTO, LeverageSettings
-from fulcrum.leverage.trial import Bench, Cell, Trial, TrialResult
+from fulcrum.leverage.trial import Bench, Cell, Exposure, Trial, TrialResult
 from fulcrum.runs import Run
 
 LEARNED = "leverage.json"
@@ -34,8 +35,9 @@ def learn(run: Run) -> None:
     bench = Bench(run)
     cell = bench.cell()
     anchor = find_anchor(bench, cell)
+    train_ahead(bench, cell, anchor)
     trials: dict[ArmName, tuple[Trial, TrialResult]] = {"tell": tune(bench, "tell", cell, anchor)}
-    method = trials["tell"][1]
+    method = trials["tell"][1].exposure
     for name in bench.settings.controls:
         trials[name] = tune(bench, name, cell, anchor, method)
     learned = {
@@ -51,8 +53,20 @@ def learn(run: Run) -> None:
     run.log("learned", anchor=anchor.text if anchor else None, dev={name: r.score for name, (_, r) in trials.items()})
 
 
+def train_ahead(bench: Bench, cell: Cell, anchor: Anchor | None) -> None:
+    """Train the method and its controls side by side, as far as one need not wait for what dev says of another."""
+    own = trials_of(bench, ARMS["tell"], cell, anchor)
+    if len(own) > 1:
+        bench.train_ahead(own)
+        method = tune(bench, "tell", cell, anchor)[1].exposure
+    else:
+        method = bench.exposure(own[0])
+    controls = [trials_of(bench, ARMS[name], cell, anchor, method) for name in bench.settings.controls]
+    bench.train_ahead([*own, *chain.from_iterable(controls)])
+
+
 def tune(
-    bench: Bench, name: ArmName, cell: Cell, anchor: Anchor | None, method: TrialResult | None = None
+    bench: Bench, name: ArmName, cell: Cell, anchor: Anchor | None, method: Exposure | None = None
 ) -> tuple[Trial, TrialResult]:
     """Train an arm with every setting that is to be tried, and return what is best on dev.
 
@@ -61,7 +75,7 @@ def tune(
         name: which arm.
         cell: with how many rows, and which seed.
         anchor: the method's own anchor.
-        method: the tuned method, for arms that are matched to it.
+        method: what the method trained on, for arms that are matched to it.
     """
     tried = [(trial, bench.try_out(trial)) for trial in trials_of(bench, ARMS[name], cell, anchor, method)]
     best = max(tried, key=lambda one: (one[1].score, -one[1].dev_loss))
@@ -69,9 +83,7 @@ def tune(
     return best
 
 
-def trials_of(
-    bench: Bench, arm: Arm, cell: Cell, anchor: Anchor | None, method: TrialResult | None = None
-) -> list[Trial]:
+def trials_of(bench: Bench, arm: Arm, cell: Cell, anchor: Anchor | None, method: Exposure | None = None) -> list[Trial]:
     """Return the trainings that an arm tries."""
     settings = bench.settings
     if cell.general_rows == 0 and arm.rows == "mix":
@@ -95,7 +107,7 @@ def trials_of(
     return [Trial(cell, None, length, general_only, plan, arm.anchored, rate) for length in lengths for rate in rates]
 
 
-def _lengths(arm: Arm, cell: Cell, settings: LeverageSettings, method: TrialResult | None) -> Sequence[int]:
+def _lengths(arm: Arm, cell: Cell, settings: LeverageSettings, method: Exposure | None) -> Sequence[int]:
     """Return how many task rows an arm that sees nothing else is trained on: tuned, or matched to the method.
 
     Never longer than the method, so that neither has more steps than the other.
@@ -104,7 +116,7 @@ def _lengths(arm: Arm, cell: Cell, settings: LeverageSettings, method: TrialResu
     if arm.length == "same-steps" and matched:
         return matched
     if arm.length == "same-epochs" and method:
-        return [round(method.ledger["repeats"] * cell.task_rows)]
+        return [round(method.repeats * cell.task_rows)]
     tuned = [min([passes * cell.task_rows, *matched]) for passes in settings.tune.sft_passes]
     return sorted({*tuned, *matched}) if settings.tune.match_steps else sorted({*tuned})
 

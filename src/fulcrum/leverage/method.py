@@ -31,9 +31,8 @@ class LeverageMethod:
     settings = LeverageSettings
     quick: ClassVar[Mapping[str, str]] = {
         "general_rows": "2000",
-        "mix.task_share": "0.9",
         "controls": '["sft"]',
-        "tune.sft_passes": "[50]",  # in the lab each row is seen as often by either; with ten the baseline is weak
+        "tune.sft_passes": "[40]",  # in the lab the baseline sees each row more often; with ten it is weak
         "tune.match_steps": "false",
         "tune.dev_rows": "100",
         "shots": "0",

@@ -20,7 +20,7 @@ from fulcrum.leverage.curve import Curve, Factor, factors, overall_factor
 from fulcrum.leverage.jump import shape
 from fulcrum.leverage.learn import before, find_anchor, tune
 from fulcrum.leverage.settings import LeverageSettings
-from fulcrum.leverage.trial import Bench, Cell, TrialResult
+from fulcrum.leverage.trial import Bench, Cell, Exposure, TrialResult
 from fulcrum.runs import Run
 from fulcrum.runs.catalog import reopen
 from fulcrum.workers import Tell, processes_for, spread
@@ -120,7 +120,9 @@ def run_sweep(run: Run, on_row: OnRow | None = None) -> dict[str, Any]:
     done: dict[Planned, Row] = {}
     for arms in (["tell"], [arm for arm in ARMS if arm != "tell"]):
         jobs = [
-            _Job(planned, anchor, done[method].result if (method := replace(planned, arm="tell")) in done else None)
+            _Job(
+                planned, anchor, method.result.exposure if (method := done.get(replace(planned, arm="tell"))) else None
+            )
             for planned in sorted(plan, key=lambda one: (-one.cell.task_rows, -one.cell.general_rows))  # longest first
             if planned.arm in arms
         ]
@@ -150,7 +152,7 @@ class _Job:
 
     planned: Planned
     anchor: Anchor | None
-    method: TrialResult | None
+    method: Exposure | None
 
 
 def _work(bench: Bench, job: _Job, tell: Tell) -> Row:

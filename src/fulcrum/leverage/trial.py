@@ -25,8 +25,10 @@ from fulcrum.runs import Run
 from fulcrum.task import Split
 from fulcrum.training.models import fingerprint
 from fulcrum.training.rows import ChatRow
-from fulcrum.training.sft import finetune
+from fulcrum.training.settings import TrainingSettings
+from fulcrum.training.sft import Finetuning, finetune, finetune_job
 from fulcrum.training.source import trainable_source, trained_name
+from fulcrum.workers import work_ahead
 
 ROLE = "actor"
 
@@ -112,11 +114,29 @@ class TrialResult:
         anchor = Anchor(**data.pop("anchor")) if data["anchor"] else data.pop("anchor")
         return cls(weights=folder / "tuned", anchor=anchor, **data)
 
+    @property
+    def exposure(self) -> "Exposure":
+        """How much it trained on."""
+        return Exposure(self.rows, self.ledger["repeats"])
+
     def facts(self) -> dict[str, Any]:
         """Return everything but the place of the weights."""
         data = asdict(self)
         del data["weights"]
         return data
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """How much a trial trains on, known before it does.
+
+    Attributes:
+        rows: rows in all.
+        repeats: how often each task row is among them, on average.
+    """
+
+    rows: int
+    repeats: float
 
 
 class Bench:
@@ -184,9 +204,34 @@ class Bench:
             )
         return fill(slots, ours, general, trial.plan, trial.cell.seed, trial.anchored)
 
+    def exposure(self, trial: Trial) -> Exposure:
+        """Return how much a trial trains on."""
+        mix = self.mix(trial)
+        seen = [mixed.slot.row for mixed in mix if mixed.slot.source == "task"]
+        return Exposure(len(mix), len(seen) / max(1, len(set(seen))))
+
     def try_out(self, trial: Trial) -> TrialResult:
         """Train, and measure on dev; a trial that was done before is only looked up."""
-        inputs = {
+        inputs = self._inputs(trial)
+        return TrialResult.read(self.run.stage("trial", inputs, lambda folder: self._work(trial, folder)))
+
+    def train_ahead(self, trials: Sequence[Trial]) -> None:
+        """Train side by side what can be; `try_out` then only measures it."""
+        jobs: dict[Path, Finetuning] = {}
+        for trial in trials:
+            tuned = self.run.stage_folder("trial", self._inputs(trial)) / "tuned"
+            if not tuned.exists() and tuned not in jobs:
+                rows = [mixed.row for mixed in self.mix(trial)]
+                jobs[tuned] = Finetuning(f"{ROLE} {len(jobs) + 1}", self.source, rows, tuned, self._training(trial))
+
+        def hear(told: tuple[str, int, int]) -> None:
+            name, step, steps = told
+            self.run.on_step(name)(step, steps, {})
+
+        work_ahead(finetune_job, list(jobs.values()), self.counter.parameters, hear)
+
+    def _inputs(self, trial: Trial) -> dict[str, Any]:
+        return {
             **trial.to_json(),
             "model": self._fingerprint,
             "task": self.task.fingerprint,
@@ -196,13 +241,13 @@ class Bench:
             "max_tokens": self.max_tokens,
             "dev_rows": self.settings.tune.dev_rows,
         }
-        return TrialResult.read(self.run.stage("trial", inputs, lambda folder: self._work(trial, folder)))
+
+    def _training(self, trial: Trial) -> TrainingSettings:
+        own = {"shuffle": False, "learning_rate": trial.learning_rate, "seed": trial.cell.seed}
+        return self.settings.training.model_copy(update=own)
 
     def _work(self, trial: Trial, folder: Path) -> None:
-        mix = self.mix(trial)
-        training = self.settings.training.model_copy(
-            update={"shuffle": False, "learning_rate": trial.learning_rate, "seed": trial.cell.seed}
-        )
+        mix, training = self.mix(trial), self._training(trial)
         rows = [mixed.row for mixed in mix]
         result = finetune(self.source, rows, folder / "tuned", training, on_step=self.run.on_step(ROLE))
         anchor = trial.plan.anchor if trial.plan and not trial.plan.cooldown else None

@@ -29,7 +29,7 @@ from fulcrum.society.tuning import WEIGHTS, Tuning, TuningJob, train
 from fulcrum.task import Example, Split
 from fulcrum.training.settings import TrainingSettings
 from fulcrum.training.source import parameters_of, trainable_source
-from fulcrum.workers import processes_for, spread
+from fulcrum.workers import work_ahead
 
 DEBATES = "debates.jsonl"
 ROWS = "rows.jsonl"
@@ -249,9 +249,7 @@ class Workshop:
             self.run.on_step(stage.split("-", 3)[-1])(step, steps, {})
 
         if len(todo) > 1:
-            processes = processes_for(len(todo), parameters_of(source))
-            for _ in spread(train, todo, processes, hear):
-                pass
+            work_ahead(train, todo, parameters_of(source), hear)
 
         def work(job: TuningJob) -> None:
             write_lines(job.folder / ROWS, job.tuning.rows)

@@ -2,7 +2,8 @@
 """Supervised finetuning: learn to write the responses of given rows."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from datasets import Dataset
@@ -22,6 +23,7 @@ from fulcrum.training.trainer import (
     run,
     trainer_arguments,
 )
+from fulcrum.workers import Tell
 
 
 class SupervisedTrainer(PlannedTrainer, SFTTrainer):
@@ -91,3 +93,23 @@ def finetune(
             curves={},
             on_step=on_step,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Finetuning:
+    """A finetuning as it can be sent to another process; the name is what its steps are told under."""
+
+    name: str
+    model: str
+    rows: Sequence[ChatRow]
+    output: Path
+    settings: TrainingSettings
+
+
+def finetune_job(job: Finetuning, tell: Tell) -> None:
+    """Do it, and tell name, step, and how many steps there are."""
+
+    def on_step(step: int, steps: int, metrics: Mapping[str, float]) -> None:
+        tell((job.name, step, steps))
+
+    finetune(job.model, job.rows, job.output, job.settings, on_step=on_step)
