@@ -30,9 +30,9 @@ class LeverageMethod:
     summary = "Tune on a few anchored task rows shuffled into many general rows (TELL)."
     settings = LeverageSettings
     quick: ClassVar[Mapping[str, str]] = {
-        "general_rows": "2000",
+        "general_rows": "1500",
         "controls": '["sft"]',
-        "tune.sft_passes": "[40]",  # in the lab the baseline sees each row more often; with ten it is weak
+        "tune.sft_passes": "[40]",  # in the lab that is as many steps as the method takes; with ten it is weak
         "tune.match_steps": "false",
         "tune.dev_rows": "100",
         "shots": "0",
