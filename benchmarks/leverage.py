@@ -2,7 +2,7 @@
 
 python benchmarks/leverage.py curve          data efficiency over nested sizes, from lab:base, or from another --actor
 python benchmarks/leverage.py arms           the 2 x 2 of anchor and mix, placebos and all controls, at 64 rows
-python benchmarks/leverage.py general-sizes  0 to 20,000 general rows at 64 task rows: smooth or jump?
+python benchmarks/leverage.py general-sizes  0 to 20,000 general rows beside 64 letters, each seen 40 times: smooth or jump?
 python benchmarks/leverage.py anchors        written by rule, by hand, and changing in training, at 64 rows
 
 Each is a sweep of three seeds that continues after a kill.
@@ -26,10 +26,14 @@ ALL_ARMS = (
     '["tell", "shuffle-only", "anchor-only", "sft", "sft-same-epochs", "sft-same-steps", "general-only", "sequential", '
     '"placebo-random", "placebo-all", "placebo-other"]'
 )
+LOOKS = "40"
 GENERAL_SIZES = {
     "settings.general": "lab:general?rows=20256",
     "settings.general_rows": "20000",
-    "settings.sweep.general_sizes": "[0, 1000, 2000, 4000, 8000, 14000, 20000]",
+    "settings.mix.task_share": "0.99",  # more than the cap lets through: every letter is seen LOOKS times at any size
+    "settings.mix.repeat_cap": LOOKS,
+    "settings.tune.sft_passes": f"[{LOOKS}]",
+    "settings.sweep.general_sizes": "[0, 500, 1000, 2000, 4000, 8000, 20000]",
     "settings.sweep.general_at": "64",
     "settings.sweep.arms": '["tell"]',
 }
