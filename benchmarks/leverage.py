@@ -2,7 +2,7 @@
 
 python benchmarks/leverage.py curve          data efficiency over nested sizes, from lab:base, or from another --actor
 python benchmarks/leverage.py arms           the 2 x 2 of anchor and mix, placebos and all controls, at 64 rows
-python benchmarks/leverage.py general-sizes  0 to 20,000 general rows beside 64 letters, each seen 40 times: smooth or jump?
+python benchmarks/leverage.py general-sizes  0 to 20,000 general rows beside 64 letters, each seen 40 times: a jump?
 python benchmarks/leverage.py anchors        written by rule, by hand, and changing in training, at 64 rows
 
 Each is a sweep of three seeds that continues after a kill.
