@@ -4,8 +4,9 @@ python benchmarks/leverage.py curve          data efficiency over nested sizes, 
 python benchmarks/leverage.py arms           the 2 x 2 of anchor and mix, placebos and all controls, at 64 rows
 python benchmarks/leverage.py general-sizes  0 to 20,000 general rows beside 64 letters, each seen 40 times: a jump?
 python benchmarks/leverage.py anchors        written by rule, by hand, and changing in training, at 64 rows
+python benchmarks/leverage.py auto-anchor    written by rule and by hand, 64 to 256 rows, four seeds
 
-Each is a sweep of three seeds that continues after a kill.
+Each is a sweep, of three seeds unless it says so, that continues after a kill.
 """
 
 import argparse
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from _result import record
+from scipy.stats import ttest_1samp
 
 from fulcrum.leverage.sweep import Row, run_sweep
 from fulcrum.recipe import read_recipe
@@ -37,6 +39,8 @@ GENERAL_SIZES = {
     "settings.sweep.general_at": "64",
     "settings.sweep.arms": '["tell"]',
 }
+BY_HAND = {"settings.anchor": HAND_WRITTEN}
+FOUR_SEEDS = {"settings.sweep.task_sizes": "[64, 128, 256]", "settings.sweep.seeds": "[0, 1, 2, 3]"}
 SWEEPS: dict[str, dict[str, dict[str, str]]] = {
     "curve": {"curve": {}},
     "arms": {"arms": {**AT_64, "settings.sweep.arms": ALL_ARMS}},
@@ -45,11 +49,15 @@ SWEEPS: dict[str, dict[str, dict[str, str]]] = {
         name: {**AT_64, "settings.sweep.arms": '["tell"]', **flags}
         for name, flags in {
             "auto": {},
-            "by hand": {"settings.anchor": HAND_WRITTEN},
+            "by hand": BY_HAND,
             "cooldown": {"settings.dynamic.cooldown": "0.3"},
             "drop-out": {"settings.dynamic.dropout": "0.3"},
             "shortened": {"settings.dynamic.shorten": "true"},
         }.items()
+    },
+    "auto-anchor": {
+        name: {**FOUR_SEEDS, "settings.sweep.arms": '["tell"]', **flags}
+        for name, flags in {"auto": {}, "by hand": BY_HAND}.items()
     },
 }
 
@@ -65,6 +73,15 @@ def sweep(name: str, flags: dict[str, str], runs: Path) -> dict[str, Any]:
         return {"settings": recipe.resolved(), **run_sweep(run, show)}
 
 
+def behind(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """Return by how much one anchor scores above another, cell by cell, with Student's 95 % interval over trainings."""
+    scores = [{(row["task_rows"], row["seed"]): row["score"] for row in sweep["rows"]} for sweep in (one, other)]
+    differences = {cell: scores[0][cell] - scores[1][cell] for cell in scores[0]}
+    cells = [{"task_rows": rows, "seed": seed, "difference": gap} for (rows, seed), gap in differences.items()]
+    low, high = ttest_1samp(list(differences.values()), 0.0).confidence_interval()
+    return {"cells": cells, "mean": sum(differences.values()) / len(differences), "low": low, "high": high}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=SWEEPS)
@@ -78,7 +95,8 @@ def main() -> None:
     }
     actor = [] if start == "base" else ["--actor", options.actor]
     command = ["python", "benchmarks/leverage.py", options.what, *actor]
-    record(f"leverage-{options.what}-{start}", shlex.join(command), sweeps=found)
+    more = {"auto_minus_by_hand": behind(found["auto"], found["by hand"])} if options.what == "auto-anchor" else {}
+    record(f"leverage-{options.what}-{start}", shlex.join(command), sweeps=found, **more)
 
 
 if __name__ == "__main__":

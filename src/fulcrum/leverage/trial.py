@@ -28,7 +28,7 @@ from fulcrum.training.rows import ChatRow
 from fulcrum.training.settings import TrainingSettings
 from fulcrum.training.sft import Finetuning, finetune, finetune_job
 from fulcrum.training.source import trainable_source, trained_name
-from fulcrum.workers import work_ahead
+from fulcrum.workers import processes_for, work_ahead
 
 ROLE = "actor"
 
@@ -217,18 +217,15 @@ class Bench:
 
     def train_ahead(self, trials: Sequence[Trial]) -> None:
         """Train side by side what can be; `try_out` then only measures it."""
+        if processes_for(len(trials), self.counter.parameters) == 1:
+            return  # `try_out` will do it; there is no need to mix the rows of all trials before
         jobs: dict[Path, Finetuning] = {}
         for trial in trials:
             tuned = self.run.stage_folder("trial", self._inputs(trial)) / "tuned"
             if not tuned.exists() and tuned not in jobs:
                 rows = [mixed.row for mixed in self.mix(trial)]
                 jobs[tuned] = Finetuning(f"{ROLE} {len(jobs) + 1}", self.source, rows, tuned, self._training(trial))
-
-        def hear(told: tuple[str, int, int]) -> None:
-            name, step, steps = told
-            self.run.on_step(name)(step, steps, {})
-
-        work_ahead(finetune_job, list(jobs.values()), self.counter.parameters, hear)
+        work_ahead(finetune_job, list(jobs.values()), self.counter.parameters, self.run.hear_step)
 
     def _inputs(self, trial: Trial) -> dict[str, Any]:
         return {

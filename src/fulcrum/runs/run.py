@@ -22,7 +22,7 @@ from fulcrum.runs.environment import environment
 from fulcrum.task import Task
 from fulcrum.task.scorers import JudgeScorer
 from fulcrum.task.task import AskingEnvironment
-from fulcrum.training.job import OnStep
+from fulcrum.training.job import OnStep, Told
 
 _FORMAT = 1
 _FIRST_FILES = frozenset({".lock", "recipe.toml", "command.txt", "environment.json", "budget.json"})
@@ -187,6 +187,11 @@ class Run:
                 self.ledger.watcher.train(role, step, steps)
 
         return told
+
+    def hear_step(self, told: Told) -> None:
+        """Take what a trainer in another process tells of a step."""
+        name, step, steps = told
+        self.on_step(name)(step, steps, {})
 
     def log(self, event: str, **facts: Any) -> None:
         """Append one line to `events.jsonl`."""

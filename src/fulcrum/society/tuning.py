@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fulcrum.training.job import tell_steps
 from fulcrum.training.rows import ChatRow, PreferenceRow
 from fulcrum.training.settings import PreferenceSettings, TrainingSettings
 from fulcrum.workers import Tell
@@ -42,18 +43,19 @@ class TuningJob:
     training: TrainingSettings
     folder: Path
 
+    @property
+    def name(self) -> str:
+        """The agent's, which its steps are told under."""
+        return self.tuning.stage.split("-", 3)[-1]
+
 
 def train(job: TuningJob, tell: Tell) -> None:
-    """Train, or continue, or see that it is done; told are the stage, the step, and how many steps there are."""
+    """Train, or continue, or see that it is done; told of is each step."""
     from fulcrum.training.preference import prefer  # torch is heavy
     from fulcrum.training.sft import finetune
 
     tuning, training = job.tuning, job.training.model_copy(update={"seed": job.tuning.seed})
-    full = training.tuning == "full"
-
-    def on_step(step: int, steps: int, metrics: Mapping[str, float]) -> None:
-        tell((tuning.stage, step, steps))
-
+    full, on_step = training.tuning == "full", tell_steps(job.name, tell)
     chats = [ChatRow.from_json(dict(row)) for row in tuning.rows]
     learned = job.folder / ("answers" if tuning.preferences else WEIGHTS)
     base = str(tuning.start) if full and tuning.start else job.source

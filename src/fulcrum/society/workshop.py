@@ -243,17 +243,12 @@ class Workshop:
             for tuning in tunings
         }
         todo = [job for job in jobs.values() if not (job.folder / WEIGHTS).exists()]
-
-        def hear(told: tuple[str, int, int]) -> None:
-            stage, step, steps = told
-            self.run.on_step(stage.split("-", 3)[-1])(step, steps, {})
-
         if len(todo) > 1:
-            work_ahead(train, todo, parameters_of(source), hear)
+            work_ahead(train, todo, parameters_of(source), self.run.hear_step)
 
         def work(job: TuningJob) -> None:
             write_lines(job.folder / ROWS, job.tuning.rows)
-            train(job, hear)  # what was done side by side is only looked up
+            train(job, self.run.hear_step)  # what was done side by side is only looked up
 
         return [
             self.run.stage(stage, inputs[stage], lambda _, job=job: work(job)) / WEIGHTS for stage, job in jobs.items()

@@ -27,7 +27,19 @@ COMPLETE = "complete"
 OnStep = Callable[[int, int, Mapping[str, float]], None]
 """Called after each optimizer step with its number, the number of all steps, and the step's metrics."""
 
+Told = tuple[str, int, int]
+"""What a training in another process tells of a step: its name, the step, and how many steps there are."""
+
 Curve = list[float | None]
+
+
+def tell_steps(name: str, tell: Callable[[Told], None]) -> OnStep:
+    """Return what tells another process about each step of a training."""
+
+    def on_step(step: int, steps: int, metrics: Mapping[str, float]) -> None:
+        tell((name, step, steps))
+
+    return on_step
 
 
 @dataclass(frozen=True, slots=True)

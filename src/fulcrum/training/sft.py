@@ -2,7 +2,7 @@
 """Supervised finetuning: learn to write the responses of given rows."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from datasets import Dataset
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
-from fulcrum.training.job import Job, OnStep, TrainingResult
+from fulcrum.training.job import Job, OnStep, TrainingResult, tell_steps
 from fulcrum.training.models import load_policy
 from fulcrum.training.rows import ChatRow
 from fulcrum.training.settings import TrainingSettings
@@ -107,9 +107,5 @@ class Finetuning:
 
 
 def finetune_job(job: Finetuning, tell: Tell) -> None:
-    """Do it, and tell name, step, and how many steps there are."""
-
-    def on_step(step: int, steps: int, metrics: Mapping[str, float]) -> None:
-        tell((job.name, step, steps))
-
-    finetune(job.model, job.rows, job.output, job.settings, on_step=on_step)
+    """Do it, and tell of each step."""
+    finetune(job.model, job.rows, job.output, job.settings, on_step=tell_steps(job.name, tell))
