@@ -1,41 +1,122 @@
-"""What a person's labels add to a society: 60 on the questions whose votes are most split, or 60 on random ones.
+"""What a society gains, iteration by iteration beside every other arm, and what a person's labels add to it.
 
-    python benchmarks/society.py --seeds 0 1 2
+python benchmarks/society.py iterations --seeds 0 1 2    every arm of the recipe after each iteration, on test questions
+python benchmarks/society.py labels --seeds 0 1 2        60 labels on the most split votes, or on random questions
 
-The recipe's --quick (one iteration, 150 questions) with a simulated person, who fixes the label of a question by its
-target. For each seed the first debate is the same, and drawn once. Writes benchmarks/results/society-labels.json; runs
-are kept below runs/benchmark-society, so that the same command continues.
+Writes benchmarks/results/society-iterations.json or society-labels.json. Runs are kept below runs/benchmark-society, so
+that the same command continues. A question counts once: what the seeds make of it is averaged.
 """
 
 import argparse
 import shlex
 import shutil
 import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from _result import record
 
+from fulcrum.atomic import read_json
 from fulcrum.evaluation.pairing import Outcome, mean_of, outcomes, pair
 from fulcrum.evaluation.rollouts import Rollout
 from fulcrum.recipe import read_recipe
 from fulcrum.runs import Run, open_run
 from fulcrum.runs.evaluate import evaluate_run
+from fulcrum.society.measure import Point
+from fulcrum.society.method import measure_history
 
 RECIPE = Path("recipes/society-lab-arithmetic.toml")
 RUNS = Path("runs/benchmark-society")
+
+ITERATIONS = {
+    "settings.iterations": "3",
+    "settings.questions": "150",
+    "settings.distil": "false",
+    "settings.measure": "0",  # nothing is chosen by dev, and no line ends early
+}
+BESIDE = ("direct", "base", "majority", "debate", "self-consistency", "single-agent")
+"""What the society is compared with, question by question."""
+
 LABELS = 60
 PEOPLE = {"none": (0, "split"), "split": (LABELS, "split"), "random": (LABELS, "random")}
 
+Achieved = Mapping[str, Outcome]
+"""What is achieved on each question."""
 
-def answers(person: str, seed: int, limit: int | None) -> tuple[Rollout, ...]:
-    """Train a society with a person's labels, and return its answers on test."""
-    labels, choose = PEOPLE[person]
+
+def iterations(seeds: Sequence[int], limit: int) -> dict[str, Any]:
+    """Train every line with each seed, and return every arm after each iteration, and how far the society is ahead."""
+    points: dict[tuple[str, int], list[Point]] = {}
+    labels: dict[int, Any] = {}
+    for seed in seeds:
+        recipe = read_recipe(RECIPE, {"seed": str(seed), **ITERATIONS})
+        with open_run(recipe, RUNS / f"iterations-{seed}") as run:
+            run.recipe.method.learn(run)
+            for point in measure_history(run, "test", limit):
+                points.setdefault((point.arm, point.iteration), []).append(point)
+                print(f"seed {seed}, {point.arm} {point.iteration}: {point.mean:.3f}", flush=True)
+            labels[seed] = [row for row in read_json(run.folder / "labels.json") if row["line"] == "society"]
+    achieved = {place: average(point.outcomes for point in found) for place, found in points.items()}
+    last = max(iteration for _, iteration in achieved)
+    return {
+        "settings": ITERATIONS,
+        "questions_tested": limit,
+        "arms": [
+            {
+                "arm": arm,
+                "iteration": iteration,
+                **told(achieved[arm, iteration]),
+                "by_seed": [point.mean for point in found],
+                "calls": found[0].calls,
+                "diversity": [dict(point.diversity) for point in found],
+            }
+            for (arm, iteration), found in points.items()
+        ],
+        "society_ahead": [
+            {
+                "iteration": iteration,
+                "of": other,
+                "at": at,
+                **ahead(achieved[other, at], achieved["society", iteration]),
+            }
+            for iteration in range(1, last + 1)
+            for other, at in [
+                *((other, iteration if (other, iteration) in achieved else 0) for other in BESIDE),
+                ("society", iteration - 1),
+            ]
+        ],
+        "labels": labels,
+    }
+
+
+def labels(seeds: Sequence[int], limit: int) -> dict[str, Any]:
+    """Train the recipe's --quick with a simulated person's labels, who fixes a question's label by its target."""
+    by_seed = {seed: {person: answers(person, seed, limit) for person in PEOPLE} for seed in seeds}
+    pooled = {person: outcomes(rollout for found in by_seed.values() for rollout in found[person]) for person in PEOPLE}
+    return {
+        "labels": LABELS,
+        "right": {person: told(found) for person, found in pooled.items()},
+        "by_seed": {
+            seed: {person: told(outcomes(rollouts)) for person, rollouts in found.items()}
+            for seed, found in by_seed.items()
+        },
+        "differences": {
+            f"{one} minus {other}": ahead(pooled[other], pooled[one])
+            for other, one in (("none", "split"), ("none", "random"), ("random", "split"))
+        },
+    }
+
+
+def answers(person: str, seed: int, limit: int) -> tuple[Rollout, ...]:
+    """Train a society with a person's labels, and return its answers on test; the first debate is drawn once a seed."""
+    number, choose = PEOPLE[person]
     flags = {
         "seed": str(seed),
         "settings.arms": '["society"]',
         "settings.measure": "0",
-        "settings.annotator.labels": str(labels),
+        "settings.annotator.labels": str(number),
         "settings.annotator.choose": choose,
     }
     recipe = read_recipe(RECIPE, flags, quick=True)
@@ -51,31 +132,43 @@ def answers(person: str, seed: int, limit: int | None) -> tuple[Rollout, ...]:
     return method.rollouts
 
 
+def average(seeds: Iterable[Achieved]) -> Achieved:
+    """Return the mean outcome of each question over the seeds."""
+    found: dict[str, list[Outcome]] = {}
+    for achieved in seeds:
+        for question, outcome in achieved.items():
+            found.setdefault(question, []).append(outcome)
+    return {
+        question: Outcome(sum(one.value for one in all_) / len(all_), sum(one.solved for one in all_) / len(all_))
+        for question, all_ in found.items()
+    }
+
+
+def told(achieved: Achieved) -> dict[str, Any]:
+    """Return the mean over questions with its interval."""
+    mean = mean_of(achieved)
+    assert mean, "no answer was scored"
+    return {"n": len(achieved), **asdict(mean)}
+
+
+def ahead(before: Achieved, after: Achieved) -> dict[str, Any]:
+    """Return by how much one is ahead of another on the same questions, and what it breaks."""
+    pairing = pair(before, after)
+    assert pairing, "no question was answered by both"
+    return {"n": pairing.n, **asdict(pairing.difference), "harm": pairing.harm and pairing.harm.estimate}
+
+
+WHAT: Mapping[str, Callable[[Sequence[int], int], dict[str, Any]]] = {"iterations": iterations, "labels": labels}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=WHAT)
     parser.add_argument("--seeds", type=int, nargs="+", required=True)
     parser.add_argument("--limit", type=int, default=150)
     given = parser.parse_args()
-    by_seed = {seed: {person: answers(person, seed, given.limit) for person in PEOPLE} for seed in given.seeds}
-    pooled: dict[str, dict[str, Outcome]] = {  # a question counts once, the mean of its seeds
-        person: outcomes(rollout for found in by_seed.values() for rollout in found[person]) for person in PEOPLE
-    }
-    differences = {
-        f"{one} minus {other}": asdict(pairing.difference)
-        for other, one in (("none", "split"), ("none", "random"), ("random", "split"))
-        if (pairing := pair(pooled[other], pooled[one]))
-    }
-    record(
-        "society-labels",
-        shlex.join(["python", "benchmarks/society.py", *sys.argv[1:]]),
-        labels=LABELS,
-        right={person: asdict(mean) for person, found in pooled.items() if (mean := mean_of(found))},
-        by_seed={
-            seed: {person: asdict(mean) for person, rollouts in found.items() if (mean := mean_of(outcomes(rollouts)))}
-            for seed, found in by_seed.items()
-        },
-        differences=differences,
-    )
+    command = shlex.join(["python", "benchmarks/society.py", *sys.argv[1:]])
+    record(f"society-{given.what}", command, **WHAT[given.what](given.seeds, given.limit))
 
 
 if __name__ == "__main__":

@@ -37,10 +37,11 @@ def curve(run: Path, /, *, split: Split = "dev", limit: int | None = None, json:
     """
     name = "iterations.json" if split == "dev" else f"iterations-{split}.json"
     if split != "dev":
+        from fulcrum.society.measure import write_points
         from fulcrum.society.method import measure_history
 
         with Run(run, reopen(run)) as opened, show_calls(opened):
-            measure_history(opened, split, limit, name)
+            write_points(opened.folder / name, measure_history(opened, split, limit))
     points = read_json(_file(run, name))
     if json:
         print_json(points)

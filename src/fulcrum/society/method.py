@@ -14,7 +14,7 @@ from fulcrum.society.deploy import open_society, write_artifact
 from fulcrum.society.distil import distil
 from fulcrum.society.history import read_history
 from fulcrum.society.learn import learn
-from fulcrum.society.measure import write_points
+from fulcrum.society.measure import Point
 from fulcrum.society.settings import SocietySettings
 from fulcrum.society.workshop import Workshop
 from fulcrum.task import Split, Task
@@ -94,8 +94,8 @@ class SocietyMethod:
         return open_society(artifact, open_model)
 
 
-def measure_history(run: Run, split: Split, limit: int | None, name: str) -> None:
-    """Measure every arm after every iteration on a split, and write the points under `name` in the run folder."""
+def measure_history(run: Run, split: Split, limit: int | None = None) -> list[Point]:
+    """Measure every arm after every iteration on a split; what was measured before is only looked up."""
     settings, history = run.recipe.settings_as(SocietySettings), read_history(run.folder)
     workshop = Workshop(run, settings)
     limit = limit or len(run.task.examples(split))
@@ -105,7 +105,7 @@ def measure_history(run: Run, split: Split, limit: int | None, name: str) -> Non
         for one in history.iterations.get(line.name, []):
             points += workshop.measure(line, one.number, one.agents, split, limit)
     workshop.close()
-    write_points(run.folder / name, points)
+    return points
 
 
 def _single_answers(task: Task) -> Task:
