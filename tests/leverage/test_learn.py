@@ -92,7 +92,8 @@ def test_trained_side_by_side_it_ends_the_same(world: Path, monkeypatch: pytest.
     monkeypatch.setattr("fulcrum.workers.spread", one_by_one)
     run_command("train", "recipe.toml", "--output", "one")
     assert not asked  # one thread is not shared
-    monkeypatch.setattr("fulcrum.workers.processes_for", lambda jobs, parameters: 2)
+    for module in ("workers", "leverage.trial"):
+        monkeypatch.setattr(f"fulcrum.{module}.processes_for", lambda jobs, parameters: 2)
     run_command("train", "recipe.toml", "--output", "two")
     assert len(asked) == 1 and len(asked[0]) >= 3
     ones, twos = (json.loads(Path(run, "leverage.json").read_text())["arms"] for run in ("one", "two"))

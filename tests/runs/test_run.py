@@ -1,5 +1,7 @@
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -100,6 +102,28 @@ def test_a_stage_runs_once_and_again_only_with_other_inputs(recipe: Recipe, tmp_
             folders = {run.stage("warm-start", {"rows": rows}, work) for rows in (1, 2)}
     assert len(worked) == len(set(worked)) == 2
     assert all((folder / "out.txt").read_text() == "done" for folder in folders)
+
+
+def test_two_helpers_at_one_stage_do_it_once(recipe: Recipe, tmp_path: Path) -> None:
+    """As the arms of a sweep that share a training."""
+    begun, may_end, worked = Event(), Event(), list[str]()
+
+    def slow(folder: Path) -> None:
+        worked.append("first")
+        begun.set()
+        assert may_end.wait(10)
+
+    with Run(tmp_path / "run", recipe) as run, ThreadPoolExecutor() as pool:
+        helper = Run(tmp_path / "run", recipe, helper=True)
+        first = pool.submit(run.stage, "tune", {}, slow)
+        assert begun.wait(10)
+        second = pool.submit(helper.stage, "tune", {}, lambda folder: worked.append("second"))
+        with pytest.raises(TimeoutError):
+            second.result(0.2)  # it waits
+        may_end.set()
+        assert first.result(10) == second.result(10)
+        helper.close()
+    assert worked == ["first"]
 
 
 def test_an_interrupted_stage_gets_its_leftovers_back(recipe: Recipe, tmp_path: Path) -> None:

@@ -123,7 +123,7 @@ def run_sweep(run: Run, on_row: OnRow | None = None) -> dict[str, Any]:
             _Job(
                 planned, anchor, method.result.exposure if (method := done.get(replace(planned, arm="tell"))) else None
             )
-            for planned in sorted(plan, key=lambda one: (-one.cell.task_rows, -one.cell.general_rows))  # longest first
+            for planned in sorted(plan, key=_how_early)
             if planned.arm in arms
         ]
         processes = processes_for(len(jobs), bench.counter.parameters)
@@ -144,6 +144,11 @@ def run_sweep(run: Run, on_row: OnRow | None = None) -> dict[str, Any]:
     write_json(run.folder / SWEEP, figures)
     run.log("swept", rows=len(rows))
     return figures
+
+
+def _how_early(planned: Planned) -> tuple[int, int, bool]:
+    """Sort the longest trainings first; what only looks up a training of another arm comes when that is done."""
+    return -planned.cell.task_rows, -planned.cell.general_rows, ARMS[planned.arm].length == "same-steps"
 
 
 @dataclass(frozen=True, slots=True)

@@ -210,6 +210,8 @@ class Run:
     def stage(self, name: str, inputs: Mapping[str, Any], work: Callable[[Path], None]) -> Path:
         """Do a piece of work once, in a folder that is named by the content of its inputs.
 
+        What another helper is at is waited for, not done twice.
+
         Args:
             name: what it is, such as `warm-start`.
             inputs: everything that its result depends on, as JSON.
@@ -224,17 +226,19 @@ class Run:
         """
         folder = self.stage_folder(name, inputs)
         finished = folder / "finished.json"
-        if finished.exists():
-            self.log("stage/reused", stage=folder.name)
-            return folder
-        write_json(folder / "inputs.json", dict(inputs))
-        self.log("stage/start", stage=folder.name)
-        started = time.monotonic()
-        work(folder)
-        self.budget.check()
-        seconds = round(time.monotonic() - started, 3)
-        write_json(finished, {"seconds": seconds})
-        self.log("stage/finished", stage=folder.name, seconds=seconds)
+        if not finished.exists():
+            with _lock(folder, wait=True):
+                if not finished.exists():
+                    write_json(folder / "inputs.json", dict(inputs))
+                    self.log("stage/start", stage=folder.name)
+                    started = time.monotonic()
+                    work(folder)
+                    self.budget.check()
+                    seconds = round(time.monotonic() - started, 3)
+                    write_json(finished, {"seconds": seconds})
+                    self.log("stage/finished", stage=folder.name, seconds=seconds)
+                    return folder
+        self.log("stage/reused", stage=folder.name)
         return folder
 
 
@@ -245,12 +249,12 @@ def open_run(recipe: Recipe, folder: Path | None = None) -> Generator[Run]:
         yield run
 
 
-def _lock(folder: Path) -> TextIO:
-    """Take a folder for this process, and make it if there is none."""
+def _lock(folder: Path, *, wait: bool = False) -> TextIO:
+    """Take a folder for this process, and make it if there is none; closing the file gives it back."""
     folder.mkdir(parents=True, exist_ok=True)
     lock = (folder / ".lock").open("w")
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         lock.close()
         raise RunError(f"{folder}: another process is working on this run; wait for it or stop it") from None
