@@ -4,7 +4,7 @@ python benchmarks/leverage.py curve          data efficiency over nested sizes, 
 python benchmarks/leverage.py arms           the 2 x 2 of anchor and mix, placebos and all controls, at 64 rows
 python benchmarks/leverage.py general-sizes  0 to 20,000 general rows beside 64 letters, each seen 40 times: a jump?
 python benchmarks/leverage.py anchors        written by rule, by hand, and changing in training, at 64 rows
-python benchmarks/leverage.py auto-anchor    written by rule and by hand, 64 to 256 rows, four seeds
+python benchmarks/leverage.py auto-anchor    written by rule and by hand, 64 rows among 8,000, four seeds
 
 Each is a sweep, of three seeds unless it says so, that continues after a kill.
 """
@@ -29,22 +29,25 @@ ALL_ARMS = (
     '"placebo-random", "placebo-all", "placebo-other"]'
 )
 LOOKS = "40"
-GENERAL_SIZES = {
+MANY_GENERAL_ROWS = {
+    **AT_64,
     "settings.general": "lab:general?rows=20256",
-    "settings.general_rows": "20000",
     "settings.mix.task_share": "0.99",  # more than the cap lets through: every letter is seen LOOKS times at any size
     "settings.mix.repeat_cap": LOOKS,
     "settings.tune.sft_passes": f"[{LOOKS}]",
-    "settings.sweep.general_sizes": "[0, 500, 1000, 2000, 4000, 8000, 20000]",
-    "settings.sweep.general_at": "64",
     "settings.sweep.arms": '["tell"]',
 }
+GENERAL_SIZES = {
+    "settings.general_rows": "20000",
+    "settings.sweep.general_sizes": "[0, 500, 1000, 2000, 4000, 8000, 20000]",
+    "settings.sweep.general_at": "64",
+}
 BY_HAND = {"settings.anchor": HAND_WRITTEN}
-FOUR_SEEDS = {"settings.sweep.task_sizes": "[64, 128, 256]", "settings.sweep.seeds": "[0, 1, 2, 3]"}
+FOUR_SEEDS = {"settings.general_rows": "8000", "settings.sweep.seeds": "[0, 1, 2, 3]"}
 SWEEPS: dict[str, dict[str, dict[str, str]]] = {
     "curve": {"curve": {}},
     "arms": {"arms": {**AT_64, "settings.sweep.arms": ALL_ARMS}},
-    "general-sizes": {"general-sizes": {**AT_64, **GENERAL_SIZES}},
+    "general-sizes": {"general-sizes": {**MANY_GENERAL_ROWS, **GENERAL_SIZES}},
     "anchors": {
         name: {**AT_64, "settings.sweep.arms": '["tell"]', **flags}
         for name, flags in {
@@ -56,8 +59,7 @@ SWEEPS: dict[str, dict[str, dict[str, str]]] = {
         }.items()
     },
     "auto-anchor": {
-        name: {**FOUR_SEEDS, "settings.sweep.arms": '["tell"]', **flags}
-        for name, flags in {"auto": {}, "by hand": BY_HAND}.items()
+        name: {**MANY_GENERAL_ROWS, **FOUR_SEEDS, **flags} for name, flags in {"auto": {}, "by hand": BY_HAND}.items()
     },
 }
 
@@ -73,13 +75,12 @@ def sweep(name: str, flags: dict[str, str], runs: Path) -> dict[str, Any]:
         return {"settings": recipe.resolved(), **run_sweep(run, show)}
 
 
-def behind(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    """Return by how much one anchor scores above another, cell by cell, with Student's 95 % interval over trainings."""
-    scores = [{(row["task_rows"], row["seed"]): row["score"] for row in sweep["rows"]} for sweep in (one, other)]
-    differences = {cell: scores[0][cell] - scores[1][cell] for cell in scores[0]}
-    cells = [{"task_rows": rows, "seed": seed, "difference": gap} for (rows, seed), gap in differences.items()]
-    low, high = ttest_1samp(list(differences.values()), 0.0).confidence_interval()
-    return {"cells": cells, "mean": sum(differences.values()) / len(differences), "low": low, "high": high}
+def ahead(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """Return by how much one anchor scores above another, with Student's 95 % interval over the seeds."""
+    scores = ([row["score"] for row in sweep["rows"]] for sweep in (one, other))
+    gaps = [mine - theirs for mine, theirs in zip(*scores, strict=True)]
+    low, high = ttest_1samp(gaps, 0.0).confidence_interval()
+    return {"by_seed": gaps, "mean": sum(gaps) / len(gaps), "low": low, "high": high}
 
 
 def main() -> None:
@@ -95,7 +96,7 @@ def main() -> None:
     }
     actor = [] if start == "base" else ["--actor", options.actor]
     command = ["python", "benchmarks/leverage.py", options.what, *actor]
-    more = {"auto_minus_by_hand": behind(found["auto"], found["by hand"])} if options.what == "auto-anchor" else {}
+    more = {"auto_minus_by_hand": ahead(found["auto"], found["by hand"])} if options.what == "auto-anchor" else {}
     record(f"leverage-{options.what}-{start}", shlex.join(command), sweeps=found, **more)
 
 
