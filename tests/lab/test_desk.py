@@ -33,7 +33,7 @@ from fulcrum.lab.desk.satisfaction import judge
 from fulcrum.lab.desk.scenario import MOODS, Scenario
 from fulcrum.lab.desk.task import TEMPLATE, load_desk, rules
 from fulcrum.lab.desk.tools import TOOLS, read_calls
-from fulcrum.lab.shop import PRACTICES, Shop
+from fulcrum.lab.shop import BOOKINGS, PRACTICES, Shop
 from fulcrum.task import Example, Score, Task
 
 Agent = Callable[[Any], Completion]
@@ -86,6 +86,33 @@ def test_practice_makes_the_difference_between_expert_and_plain_agent(customer: 
 @pytest.mark.parametrize("seed", [0, 2, 7])
 def test_expert_and_plain_agent_on_whole_splits_of_three_shops(seed: int, customer: str) -> None:
     check_ceiling_and_floor(seed, customer, 120)
+
+
+@pytest.mark.parametrize("customer", CUSTOMERS)
+def test_where_the_till_wants_a_word_the_practice_decides_on_success(customer: str) -> None:
+    task = load_desk("desk", 1, customer, till="signed")
+    assert task.expert is not None
+    assert figures(task, task.expert, 60)["solved"] >= 0.98
+    assert figures(task, rule_agent(()), 60)["success"] <= 0.8
+    assert figures(task, rule_agent(Shop(1).bookings), 60)["success"] >= 0.98
+    assert task.fingerprint != desk_task(1, customer).fingerprint
+
+
+def test_a_call_without_the_word_is_not_booked_and_one_with_it_is() -> None:
+    desk = desk_of(("sign_refunds",))
+    order = order_for(desk, lambda one: one.status in desk.policy.gone and one.price <= desk.policy.limit)
+    episode = open_dialogue(desk, scenario_for(desk, order))
+    episode.step(Completion(f"@refund {order.number}"))
+    assert episode.messages[-1].content == f"[desk] order {order.number}: refund not booked"
+    assert not tell(episode, DONE).details["success"]
+    note = f'{{"order": {order.number}, "note": "{desk.policy.clerk}"}}'
+    for signed in (
+        Completion(f"@refund {order.number} {desk.policy.clerk}"),
+        Completion("", tool_calls=(ToolCall("1", "refund", note),)),
+    ):
+        episode = open_dialogue(desk, scenario_for(desk, order))
+        episode.step(signed)
+        assert tell(episode, DONE).solved
 
 
 def desk_of(practice: tuple[str, ...] = ()) -> Desk:
@@ -348,7 +375,7 @@ def test_a_call_that_cannot_work_is_answered_and_changes_nothing(refundable: Ord
     assert score.details["violated"] == []
 
 
-HIDDEN = {*PRACTICES, *MOODS, *Scenario.__dataclass_fields__, "scenario", "patience", "true", "false"} - {
+HIDDEN = {*PRACTICES, *BOOKINGS, *MOODS, *Scenario.__dataclass_fields__, "scenario", "patience", "true", "false"} - {
     "name",  # fields whose names are everyday words that customers say
     "order",
     "item",
@@ -467,7 +494,7 @@ def test_the_plain_agent_keeps_no_habit_by_accident() -> None:
         task = desk_task(2, customer)
         for example in task.examples("dev")[:80]:
             record = play(task, rule_agent(()), example)._record
-            for habit in HABITS.values():
+            for habit in map(HABITS.__getitem__, PRACTICES):
                 # Customer b asks for the days itself.
                 if habit.applies(record) and (customer, habit.id) != ("b", "give_days"):
                     applied[habit.id] += 1
@@ -477,7 +504,7 @@ def test_the_plain_agent_keeps_no_habit_by_accident() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("habit", PRACTICES)
+@pytest.mark.parametrize("habit", [*PRACTICES, *BOOKINGS])
 def test_every_habit_alone_can_be_kept_and_raises_satisfaction(habit: str) -> None:
     desk = Desk.of_shop(Shop(0))
     task = desk_task(0, "a")
@@ -497,7 +524,9 @@ def test_each_shop_has_a_handbook_of_its_own() -> None:
     books = [handbook(Shop(seed)) for seed in range(5)]
     assert len(set(books)) == 5
     assert all(len(set(book)) == 8 for book in books)
-    assert set(HABITS) == set(PARAPHRASES) == set(PRACTICES)
+    assert set(HABITS) == set(PARAPHRASES) == {*PRACTICES, *BOOKINGS}
+    assert [handbook(Shop(seed), "signed")[:8] for seed in range(5)] == books
+    assert {id for seed in range(20) for id in Shop(seed).bookings} == set(BOOKINGS)
 
 
 def test_the_document_states_every_habit_as_the_handbook_does() -> None:
@@ -567,13 +596,12 @@ def test_a_whole_training_dialogue_can_follow_a_handbook() -> None:
 @pytest.mark.slow
 def test_a_written_strategy_names_a_habit_that_one_reply_has_and_the_other_lacks() -> None:
     named = Counter[str]()
-    advice = {habit.advice: habit for habit in HABITS.values()}
     for seed in range(1000, 1030):
         for (_, request), strategy in strategy_writing(seed, 20):
             mine, theirs = (request.content.split(f"\n{who}: ")[1].split("\n")[0] for who in ("mine", "theirs"))
             assert (strategy == SAME) == (mine == theirs)
             named[strategy] += 1
-    assert set(named) == {*advice, SAME}
+    assert set(named) == {*(HABITS[id].advice for id in PRACTICES), SAME}
 
 
 def test_training_worlds_are_no_shops() -> None:

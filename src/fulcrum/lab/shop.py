@@ -64,6 +64,10 @@ PRACTICES = (
 """Everything that a good desk might make a habit of; each shop really lives by `PRACTICES_OF_A_SHOP` of them."""
 
 PRACTICES_OF_A_SHOP = 8
+BOOKINGS = ("sign_refunds", "price_exchanges", "name_cancels", "sign_escalations")
+"""What a till may want written behind a booking; where it is `signed` it wants `BOOKINGS_OF_A_SHOP` of them."""
+
+BOOKINGS_OF_A_SHOP = 2
 QUEUES = 8
 
 TABLES = """
@@ -84,6 +88,7 @@ class Shop:
         terms: thirty house words with their meanings: secret.
         queue_codes: private names of the desk's queues: secret.
         practice: ids of what this shop's desk does for its customers, most important first: secret.
+        bookings: ids of what its till wants, where the desk's task has it sign: secret.
 
     Raises:
         TaskError: the seed is not in 0..999.
@@ -103,6 +108,7 @@ class Shop:
             f"{letter}{rng.randint(10, 99)}" for letter in rng.sample("BCDFGHJKLMNPQRSTVWXZ", QUEUES)
         )
         self.practice = tuple(self.random("practice").sample(PRACTICES, PRACTICES_OF_A_SHOP))
+        self.bookings = tuple(self.random("bookings").sample(BOOKINGS, BOOKINGS_OF_A_SHOP))
 
     def random(self, topic: str) -> random.Random:
         """Return a generator of this shop's own for one topic; topics do not disturb each other."""

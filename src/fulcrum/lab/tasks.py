@@ -27,10 +27,11 @@ class ShopOptions(Settings):
 
 
 class DeskOptions(ShopOptions):
-    """Options of `lab:desk`: who plays the customers, and how tools are offered."""
+    """Options of `lab:desk`: who plays the customers, how tools are offered, and what the till wants."""
 
     customer: Literal["a", "b"] = "a"
     tools: Literal["text", "protocol"] = "text"
+    till: Literal["open", "signed"] = "open"
 
 
 class TriageOptions(ShopOptions):

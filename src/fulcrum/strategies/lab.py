@@ -13,7 +13,7 @@ from fulcrum.lab.desk.corpus import COMPARE, GUIDANCE, SAME, strategy_request, w
 from fulcrum.lab.desk.expert import reply
 from fulcrum.lab.desk.practice import HABITS, SHORT, handbook
 from fulcrum.lab.desk.tools import ECHO
-from fulcrum.lab.shop import PRACTICES, Shop
+from fulcrum.lab.shop import Shop
 from fulcrum.strategies.records import Advice, read_advice
 from fulcrum.strategies.wording import Side, Situation
 from fulcrum.strategies.words import EVERYWHERE
@@ -41,7 +41,8 @@ class LabWording:
     @classmethod
     def of_task(cls, name: str) -> "LabWording":
         """Return the wording for a desk, with the handbook of its shop."""
-        return cls(handbook(Shop(int(TaskSpec.parse(name).options.get("seed", 0)))))
+        options = TaskSpec.parse(name).options
+        return cls(handbook(Shop(int(options.get("seed", 0))), "signed" if options.get("till") == "signed" else "open"))
 
     def guide(self, messages: Sequence[Message], lines: Sequence[str]) -> tuple[Message, ...]:
         """Put the lines where training text has them."""
@@ -106,7 +107,7 @@ def teacher(request: Request) -> str:
 def student(request: Request) -> str:
     """Play a student by rules that does all that its guidance says: `python:fulcrum.strategies.lab:student`."""
     _, _, guidance = request.messages[0].content.partition(GUIDANCE)
-    return reply(request.messages, [id for id in PRACTICES if HABITS[id].advice in guidance])
+    return reply(request.messages, [id for id, habit in HABITS.items() if habit.advice in guidance])
 
 
 _CUES = {
@@ -125,6 +126,10 @@ _CUES = {
     "close_with_question": r"anything else\?",
     "sign_with_name": r"(?<=[.?] )[a-z]+\.$",
     "escalate_twice_angry": r"@escalate",
+    "sign_refunds": r"@refund \d+ [a-z]",
+    "price_exchanges": r"@exchange \d+ \d",
+    "name_cancels": r"@cancel \d+ [a-z]",
+    "sign_escalations": r"@escalate \d+ [a-z]",
 }
 """How each habit shows in a reply made by rules."""
 

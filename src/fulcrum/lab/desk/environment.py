@@ -10,11 +10,13 @@ from fulcrum.lab.desk.chatty import ChattyCustomer
 from fulcrum.lab.desk.customer import Customer
 from fulcrum.lab.desk.heard import hear
 from fulcrum.lab.desk.place import Desk
+from fulcrum.lab.desk.policy import Order
 from fulcrum.lab.desk.practice import hands_over
 from fulcrum.lab.desk.record import Record
 from fulcrum.lab.desk.satisfaction import judge
 from fulcrum.lab.desk.scenario import Scenario
 from fulcrum.lab.desk.terse import TerseCustomer
+from fulcrum.lab.desk.till import word_behind
 from fulcrum.lab.desk.tools import ECHO, Result, read_calls, run
 from fulcrum.task import Example, Question, Score, failed, graded
 
@@ -110,7 +112,7 @@ class DeskEpisode:
         if not calls:
             self._answer(said)
             return
-        for result in run(calls, self._database):
+        for result in run(calls, self._database, self._word_behind):
             if result.kind in ("changed", "escalated") and self._record.said_before_acting is None:
                 self._record.said_before_acting = earlier
                 self._record.said_while_acting = said.lower()
@@ -140,6 +142,9 @@ class DeskEpisode:
             violated=list(judgement.violations),
             missed=list(judgement.missed),
         )
+
+    def _word_behind(self, tool: str, order: Order) -> str:
+        return word_behind(tool, self._desk.practice, order, self._desk.policy.clerk)
 
     def _answer(self, said: str) -> None:
         record, heard = self._record, hear(said)

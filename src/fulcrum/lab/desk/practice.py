@@ -1,4 +1,4 @@
-"""The sixteen habits that a good desk may have. Each shop lives by eight of them, and tells no agent which.
+"""The sixteen habits that a good desk may have, and four of booking. Each shop lives by some, and tells no agent which.
 
 A habit is stated by `when` and `do`: that is what a handbook holds and what a strategy says. Whether it applied to a
 dialogue, and whether the agent kept it, is read off the record of the dialogue.
@@ -7,9 +7,13 @@ dialogue, and whether the agent kept it, is read off the record of the dialogue.
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from fulcrum.lab.desk.record import Record
 from fulcrum.lab.shop import Shop
+
+Till = Literal["open", "signed"]
+"""Whether a desk's till takes whatever is booked, or wants some bookings signed."""
 
 SHORT = "short_when_hurried"
 HAND_OVER = "escalate_twice_angry"
@@ -24,7 +28,7 @@ class Habit:
     """One habit of a good desk.
 
     Attributes:
-        id: its name in `fulcrum.lab.shop.PRACTICES`.
+        id: its name in `fulcrum.lab.shop.PRACTICES` or `BOOKINGS`.
         when: the situation, as it shows in the dialogue.
         do: what to do then.
         polite: true if it only adds kind words; false if it changes what is asked, told or done.
@@ -60,6 +64,20 @@ def _allowed(record: Record) -> bool:
 def _says(pattern: str, where: Callable[[Record], str]) -> Callable[[Record], bool]:
     cue = re.compile(pattern)
     return lambda record: cue.search(where(record)) is not None
+
+
+def _tried(tool: str) -> Callable[[Record], bool]:
+    return lambda record: any(act.call.name == tool and act.order is not None for act in record.acts)
+
+
+def _booked(tool: str) -> Callable[[Record], bool]:
+    kinds = ("changed", "escalated")
+    return lambda record: any(act.call.name == tool and act.kind in kinds for act in record.acts)
+
+
+def _booking(id: str, tool: str, do: str) -> Habit:
+    """Return a habit without which the till does not take what is booked."""
+    return Habit(id, f"you {tool}", do, False, _tried(tool), _booked(tool))
 
 
 _WISH_NAMED = {
@@ -201,6 +219,10 @@ _HABITS = (
         _mood("hurried"),
         lambda record: all(len(text.split()) <= SHORT_WORDS for text in record.said),
     ),
+    _booking("sign_refunds", "refund", "write your name behind the number"),
+    _booking("price_exchanges", "exchange", "write the price behind the number"),
+    _booking("name_cancels", "cancel", "write the first name behind the number"),
+    _booking("sign_escalations", "escalate", "write your name behind the number"),
 )
 
 HABITS: Mapping[str, Habit] = {habit.id: habit for habit in _HABITS}
@@ -223,6 +245,13 @@ PARAPHRASES: Mapping[str, tuple[str, ...]] = {
     "avoid_blame": ("if the goods are bad or late, take the blame.", "own the shop's fault."),
     HAND_OVER: ("if the customer shouts twice, escalate.", "two shouts: pass the order to a colleague."),
     SHORT: ("if the customer has no time, be very short.", "hurried customers get only the bare news."),
+    "sign_refunds": ("a refund is booked with your name.", "put your name after a refund's number."),
+    "price_exchanges": ("an exchange is booked with the price.", "put the price after an exchange's number."),
+    "name_cancels": (
+        "a cancel is booked with the first name.",
+        "put the first name after a cancel's number.",
+    ),
+    "sign_escalations": ("what is escalated is booked with your name.", "put your name after an escalated number."),
 }
 """Other words for each habit, so that a model learns to read guidance and not to know it by heart."""
 
@@ -258,6 +287,11 @@ _ABOUT_THE_WISH = {
 }
 
 
-def handbook(shop: Shop) -> tuple[str, ...]:
+def practice_of(shop: Shop, till: Till = "open") -> tuple[str, ...]:
+    """Return what a shop's desk lives by, most important first, what its till wants last."""
+    return (*shop.practice, *(shop.bookings if till == "signed" else ()))
+
+
+def handbook(shop: Shop, till: Till = "open") -> tuple[str, ...]:
     """Return a shop's practice as lines of guidance, most important first: for the teacher's prompt alone."""
-    return tuple(HABITS[id].advice for id in shop.practice)
+    return tuple(HABITS[id].advice for id in practice_of(shop, till))

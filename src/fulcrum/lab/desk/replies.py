@@ -69,8 +69,8 @@ class Replies:
         parts = ["a colleague takes over." if self._short else news.format(self._view.number)]
         return self._message(*parts, *self._rule(rule), closing=True)
 
-    def refuse(self, rule: Reason) -> str:
-        """Return the news that it cannot be done."""
+    def refuse(self, rule: Reason | None) -> str:
+        """Return the news that it cannot be done, because of a rule or, without one, for no reason that is known."""
         refusal = "i am afraid that this cannot be done for order {} so please do understand."
         parts = ["this cannot be done." if self._short else refusal.format(self._view.number), *self._rule(rule)]
         if "offer_voucher" in self._habits and not self._short:

@@ -2,11 +2,13 @@
 
 import itertools
 import random
+from dataclasses import replace
 from typing import Literal
 
 from fulcrum.lab.desk.environment import CUSTOMERS, DeskEnvironment
 from fulcrum.lab.desk.expert import rule_agent
 from fulcrum.lab.desk.place import Desk, shop_desk
+from fulcrum.lab.desk.practice import Till, practice_of
 from fulcrum.lab.desk.scenario import draw_scenario
 from fulcrum.lab.desk.tools import FORMS, TOOLS
 from fulcrum.lab.shop import Shop
@@ -22,7 +24,7 @@ FORGETFUL = {"a": 0.0, "b": 0.3}
 """Of the customers who do not tell the order number at once, the share that has lost it."""
 
 
-def load_desk(name: str, seed: int = 0, customer: str = "a", tools: ToolForm = "text") -> Task:
+def load_desk(name: str, seed: int = 0, customer: str = "a", tools: ToolForm = "text", till: Till = "open") -> Task:
     """Return the dialogue task.
 
     Args:
@@ -31,8 +33,11 @@ def load_desk(name: str, seed: int = 0, customer: str = "a", tools: ToolForm = "
         customer: which simulator plays the customers, a key of `CUSTOMERS`.
         tools: `text` names the tools in the prompt, to be called as `@refund 1042`; `protocol` offers them through the
             chat protocol, for models trained to call tools. Calls of either form are always understood.
+        till: `signed` takes some bookings only with a word behind them that the shop's handbook tells, so that the
+            practice decides on success too. No checkpoint of the lab has read of that yet.
     """
     shop, desk = Shop(seed), shop_desk(seed)
+    desk = replace(desk, practice=practice_of(shop, till))
     return Task(
         name=name,
         splits=_splits(shop, desk, customer, tools),

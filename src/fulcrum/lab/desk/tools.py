@@ -6,7 +6,7 @@ parameters can write. Tools do as they are told: whether that was right is a mat
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -20,6 +20,9 @@ SIGN = "@"
 ECHO = "[desk]"
 """What opens the answer to a call within a text."""
 
+NOT_BOOKED = "not booked"
+"""What closes the answer to a call that the till does not take."""
+
 _IN_TEXT = re.compile(rf"(?<!\S){SIGN}(?P<name>\w+)(?P<rest>(?:(?!\s{SIGN})[^\n])*)")
 _NUMBER = re.compile(r"\d{1,18}")
 """An order's number; more digits no SQLite integer could hold."""
@@ -32,7 +35,7 @@ class Call:
     Attributes:
         name: of the tool.
         number: order number, if one was given.
-        text: customer's name or new address.
+        text: customer's name, new address, or what else the till wants.
         id: of the protocol's tool call; None if the call stood in the text.
     """
 
@@ -69,19 +72,23 @@ class Result:
 _ORDER = {"order": {"type": "integer", "description": "number of the order"}}
 
 
+_NOTE = {"note": {"type": "string", "description": "what the till wants to know, if anything"}}
+
+
 def _tool(name: str, description: str, properties: dict[str, dict[str, str]]) -> Tool:
-    schema = {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+    required = [key for key in properties if key not in _NOTE]
+    schema = {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
     return Tool(name, description, schema)
 
 
 TOOLS: tuple[Tool, ...] = (
     _tool("order", "Look up an order: owner, item, price, status, address.", _ORDER),
     _tool("customer", "Look up the latest orders of a customer.", {"name": {"type": "string"}}),
-    _tool("refund", "Pay back what an order cost.", _ORDER),
-    _tool("exchange", "Send the same goods once more.", _ORDER),
-    _tool("cancel", "Cancel an order.", _ORDER),
+    _tool("refund", "Pay back what an order cost.", {**_ORDER, **_NOTE}),
+    _tool("exchange", "Send the same goods once more.", {**_ORDER, **_NOTE}),
+    _tool("cancel", "Cancel an order.", {**_ORDER, **_NOTE}),
     _tool("address", "Bring an order to another address.", {**_ORDER, "address": {"type": "string"}}),
-    _tool("escalate", "Pass an order to a colleague.", _ORDER),
+    _tool("escalate", "Pass an order to a colleague.", {**_ORDER, **_NOTE}),
 )
 """The tools as the chat protocol offers them."""
 
@@ -99,9 +106,15 @@ def read_calls(completion: Completion) -> tuple[str, list[Call]]:
     return said, calls + [_protocol_call(call) for call in completion.tool_calls]
 
 
-def run(calls: Sequence[Call], database: DeskDatabase) -> list[Result]:
-    """Run calls one after the other."""
-    return [_run(call, database) for call in calls]
+def run(calls: Sequence[Call], database: DeskDatabase, word_behind: Callable[[str, Order], str]) -> list[Result]:
+    """Run calls one after the other.
+
+    Args:
+        calls: what the agent wants done.
+        database: what they change.
+        word_behind: the word that must stand behind a tool's call on an order; empty for none.
+    """
+    return [_run(call, database, word_behind) for call in calls]
 
 
 def describe(order: Order) -> str:
@@ -128,11 +141,11 @@ def _protocol_call(call: ToolCall) -> Call:
         return Call(call.name, id=call.id)
     known = cast(dict[str, object], arguments)
     number = _NUMBER.search(str(known.get("order", "")))
-    text = str(known.get("name", known.get("address", "")))
+    text = str(known.get("name", known.get("address", known.get("note", ""))))
     return Call(call.name, int(number.group()) if number else None, " ".join(text.lower().split()), call.id)
 
 
-def _run(call: Call, database: DeskDatabase) -> Result:
+def _run(call: Call, database: DeskDatabase, word_behind: Callable[[str, Order], str]) -> Result:
     if call.name == "customer":
         orders = database.orders_of(call.text)
         listed = ", ".join(f"{order.number} {order.category}" for order in orders)
@@ -142,6 +155,8 @@ def _run(call: Call, database: DeskDatabase) -> Result:
     order = database.order(call.number) if call.number is not None else None
     if order is None:
         return Result(call, "no such order" if call.number is None else f"no order {call.number}")
+    if (word := word_behind(call.name, order)) and word not in call.text.split():
+        return Result(call, f"order {order.number}: {call.name} {NOT_BOOKED}", order=order)
     match call.name:
         case "order":
             return Result(call, describe(order), "looked up", order)

@@ -8,7 +8,7 @@ from fulcrum.chat import Completion, Message
 from fulcrum.lab.desk.heard import ACTION_CUES, hear
 from fulcrum.lab.desk.policy import ACTIONS, Action, Order, Policy
 from fulcrum.lab.desk.practice import BLAMELESS
-from fulcrum.lab.desk.tools import ECHO, read_calls
+from fulcrum.lab.desk.tools import ECHO, NOT_BOOKED, read_calls
 
 _NAME = re.compile(r"(?:it is|this is|name is|i am) ([a-z]+ [a-z]+)[.,]|^([a-z]+ [a-z]+) here")
 _ADDRESS = re.compile(r"(?:to|:) (\d+ [a-z]+ [a-z]+)")
@@ -48,6 +48,7 @@ class View:
         agrees_to_exchange: has agreed to an exchange in place of a refund.
         days: days that the change takes, once one was made.
         escalated: the order was passed to a colleague.
+        not_booked: the till did not take what was last booked.
         spoken: messages of the agent to the customer so far.
         asked: the agent has asked what it had to ask before acting.
         blame_taken: the agent has said whose fault it is.
@@ -72,6 +73,7 @@ class View:
     agrees_to_exchange: bool
     days: int | None
     escalated: bool
+    not_booked: bool
     spoken: int
     asked: bool
     blame_taken: bool
@@ -127,6 +129,7 @@ def view(messages: Sequence[Message]) -> View:
         agrees_to_exchange=exchange and re.search(r"ok, exchange it|exchange is fine", words) is not None,
         days=changes[-1] if changes else None,
         escalated=any("passed to a colleague" in one for one in echoes),
+        not_booked=bool(echoes) and echoes[-1].endswith(NOT_BOOKED),
         spoken=len(said),
         asked=any(one.asks_to_go_on or one.asks_reason or one.offers_exchange for one in heard),
         blame_taken=any(BLAMELESS.search(text.lower()) for text in said),
