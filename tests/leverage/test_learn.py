@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 from fulcrum.artifact import read_artifact
+from fulcrum.calls import CallStore
 from fulcrum.chat import Request, Sampling, complete, resolve, user
 from fulcrum.cli.main import main
 from fulcrum.errors import SettingsError
@@ -240,6 +242,19 @@ def figures(folder: str) -> dict:
     for row in found["rows"]:
         del row["seconds"]
     return found
+
+
+def test_a_sweep_with_a_budget_works_in_one_process_that_sees_all_calls(
+    world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fulcrum.leverage.sweep.processes_for", lambda jobs, parameters: 2)
+    sizes = "--settings.sweep.general_sizes", "[]", "--settings.sweep.task_sizes", "[4, 8]"
+    sweep = "leverage", "sweep", "recipe.toml", *sizes, "--settings.sweep.seeds", "[0]", "--output", "run"
+    with pytest.raises(SystemExit) as stopped:
+        main([*sweep, "--budget.calls", "30"])
+    assert stopped.value.code
+    with closing(CallStore(Path("run/calls.sqlite"))) as store:
+        assert sum(paid.calls for paid in store.paid()) == 30
 
 
 def test_a_sweep_killed_on_the_way_ends_as_if_it_had_not_been(world: Path) -> None:

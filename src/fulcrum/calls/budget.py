@@ -35,6 +35,11 @@ class BudgetSettings(Settings):
     failure_share: float = Field(default=0.2, ge=0, le=1)
     prices: Path | None = None
 
+    @property
+    def counted(self) -> bool:
+        """Whether spending is limited: then processes must not work side by side, for none sees the others' calls."""
+        return any(limit is not None for limit in (self.calls, self.tokens, self.money))
+
 
 @dataclass
 class Budget:

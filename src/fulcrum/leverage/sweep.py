@@ -126,7 +126,8 @@ def run_sweep(run: Run, on_row: OnRow | None = None) -> dict[str, Any]:
             for planned in sorted(plan, key=_how_early)
             if planned.arm in arms
         ]
-        processes = processes_for(len(jobs), bench.counter.parameters)
+        alone = run.recipe.keys.budget.counted
+        processes = 1 if alone else processes_for(len(jobs), bench.counter.parameters)
         work = partial(_work, bench) if processes == 1 else partial(_help, run.folder)
         for job, row in spread(work, jobs, processes):
             done[job.planned] = row
