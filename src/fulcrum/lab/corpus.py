@@ -20,9 +20,9 @@ from fulcrum.lab.desk.corpus import (
 )
 from fulcrum.lab.instructions import letter_book, register
 from fulcrum.lab.notes import FORMS, glossary, header, write_note
-from fulcrum.lab.queries import Query, sample_query
+from fulcrum.lab.queries import Query, fits, sample_query
 from fulcrum.lab.world import Meaning, Schema, Term, World
-from fulcrum.lab.worlds import random_schema, random_term, random_terms
+from fulcrum.lab.worlds import other_schema, random_schema, random_term, random_terms
 
 _BY_THE_LINE = ("background", "mistakes", "one_shot", "pairs")
 """Forms of a note that say one thing a line."""
@@ -77,14 +77,16 @@ def _terms(rng: random.Random, schema: Schema, count: int) -> list[Term]:
 
 
 def sql_lookups(rng: random.Random) -> Conversation:
-    """Return a note on several house words, and many short questions: what a word means, which table has a column.
+    """Return a note on several house words, and many short questions: what a word means, which table a thing stands in.
 
-    As `sql_dialogue`, but far denser, so that looking things up is learnt first.
+    As `sql_dialogue`, but far denser, so that looking things up is learnt first. SQL names a table before the condition
+    that asks for it, so a model must find the table of a house word in one step: its meaning, and the column's table.
+    Most worlds are no corner shops, whose tables can be known by heart.
     """
-    schema = random_schema(rng)
+    schema = other_schema(rng) if rng.random() < 0.6 else random_schema(rng)
     terms = _terms(rng, schema, 4)
     lines = [
-        write_note(rng, rng.choice(_BY_THE_LINE), schema, _query_with(rng, schema, term), {term: term.meaning})
+        write_note(rng, rng.choice(_BY_THE_LINE), schema, _query_with(rng, schema, (term,)), {term: term.meaning})
         for term in terms
     ]
     opening = "\n".join([schema.describe(), *lines, ""])
@@ -92,23 +94,27 @@ def sql_lookups(rng: random.Random) -> Conversation:
     turns: Conversation = []
     for _ in range(9):
         kind = rng.random()
-        if kind < 0.45:
+        if kind < 0.3:
             term = rng.choice(terms)
             asked, answer = f"what is {term.phrase}?", f"{term.meaning.sql()}."
-        elif kind < 0.6:
+        elif kind < 0.4:
             column, table = rng.choice(columns)
             asked, answer = f"where is {column}?", f"{table}."
-        else:
+        elif kind < 0.6:
             term = rng.choice(terms)
-            query = _query_with(rng, schema, term)
+            asked, answer = f"where is {term.phrase}?", f"{schema.table_of(term.meaning.column).name}."
+        else:
+            named = tuple(rng.sample(terms, min(len(terms), rng.choice((1, 2)))))
+            named = named if fits(schema, named) else named[:1]
+            query = _query_with(rng, schema, named)
             asked = sql_question(schema, query, with_schema=False)
-            answer = query.read({term: term.meaning}).sql(schema)
+            answer = query.read({term: term.meaning for term in named}).sql(schema)
         turns += [user(asked if turns else opening + asked), assistant(answer)]
     return turns
 
 
-def _query_with(rng: random.Random, schema: Schema, term: Term) -> Query:
-    return sample_query(rng, World(schema, (term,)), (term,))
+def _query_with(rng: random.Random, schema: Schema, terms: tuple[Term, ...]) -> Query:
+    return sample_query(rng, World(schema, terms), terms)
 
 
 def _note_for(rng: random.Random, schema: Schema, query: Query, meanings: Mapping[Term, Meaning]) -> str | None:
