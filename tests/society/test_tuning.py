@@ -25,8 +25,8 @@ def tuned(folder: Path, processes: int) -> list[Path]:
     told = []
     done = [job for job, _ in spread(train, jobs(folder), processes, told.append)]
     assert len(done) == 2
-    ended = {stage for stage, step, steps in told if step == steps == 2}
-    assert ended == {job.tuning.stage for job in done}
+    ended = {name for name, step, steps in told if step == steps == 2}
+    assert ended == {job.name for job in done}
     return [job.folder / WEIGHTS for job in jobs(folder)]
 
 
