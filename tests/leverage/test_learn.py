@@ -275,6 +275,7 @@ def test_a_sweep_killed_on_the_way_ends_as_if_it_had_not_been(world: Path) -> No
     found = figures("whole")
     assert [(row["arm"], row["task_rows"], row["seed"]) for row in found["rows"]][:2] == [("tell", 4, 0), ("sft", 4, 0)]
     assert len(found["factors"]["sft"]["at"]) == 2
+    assert [row["arm"] for row in found["before"]["test"]] == ["untuned", "untuned + anchor", "few-shot@1"]
     stages = [json.loads(line) for line in Path("killed/events.jsonl").read_text().splitlines()]
     finished = [event["stage"] for event in stages if event["event"] == "stage/finished"]
     assert len(finished) == len(set(finished)), "a finished stage was done twice"

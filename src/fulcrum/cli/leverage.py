@@ -124,7 +124,9 @@ def _progress(done: Sequence[Any], total: int) -> Table:
 
 def _print(figures: Mapping[str, Any]) -> None:
     table = Table("arm", "task rows", "general rows", "score", "95 %", "general loss", "cut off")
-    for row in figures["table"]:
+    before = figures["before"]
+    untuned: dict[str, Any] = {"task_rows": 0, "general_rows": 0, "general_loss": before["general_loss"]}
+    for row in [*({**untuned, **row} for row in before["test"]), *figures["table"]]:
         table.add_row(
             row["arm"],
             str(row["task_rows"]),
@@ -135,7 +137,6 @@ def _print(figures: Mapping[str, Any]) -> None:
             f"{row['cut_off']:.1%}",
         )
     console.print(table)
-    console.print(f"held-out general loss before: {figures['before']['general_loss']:.3f}", highlight=False)
     for arm, found in figures.get("factors", {}).items():
         at = ", ".join(factor["text"] for factor in found["at"])
         console.print(f"task tokens that {arm} needs for the score of tell, by size: {at}", highlight=False)

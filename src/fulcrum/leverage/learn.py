@@ -15,6 +15,8 @@ from typing import Any
 
 from fulcrum.artifact import write_card
 from fulcrum.atomic import read_json, write_json
+from fulcrum.evaluation.baselines import Direct, FewShot, draw_demonstrations
+from fulcrum.evaluation.solver import Solver
 from fulcrum.leverage import automatic
 from fulcrum.leverage.anchor import Anchor, AnchorPlan, random_words
 from fulcrum.leverage.arms import ARMS, Arm, ArmName
@@ -187,6 +189,19 @@ def before(bench: Bench, anchor: Anchor | None) -> dict[str, float]:
         "anchor": asdict(anchor) if anchor else None,
     }
     return read_json(bench.run.stage("before", inputs, work) / "before.json")
+
+
+def untuned_solvers(bench: Bench, anchor: Anchor | None) -> list[Solver]:
+    """Return the model as it was: asked plainly, asked with the anchor, and shown solved examples."""
+    untuned = bench.open(None)
+    solvers: list[Solver] = [Direct(bench.recorded(untuned), bench.greedy, name="untuned")]
+    if anchor:
+        model = bench.recorded(replace(untuned, anchor=anchor))
+        solvers.append(Direct(model, bench.greedy, name="untuned + anchor"))
+    if bench.settings.shots:
+        shown = draw_demonstrations(bench.task, bench.settings.shots, bench.run.recipe.seed)
+        solvers.append(FewShot(bench.recorded(untuned), shown, bench.greedy))
+    return solvers
 
 
 def write_artifact(bench: Bench, trial: Trial, result: TrialResult) -> None:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from fulcrum.artifact import Artifact, Deployed, OpenModel
 from fulcrum.atomic import read_json
-from fulcrum.chat import Sampling
 from fulcrum.errors import RunError
-from fulcrum.evaluation.baselines import Direct, FewShot, draw_demonstrations
+from fulcrum.evaluation.baselines import Direct
+from fulcrum.evaluation.solver import Solver
 from fulcrum.lazy import load
 from fulcrum.leverage.anchor import Anchor
 from fulcrum.leverage.arms import ArmName
@@ -86,30 +86,27 @@ class LeverageMethod:
 
 
 def _contenders(run: Run, learned: dict[str, Any]) -> Iterator[Contender]:
+    from fulcrum.leverage.learn import untuned_solvers
     from fulcrum.leverage.trial import Bench
 
     bench = Bench(run)
-    greedy = Sampling(max_tokens=bench.max_tokens)
     arms = cast(dict[ArmName, dict[str, Any]], learned["arms"])
     own = Anchor(**learned["anchor"]) if learned["anchor"] else None
     baseline = "sft" if "sft" in arms else "untuned"
 
-    def contender(name: str, opened: "Opened") -> Contender:
-        role = "method" if name == "tell" else "baseline" if name == baseline else "control"
-        return Contender(Direct(bench.recorded(opened), greedy, name=name), role)
+    def contender(solver: Solver) -> Contender:
+        role = "method" if solver.name == "tell" else "baseline" if solver.name == baseline else "control"
+        return Contender(solver, role)
+
+    def alone(name: str, opened: "Opened") -> Contender:
+        return contender(Direct(bench.recorded(opened), bench.greedy, name=name))
 
     for name, facts in arms.items():
         tuned = bench.open(run.folder / facts["weights"], Anchor(**facts["anchor"]) if facts["anchor"] else None)
-        yield contender(name, tuned)
+        yield alone(name, tuned)
         if name == "tell" and own:
-            yield contender(*_turned(tuned, own))
-    untuned = bench.open(None)
-    yield contender("untuned", untuned)
-    if own:
-        yield contender("untuned + anchor", replace(untuned, anchor=own))
-    if bench.settings.shots:
-        shown = draw_demonstrations(bench.task, bench.settings.shots, run.recipe.seed)
-        yield Contender(FewShot(bench.recorded(untuned), shown, greedy), "control")
+            yield alone(*_turned(tuned, own))
+    yield from map(contender, untuned_solvers(bench, own))
 
 
 def _turned(tell: "Opened", own: Anchor) -> tuple[str, "Opened"]:

@@ -18,9 +18,9 @@ from fulcrum.leverage.anchor import Anchor
 from fulcrum.leverage.arms import ARMS, ArmName
 from fulcrum.leverage.curve import Curve, Factor, factors, overall_factor
 from fulcrum.leverage.jump import shape
-from fulcrum.leverage.learn import before, find_anchor, tune
+from fulcrum.leverage.learn import before, find_anchor, tune, untuned_solvers
 from fulcrum.leverage.settings import LeverageSettings
-from fulcrum.leverage.trial import Bench, Cell, Exposure, TrialResult
+from fulcrum.leverage.trial import Bench, Cell, Exposure, TrialResult, cut_off_share
 from fulcrum.runs import Run
 from fulcrum.runs.catalog import reopen
 from fulcrum.workers import Tell, processes_for, spread
@@ -138,7 +138,7 @@ def run_sweep(run: Run, on_row: OnRow | None = None) -> dict[str, Any]:
         "task": run.recipe.keys.task,
         "model": bench.model_name,
         "anchor": asdict(anchor) if anchor else None,
-        "before": before(bench, anchor),
+        "before": {**before(bench, anchor), "test": _untuned(bench, anchor)},
         "rows": [row.to_json() for row in rows],
         **summary(rows, settings),
     }
@@ -188,6 +188,29 @@ def _test(bench: Bench, result: TrialResult) -> dict[str, float]:
 
     inputs = {"trial": result.weights.parent.name, "task": bench.task.fingerprint}
     return read_json(bench.run.stage("test", inputs, work) / "scores.json")
+
+
+def _untuned(bench: Bench, anchor: Anchor | None) -> list[dict[str, Any]]:
+    """Return how the model does on test before anything is trained: asked plainly, with the anchor, shown examples."""
+
+    def work(folder: Path) -> None:
+        rows: list[dict[str, Any]] = []
+        for solver in untuned_solvers(bench, anchor):
+            found = bench.roll_out(solver, "test")
+            interval = mean_interval([rollout.score.value or 0.0 for rollout in found.rollouts])
+            score = {"score": interval.estimate, "low": interval.low, "high": interval.high}
+            rows.append({"arm": solver.name, **score, "cut_off": cut_off_share(found)})
+        write_json(folder / "untuned.json", {"rows": rows})
+
+    inputs = {
+        "model": bench.model_name,
+        "task": bench.task.fingerprint,
+        "anchor": asdict(anchor) if anchor else None,
+        "shots": bench.settings.shots,
+        "seed": bench.run.recipe.seed,
+        "max_tokens": bench.max_tokens,
+    }
+    return read_json(bench.run.stage("untuned", inputs, work) / "untuned.json")["rows"]
 
 
 def summary(rows: Sequence[Row], settings: LeverageSettings) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from fulcrum.chat import Request, Sampling, resolve
 from fulcrum.chat.huggingface import HuggingFaceModel
 from fulcrum.evaluation.baselines import Direct
 from fulcrum.evaluation.rollouts import SolverRollouts, roll_out
+from fulcrum.evaluation.solver import Solver
 from fulcrum.hashing import canonical_json
 from fulcrum.leverage.anchor import Anchor, AnchorPlan
 from fulcrum.leverage.general import GeneralRows, load_general, task_rows
@@ -158,6 +159,7 @@ class Bench:
         self.source = trainable_source(self.model_name)
         self.counter = TokenCounter(self.source)
         self.max_tokens = settings.max_tokens or self.task.max_tokens
+        self.greedy = Sampling(max_tokens=self.max_tokens)
 
     @cached_property
     def general(self) -> GeneralRows:
@@ -303,7 +305,10 @@ class Bench:
 
     def measure(self, opened: "Opened", split: Split, limit: int | None = None) -> SolverRollouts:
         """Let a model answer a split, greedily."""
-        solver = Direct(self.recorded(opened), Sampling(max_tokens=self.max_tokens), name="tuned")
+        return self.roll_out(Direct(self.recorded(opened), self.greedy, name="tuned"), split, limit)
+
+    def roll_out(self, solver: Solver, split: Split, limit: int | None = None) -> SolverRollouts:
+        """Let a solver answer a split, or its first questions."""
         run = self.run
         return roll_out(
             solver,
