@@ -5,6 +5,7 @@ python benchmarks/leverage.py arms           the 2 x 2 of anchor and mix, placeb
 python benchmarks/leverage.py general-sizes  0 to 20,000 general rows beside 64 letters, each seen 40 times: a jump?
 python benchmarks/leverage.py anchors        written by rule, by hand, and changing in training, at 64 rows
 python benchmarks/leverage.py auto-anchor    written by rule and by hand, 64 rows among 8,000, four seeds
+python benchmarks/leverage.py schedules      when the task's rows come: all along, late, last, at 64 rows
 
 Each is a sweep, of three seeds unless it says so, that continues after a kill.
 """
@@ -12,11 +13,12 @@ Each is a sweep, of three seeds unless it says so, that continues after a kill.
 import argparse
 import shlex
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from _result import record
 from scipy.stats import ttest_1samp
 
+from fulcrum.leverage.mix import Schedule
 from fulcrum.leverage.sweep import Row, run_sweep
 from fulcrum.recipe import read_recipe
 from fulcrum.runs import open_run
@@ -57,6 +59,10 @@ SWEEPS: dict[str, dict[str, dict[str, str]]] = {
             "drop-out": {"settings.dynamic.dropout": "0.3"},
             "shortened": {"settings.dynamic.shorten": "true"},
         }.items()
+    },
+    "schedules": {
+        schedule: {**AT_64, "settings.sweep.arms": '["tell"]', "settings.mix.schedule": schedule}
+        for schedule in get_args(Schedule)
     },
     "auto-anchor": {
         name: {**MANY_GENERAL_ROWS, **FOUR_SEEDS, **flags} for name, flags in {"auto": {}, "by hand": BY_HAND}.items()
