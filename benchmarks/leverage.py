@@ -4,10 +4,10 @@ python benchmarks/leverage.py curve          data efficiency over nested sizes, 
 python benchmarks/leverage.py arms           the 2 x 2 of anchor and mix, placebos and all controls, at 64 rows
 python benchmarks/leverage.py general-sizes  0 to 20,000 general rows beside 64 letters, each seen 40 times: a jump?
 python benchmarks/leverage.py anchors        written by rule, by hand, and changing in training, at 64 rows
-python benchmarks/leverage.py auto-anchor    written by rule and by hand, 64 rows among 8,000, four seeds
+python benchmarks/leverage.py auto-anchor    written by rule and by hand, 64 rows among 8,000, 256 among 4,000
 python benchmarks/leverage.py schedules      when the task's rows come: all along, late, last, at 64 rows
 
-Each is a sweep, of three seeds unless it says so, that continues after a kill.
+Each is a sweep of three seeds, four for anchors among 8,000 rows, that continues after a kill.
 """
 
 import argparse
@@ -45,6 +45,7 @@ GENERAL_SIZES = {
     "settings.sweep.general_at": "64",
 }
 BY_HAND = {"settings.anchor": HAND_WRITTEN}
+AT_256 = {"settings.sweep.task_sizes": "[256]", "settings.sweep.arms": '["tell"]'}
 FOUR_SEEDS = {"settings.general_rows": "8000", "settings.sweep.seeds": "[0, 1, 2, 3]"}
 SWEEPS: dict[str, dict[str, dict[str, str]]] = {
     "curve": {"curve": {}},
@@ -65,7 +66,10 @@ SWEEPS: dict[str, dict[str, dict[str, str]]] = {
         for schedule in get_args(Schedule)
     },
     "auto-anchor": {
-        name: {**MANY_GENERAL_ROWS, **FOUR_SEEDS, **flags} for name, flags in {"auto": {}, "by hand": BY_HAND}.items()
+        "auto": {**MANY_GENERAL_ROWS, **FOUR_SEEDS},
+        "by hand": {**MANY_GENERAL_ROWS, **FOUR_SEEDS, **BY_HAND},
+        "auto 256": AT_256,
+        "by hand 256": {**AT_256, **BY_HAND},
     },
 }
 
@@ -102,7 +106,8 @@ def main() -> None:
     }
     actor = [] if start == "base" else ["--actor", options.actor]
     command = ["python", "benchmarks/leverage.py", options.what, *actor]
-    more = {"auto_minus_by_hand": ahead(found["auto"], found["by hand"])} if options.what == "auto-anchor" else {}
+    pairs = {"": "auto_minus_by_hand", " 256": "auto_minus_by_hand_256"} if options.what == "auto-anchor" else {}
+    more = {key: ahead(found[f"auto{size}"], found[f"by hand{size}"]) for size, key in pairs.items()}
     record(f"leverage-{options.what}-{start}", shlex.join(command), sweeps=found, **more)
 
 
