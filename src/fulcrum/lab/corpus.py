@@ -277,8 +277,8 @@ Mixture = Mapping[Topic, float]
 
 LARGE: Mixture = {
     sql_dialogue: 5.0,
-    sql_lookups: 3.0,
-    word_lookups: 2.5,
+    sql_lookups: 4.0,
+    word_lookups: 1.5,
     sums: 7.0,
     steps: 1.0,
     debate: 1.5,
@@ -291,6 +291,7 @@ LARGE: Mixture = {
 LARGE_DRILLS: tuple[Mixture, ...] = (
     {guidance_lookups: 1.0},
     {word_lookups: 1.0, guidance_lookups: 0.4},
+    {sql_lookups: 1.0},
     {sql_lookups: 1.0, guidance_shift: 1.0},
 )
 SMALL: Mixture = {
