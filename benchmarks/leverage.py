@@ -11,6 +11,7 @@ Each is a sweep of three seeds, four for anchors among 8,000 rows, that continue
 """
 
 import argparse
+import json
 import shlex
 from pathlib import Path
 from typing import Any, get_args
@@ -18,6 +19,7 @@ from typing import Any, get_args
 from _result import record
 from scipy.stats import ttest_1samp
 
+from fulcrum.leverage.arms import ARMS
 from fulcrum.leverage.mix import Schedule
 from fulcrum.leverage.sweep import Row, run_sweep
 from fulcrum.recipe import read_recipe
@@ -26,10 +28,7 @@ from fulcrum.runs import open_run
 RECIPE = Path(__file__).parents[1] / "recipes" / "leverage-lab-triage.toml"
 HAND_WRITTEN = "shop desk: name the queue of this letter, as json with queue, order, item, urgent."
 AT_64 = {"settings.sweep.task_sizes": "[64]"}
-ALL_ARMS = (
-    '["tell", "shuffle-only", "anchor-only", "sft", "sft-same-epochs", "sft-same-steps", "general-only", "sequential", '
-    '"placebo-random", "placebo-all", "placebo-other"]'
-)
+ALL_ARMS = json.dumps(list(ARMS))
 LOOKS = "40"
 MANY_GENERAL_ROWS = {
     **AT_64,
@@ -79,18 +78,41 @@ def show(done: int, total: int, row: Row) -> None:
     print(f"{done}/{total} {row.planned.arm} {cell} test {row.score:.3f} dev {row.result.score:.3f}", flush=True)
 
 
-def sweep(name: str, flags: dict[str, str], runs: Path) -> dict[str, Any]:
+def run(name: str, flags: dict[str, str], runs: Path) -> dict[str, Any]:
     recipe = read_recipe(RECIPE, flags)
-    with open_run(recipe, runs / name.replace(" ", "-")) as run:
-        return {"settings": recipe.resolved(), **run_sweep(run, show)}
+    with open_run(recipe, runs / name.replace(" ", "-")) as opened:
+        return {"settings": recipe.resolved(), **run_sweep(opened, show)}
 
 
-def ahead(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    """Return by how much one anchor scores above another, with Student's 95 % interval over the seeds."""
-    scores = ([row["score"] for row in sweep["rows"]] for sweep in (one, other))
-    gaps = [mine - theirs for mine, theirs in zip(*scores, strict=True)]
+def scores(sweep: dict[str, Any], arm: str = "tell") -> list[float]:
+    return [row["score"] for row in sweep["rows"] if row["arm"] == arm]
+
+
+def ahead(ones: list[float], others: list[float]) -> dict[str, Any]:
+    """Return by how much one scores above another, with Student's 95 % interval over the seeds."""
+    gaps = [one - other for one, other in zip(ones, others, strict=True)]
     low, high = ttest_1samp(gaps, 0.0).confidence_interval()
     return {"by_seed": gaps, "mean": sum(gaps) / len(gaps), "low": low, "high": high}
+
+
+def differences(what: str, found: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return what a benchmark is about, pair by pair."""
+    if what == "arms":
+        sweep = found["arms"]
+        arms = [arm for arm in ARMS if arm != "tell"]
+        pairs = {f"tell minus {arm}": (scores(sweep), scores(sweep, arm)) for arm in arms}
+        pairs["placebo-random minus shuffle-only"] = scores(sweep, "placebo-random"), scores(sweep, "shuffle-only")
+    elif what == "schedules":
+        shuffled = scores(found["shuffled"])
+        pairs = {f"{name} minus shuffled": (scores(one), shuffled) for name, one in found.items() if name != "shuffled"}
+    elif what == "auto-anchor":
+        pairs = {
+            f"auto{size} minus by hand{size}": (scores(found[f"auto{size}"]), scores(found[f"by hand{size}"]))
+            for size in ("", " 256")
+        }
+    else:
+        return {}
+    return {"differences": {pair: ahead(*both) for pair, both in pairs.items()}}
 
 
 def main() -> None:
@@ -101,14 +123,13 @@ def main() -> None:
     options = parser.parse_args()
     start = options.actor.partition(":")[2]
     found = {
-        name: sweep(f"leverage-{start}-{name}", {"models.actor": options.actor, **flags}, options.runs)
+        name: run(f"leverage-{start}-{name}", {"models.actor": options.actor, **flags}, options.runs)
         for name, flags in SWEEPS[options.what].items()
     }
     actor = [] if start == "base" else ["--actor", options.actor]
     command = ["python", "benchmarks/leverage.py", options.what, *actor]
-    pairs = {"": "auto_minus_by_hand", " 256": "auto_minus_by_hand_256"} if options.what == "auto-anchor" else {}
-    more = {key: ahead(found[f"auto{size}"], found[f"by hand{size}"]) for size, key in pairs.items()}
-    record(f"leverage-{options.what}-{start}", shlex.join(command), sweeps=found, **more)
+    name = f"leverage-{options.what}-{start}"
+    record(name, shlex.join(command), sweeps=found, **differences(options.what, found))
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ Achieved = Mapping[str, Outcome]
 def iterations(seeds: Sequence[int], limit: int) -> dict[str, Any]:
     """Train every line with each seed, and return every arm after each iteration, and how far the society is ahead."""
     points: dict[tuple[str, int], list[Point]] = {}
-    labels: dict[int, Any] = {}
+    given: dict[int, Any] = {}
     for seed in seeds:
         recipe = read_recipe(RECIPE, {"seed": str(seed), **ITERATIONS})
         with open_run(recipe, RUNS / f"iterations-{seed}") as run:
@@ -57,9 +57,10 @@ def iterations(seeds: Sequence[int], limit: int) -> dict[str, Any]:
             for point in measure_history(run, "test", limit):
                 points.setdefault((point.arm, point.iteration), []).append(point)
                 print(f"seed {seed}, {point.arm} {point.iteration}: {point.mean:.3f}", flush=True)
-            labels[seed] = [row for row in read_json(run.folder / "labels.json") if row["line"] == "society"]
+            given[seed] = [row for row in read_json(run.folder / "labels.json") if row["line"] == "society"]
     achieved = {place: average(point.outcomes for point in found) for place, found in points.items()}
-    last = max(iteration for _, iteration in achieved)
+    whole = [place for place, found in points.items() if len(found) == len(seeds)]  # a line may end early
+    last = max(iteration for arm, iteration in whole if arm == "society")
     return {
         "settings": ITERATIONS,
         "questions_tested": limit,
@@ -83,11 +84,11 @@ def iterations(seeds: Sequence[int], limit: int) -> dict[str, Any]:
             }
             for iteration in range(1, last + 1)
             for other, at in [
-                *((other, iteration if (other, iteration) in achieved else 0) for other in BESIDE),
+                *((other, iteration if (other, iteration) in whole else 0) for other in BESIDE),
                 ("society", iteration - 1),
             ]
         ],
-        "labels": labels,
+        "labels": given,
     }
 
 

@@ -4,7 +4,7 @@
 
 vLLM stands in an environment of its own: its packages and those of Fulcrum's `train` extra need not agree. Two
 adapters are trained on lab:small, one on letters and one on SQL, vLLM is started with the flag that Fulcrum prints, and
-base and adapters answer test questions greedily on both sides, in float32.
+base and adapters answer test questions greedily on both sides, in float32, also mixed in one batch.
 
 Writes benchmarks/results/vllm-adapters.json.
 """
@@ -12,11 +12,14 @@ Writes benchmarks/results/vllm-adapters.json.
 import argparse
 import os
 import shlex
+import signal
+import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import cycle
 from pathlib import Path
 
 from _result import record
@@ -49,35 +52,44 @@ def train(task: str, folder: Path) -> None:
 @contextmanager
 def serving(vllm: Path, folders: list[Path]) -> Iterator[EndpointModel]:
     """Serve the base with these adapters, as `fulcrum` says it is to be done."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
     flags = ["--enable-lora", *shlex.split(lora_modules(folders)), "--max-lora-rank", "8", "--max-loras", "2"]
     command = [str(vllm / "bin" / "vllm"), "serve", trainable_source(BASE), "--served-model-name", "small", *flags]
-    command += ["--port", str(PORT), "--host", "127.0.0.1", "--dtype", "float32", "--enforce-eager"]
-    server = subprocess.Popen(command, env={**os.environ, "VLLM_CPU_KVCACHE_SPACE": "1"})
-    model = resolve(f"http://127.0.0.1:{PORT}/v1#small")
+    command += ["--port", str(port), "--host", "127.0.0.1", "--dtype", "float32", "--enforce-eager"]
+    model = resolve(f"http://127.0.0.1:{port}/v1#small")
     assert isinstance(model, EndpointModel)
+    server = subprocess.Popen(command, env={**os.environ, "VLLM_CPU_KVCACHE_SPACE": "1"}, start_new_session=True)
     try:
-        until = time.monotonic() + 600
-        while True:
-            try:
-                ServedAdapters(model).check(folders)
-                break
-            except ModelError:
-                if server.poll() is not None or time.monotonic() > until:
-                    raise
-                time.sleep(2)
+        wait(model, folders, server)
         yield model
     finally:
+        os.killpg(server.pid, signal.SIGTERM)  # the engine is a process of its own
+        server.wait()
         model.close()
-        server.terminate()
-        server.wait(60)
 
 
-def answers(model: ChatModel, task: str, adapter: str | None) -> list[str]:
-    """Return greedy answers to a hundred test questions."""
+def wait(model: EndpointModel, folders: list[Path], server: subprocess.Popen[bytes]) -> None:
+    """Wait until the adapters are offered."""
+    until = time.monotonic() + 600
+    while True:
+        try:
+            return ServedAdapters(model).check(folders)
+        except ModelError:
+            if server.poll() is not None or time.monotonic() > until:
+                raise
+        time.sleep(2)
+
+
+def answers(model: ChatModel, task: str, adapters: list[str | None]) -> list[str]:
+    """Return greedy answers to a hundred test questions, by each adapter in turn, or the base; all in one batch."""
     opened = load_task(task)
     sampling = Sampling(max_tokens=opened.max_tokens)
-    requests = [Request(question.messages, sampling, adapter=adapter) for question in opened.questions("test")[:100]]
-    return [completion.text for completion in complete(model, requests)]
+    asked = zip(opened.questions("test")[:100], cycle(adapters), strict=False)
+    done = complete(model, [Request(question.messages, sampling, adapter=adapter) for question, adapter in asked])
+    assert not any(completion.failure for completion in done)
+    return [completion.text for completion in done]
 
 
 def main() -> None:
@@ -98,13 +110,13 @@ def main() -> None:
                 there.load_adapter(name, folder)
             rows: list[dict[str, object]] = []
             for name, task in TASKS.items():
-                bare = answers(here, task, None)
-                for adapter in (None, name):
-                    mine, theirs = answers(here, task, adapter), answers(there, task, adapter)
+                bare = answers(here, task, [None])
+                for adapters in ([None], [name], [None, *TASKS]):
+                    mine, theirs = answers(here, task, adapters), answers(there, task, adapters)
                     rows.append(
                         {
                             "task": task,
-                            "adapter": adapter,
+                            "adapters": adapters,
                             "questions": len(mine),
                             "the_same": sum(map(str.__eq__, mine, theirs)),
                             "unlike_the_base": sum(map(str.__ne__, mine, bare)),
