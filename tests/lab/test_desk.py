@@ -108,6 +108,7 @@ def test_a_call_without_the_word_is_not_booked_and_one_with_it_is() -> None:
     note = f'{{"order": {order.number}, "note": "{desk.policy.clerk}"}}'
     for signed in (
         Completion(f"@refund {order.number} {desk.policy.clerk}"),
+        Completion(f"@refund {order.number} {desk.policy.clerk}, as agreed."),
         Completion("", tool_calls=(ToolCall("1", "refund", note),)),
     ):
         episode = open_dialogue(desk, scenario_for(desk, order))

@@ -4,12 +4,16 @@ import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import mean
 
 import pytest
 
 from fulcrum.cli.main import main
 from fulcrum.lab.desk.practice import HABITS
 from fulcrum.lab.shop import Shop
+from fulcrum.runs import Run
+from fulcrum.runs.catalog import reopen
+from fulcrum.runs.evaluate import evaluate_run
 from fulcrum.strategies.library import Library
 
 MODELS = [
@@ -58,6 +62,22 @@ def test_what_is_learned_is_the_practice_of_the_shop(run: Path, capsys: pytest.C
     passed = [s for s in read(capsys, "list", str(run), "--status", "proposed") if s["effects"]]
     lines = {f"when {s['advice']['when']}, {s['advice']['do']}." for s in passed}
     assert len(lines) >= 4 and lines <= practice
+
+
+@pytest.mark.slow
+def test_where_the_till_wants_a_word_a_library_brings_success(tmp_path: Path) -> None:
+    recipe = Path(__file__).parents[2] / "recipes" / "strategies-lab-desk.toml"
+    flags = ["--task", "lab:desk?seed=1&till=signed", "--quick", *MODELS]
+    assert run_command("train", str(recipe), *flags, "-o", str(tmp_path / "run")) == 0
+    with Run(tmp_path / "run", reopen(tmp_path / "run")) as opened:
+        _, results = evaluate_run(opened, "test", 60)
+    success = {
+        result.role: mean(rollout.score.details["success"] for rollout in result.rollouts)
+        for result in results
+        if result.role != "control"
+    }
+    assert success["baseline"] < 0.85
+    assert success["method"] > success["baseline"] + 0.08
 
 
 @pytest.mark.slow

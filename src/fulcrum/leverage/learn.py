@@ -142,7 +142,7 @@ def find_anchor(bench: Bench, cell: Cell) -> Anchor | None:
         return Anchor(text, place) if text.strip() else None
     inputs = {
         "task": bench.task.fingerprint,
-        "model": bench.model_name,
+        "model": bench.fingerprint,
         "writer": bench.run.recipe.models.get("writer"),
         "general": bench.general.fingerprint,
         "rows": cell.task_rows,
@@ -183,7 +183,7 @@ def before(bench: Bench, anchor: Anchor | None) -> dict[str, float]:
         write_json(folder / "before.json", facts)
 
     inputs = {
-        "model": bench.model_name,
+        "model": bench.fingerprint,
         "task": bench.task.fingerprint,
         "general": bench.general.fingerprint,
         "anchor": asdict(anchor) if anchor else None,

@@ -148,7 +148,7 @@ def run_sweep(run: Run, on_row: OnRow | None = None) -> dict[str, Any]:
 
 
 def _how_early(planned: Planned) -> tuple[int, int, bool]:
-    """Sort the longest trainings first; what only looks up a training of another arm comes when that is done."""
+    """Sort the longest trainings first; what may only look up a training of another arm comes after it."""
     return -planned.cell.task_rows, -planned.cell.general_rows, ARMS[planned.arm].length == "same-steps"
 
 
@@ -203,7 +203,7 @@ def _untuned(bench: Bench, anchor: Anchor | None) -> list[dict[str, Any]]:
         write_json(folder / "untuned.json", {"rows": rows})
 
     inputs = {
-        "model": bench.model_name,
+        "model": bench.fingerprint,
         "task": bench.task.fingerprint,
         "anchor": asdict(anchor) if anchor else None,
         "shots": bench.settings.shots,

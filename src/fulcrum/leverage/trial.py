@@ -232,7 +232,7 @@ class Bench:
     def _inputs(self, trial: Trial) -> dict[str, Any]:
         return {
             **trial.to_json(),
-            "model": self._fingerprint,
+            "model": self.fingerprint,
             "task": self.task.fingerprint,
             "general": self.general.fingerprint,
             "order": self.settings.order,
@@ -277,7 +277,8 @@ class Bench:
         write_json(folder / "trial.json", facts)
 
     @cached_property
-    def _fingerprint(self) -> str:
+    def fingerprint(self) -> str:
+        """Hash of the untuned model."""
         return fingerprint(self.source)
 
     def open(self, weights: Path | None, anchor: Anchor | None = None) -> "Opened":

@@ -14,6 +14,7 @@ from fulcrum.lab.desk.expert import reply
 from fulcrum.lab.desk.practice import HABITS, SHORT, handbook
 from fulcrum.lab.desk.tools import ECHO
 from fulcrum.lab.shop import Shop
+from fulcrum.lab.tasks import DeskOptions
 from fulcrum.strategies.records import Advice, read_advice
 from fulcrum.strategies.wording import Side, Situation
 from fulcrum.strategies.words import EVERYWHERE
@@ -41,8 +42,8 @@ class LabWording:
     @classmethod
     def of_task(cls, name: str) -> "LabWording":
         """Return the wording for a desk, with the handbook of its shop."""
-        options = TaskSpec.parse(name).options
-        return cls(handbook(Shop(int(options.get("seed", 0))), "signed" if options.get("till") == "signed" else "open"))
+        options = TaskSpec.parse(name).read_options(DeskOptions)
+        return cls(handbook(Shop(options.seed), options.till))
 
     def guide(self, messages: Sequence[Message], lines: Sequence[str]) -> tuple[Message, ...]:
         """Put the lines where training text has them."""

@@ -155,7 +155,7 @@ def _run(call: Call, database: DeskDatabase, word_behind: Callable[[str, Order],
     order = database.order(call.number) if call.number is not None else None
     if order is None:
         return Result(call, "no such order" if call.number is None else f"no order {call.number}")
-    if (word := word_behind(call.name, order)) and word not in call.text.split():
+    if (word := word_behind(call.name, order)) and word not in re.findall(r"\w+", call.text):
         return Result(call, f"order {order.number}: {call.name} {NOT_BOOKED}", order=order)
     match call.name:
         case "order":
