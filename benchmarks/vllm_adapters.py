@@ -88,7 +88,7 @@ def answers(model: ChatModel, task: str, adapters: list[str | None]) -> list[str
     sampling = Sampling(max_tokens=opened.max_tokens)
     asked = zip(opened.questions("test")[:100], cycle(adapters), strict=False)
     done = complete(model, [Request(question.messages, sampling, adapter=adapter) for question, adapter in asked])
-    assert not any(completion.failure for completion in done)
+    assert all(completion.failure is None or completion.failure.kind == "truncated" for completion in done)
     return [completion.text for completion in done]
 
 
