@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 from _result import record
 
@@ -108,20 +109,23 @@ def main() -> None:
             for name, folder in folders.items():
                 here.load_adapter(name, folder)
                 there.load_adapter(name, folder)
-            rows: list[dict[str, object]] = []
+            rows: list[dict[str, Any]] = []
             for name, task in TASKS.items():
                 bare = answers(here, task, [None])
-                for adapters in ([None], [name], [None, *TASKS]):
+                for adapters in ([None], [name], list(TASKS), [None, *TASKS]):
                     mine, theirs = answers(here, task, adapters), answers(there, task, adapters)
-                    rows.append(
-                        {
-                            "task": task,
-                            "adapters": adapters,
-                            "questions": len(mine),
-                            "the_same": sum(map(str.__eq__, mine, theirs)),
-                            "unlike_the_base": sum(map(str.__ne__, mine, bare)),
-                        }
-                    )
+                    for place, adapter in enumerate(adapters):
+                        mine_of, theirs_of, bare_of = (texts[place :: len(adapters)] for texts in (mine, theirs, bare))
+                        rows.append(
+                            {
+                                "task": task,
+                                "in_one_batch": adapters,
+                                "answered_by": adapter,
+                                "questions": len(mine_of),
+                                "the_same": sum(map(str.__eq__, mine_of, theirs_of)),
+                                "unlike_the_base": sum(map(str.__ne__, mine_of, bare_of)),
+                            }
+                        )
     record("vllm-adapters", "python benchmarks/vllm_adapters.py --vllm ENVIRONMENT", vllm=version.strip(), answers=rows)
 
 
