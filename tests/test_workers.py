@@ -54,8 +54,12 @@ def sleep(job, tell):
     time.sleep(120)
 """
 PARENT = """
+import signal
+
 from fulcrum.workers import spread
 from jobs import sleep
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's job in the background is started without
 
 # No guard: whoever writes a short script of their own does not think of one.
 list(spread(sleep, [0, 1], 2, lambda job: print("begun", flush=True)))
