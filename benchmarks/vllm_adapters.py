@@ -39,7 +39,6 @@ from fulcrum.training.source import trainable_source
 BASE = "lab:small"
 TASKS = {"letters": "lab:triage", "sql": "lab:sql"}
 TRAINING = TrainingSettings(lora_rank=8, lora_alpha=16, learning_rate=3e-3, epochs=10, batch_size=8)
-PORT = 8317
 
 
 def train(task: str, folder: Path) -> None:
