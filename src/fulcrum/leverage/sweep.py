@@ -20,7 +20,7 @@ from fulcrum.leverage.curve import Curve, Factor, factors, overall_factor
 from fulcrum.leverage.jump import shape
 from fulcrum.leverage.learn import before, find_anchor, tune, untuned_solvers
 from fulcrum.leverage.settings import LeverageSettings
-from fulcrum.leverage.trial import Bench, Cell, Exposure, TrialResult, cut_off_share
+from fulcrum.leverage.trial import Bench, Cell, Exposure, TrialResult, cut_off_share, scores_of
 from fulcrum.runs import Run
 from fulcrum.runs.catalog import reopen
 from fulcrum.workers import Tell, processes_for, spread
@@ -182,9 +182,9 @@ def _test(bench: Bench, result: TrialResult) -> dict[str, float]:
 
     def work(folder: Path) -> None:
         opened = bench.open(result.weights, result.anchor)
-        rollouts = bench.measure(opened, "test").rollouts
+        measured = bench.measure(opened, "test")
         opened.close()
-        write_json(folder / "scores.json", {one.question_id: one.score.value or 0.0 for one in rollouts})
+        write_json(folder / "scores.json", scores_of(measured))
 
     inputs = {"trial": result.weights.parent.name, "task": bench.task.fingerprint}
     return read_json(bench.run.stage("test", inputs, work) / "scores.json")
@@ -197,7 +197,7 @@ def _untuned(bench: Bench, anchor: Anchor | None) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = []
         for solver in untuned_solvers(bench, anchor):
             found = bench.roll_out(solver, "test")
-            interval = mean_interval([rollout.score.value or 0.0 for rollout in found.rollouts])
+            interval = mean_interval(list(scores_of(found).values()))
             score = {"score": interval.estimate, "low": interval.low, "high": interval.high}
             rows.append({"arm": solver.name, **score, "cut_off": cut_off_share(found)})
         write_json(folder / "untuned.json", {"rows": rows})

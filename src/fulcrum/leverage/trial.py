@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from statistics import fmean
 from typing import Any, Self
 
 from fulcrum.atomic import read_json, write_json
@@ -367,13 +368,18 @@ class Opened:
             self.model.close()
 
 
-def mean_score(rollouts: SolverRollouts) -> float:
-    """Return the mean score over all questions, one that was not answered to its end counting nothing.
+def scores_of(rollouts: SolverRollouts) -> dict[str, float]:
+    """Return the score of each question, one that was not answered to its end counting nothing.
 
-    Elsewhere a failed call is left out, since it says nothing about an answer. Here the model is the one that was
+    Elsewhere a failed call is left out, since it says nothing about an answer. Here the model is the one that is
     tuned: if it never ends, it has not learnt its task, and no arm shall gain by rambling.
     """
-    return sum(rollout.score.value or 0.0 for rollout in rollouts.rollouts) / len(rollouts.rollouts)
+    return {rollout.question_id: rollout.score.value or 0.0 for rollout in rollouts.rollouts}
+
+
+def mean_score(rollouts: SolverRollouts) -> float:
+    """Return the mean of `scores_of`."""
+    return fmean(scores_of(rollouts).values())
 
 
 def cut_off_share(rollouts: SolverRollouts) -> float:
