@@ -171,7 +171,7 @@ def _points(rounds: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return what a report draws of the rounds, in its format of curves."""
     drawn = {
         "covered": ("turns that a strategy fits", "share of turns, points", 100.0),
-        "novelty": ("turns unlike any before", "share of turns, points", 100.0),
+        "novelty": ("suggestions unlike any before", "share of suggestions, points", 100.0),
         "library": ("library", "strategies kept", 1.0),
     }
     return [
