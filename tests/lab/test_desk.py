@@ -98,6 +98,14 @@ def test_where_the_till_wants_a_word_the_practice_decides_on_success(customer: s
     assert task.fingerprint != desk_task(1, customer).fingerprint
 
 
+def test_a_desk_can_live_by_the_practice_of_another_shop() -> None:
+    task, own, other = load_desk("desk", 7, practice=0), load_desk("desk", 7), load_desk("desk", 0)
+    assert [example.id for example in task.examples("test")] == [example.id for example in own.examples("test")]
+    example = task.examples("test")[0]
+    assert play(task, other.expert, example).score().solved
+    assert not play(task, own.expert, example).score().solved
+
+
 def test_a_call_without_the_word_is_not_booked_and_one_with_it_is() -> None:
     desk = desk_of(("sign_refunds",))
     order = order_for(desk, lambda one: one.status in desk.policy.gone and one.price <= desk.policy.limit)

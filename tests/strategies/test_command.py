@@ -122,12 +122,14 @@ def test_planted_harm_and_transfer(run: Path, capsys: pytest.CaptureFixture[str]
     for strategy in library.strategies("proposed"):
         if strategy.effects and not strategy.blocked:
             library.decide(strategy.id, "approved", who="ada")
-    own, other = read(capsys, "transfer", str(run), "--task", "lab:desk?seed=1&customer=b", "--limit", "20")
+    tasks = [f"--task=lab:desk?seed=1&{option}" for option in ("customer=b", "practice=7")]
+    own, other, moved = read(capsys, "transfer", str(run), *tasks, "--limit", "20")
     assert own["trained_for"] and own["n"] == other["n"] == 20
     assert own["low"] > 0, "the library helps where it was learned"
     assert own["difference"] > other["difference"], "another shop has another practice"
+    assert moved["low"] > 0, "another shop with the same practice is helped too"
     assert own["control"] < own["difference"], "strategies of other turns do not"
-    assert json.loads((run / "transfer" / "matrix.json").read_text()) == [own, other]
+    assert json.loads((run / "transfer" / "matrix.json").read_text()) == [own, other, moved]
 
 
 def test_a_place_without_a_library_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,18 +20,22 @@ TASKS = {
 """Where each task is made, named by string; each is called with the whole spec and its options."""
 
 
+ShopSeed = Annotated[int, Field(ge=0, lt=WORLD_SEEDS)]
+
+
 class ShopOptions(Settings):
     """What can follow the question mark: the seed of the shop."""
 
-    seed: Annotated[int, Field(ge=0, lt=WORLD_SEEDS)] = 0
+    seed: ShopSeed = 0
 
 
 class DeskOptions(ShopOptions):
-    """Options of `lab:desk`: who plays the customers, how tools are offered, and what the till wants."""
+    """Options of `lab:desk`: who plays customers, how tools are offered, what the till wants, whose practice it is."""
 
     customer: Literal["a", "b"] = "a"
     tools: Literal["text", "protocol"] = "text"
     till: Literal["open", "signed"] = "open"
+    practice: ShopSeed | None = None
 
 
 class TriageOptions(ShopOptions):

@@ -41,9 +41,10 @@ class LabWording:
 
     @classmethod
     def of_task(cls, name: str) -> "LabWording":
-        """Return the wording for a desk, with the handbook of its shop."""
+        """Return the wording for a desk, with the handbook that it lives by."""
         options = TaskSpec.parse(name).read_options(DeskOptions)
-        return cls(handbook(Shop(options.seed), options.till))
+        whose = options.seed if options.practice is None else options.practice
+        return cls(handbook(Shop(whose), options.till))
 
     def guide(self, messages: Sequence[Message], lines: Sequence[str]) -> tuple[Message, ...]:
         """Put the lines where training text has them."""

@@ -24,7 +24,14 @@ FORGETFUL = {"a": 0.0, "b": 0.3}
 """Of the customers who do not tell the order number at once, the share that has lost it."""
 
 
-def load_desk(name: str, seed: int = 0, customer: str = "a", tools: ToolForm = "text", till: Till = "open") -> Task:
+def load_desk(
+    name: str,
+    seed: int = 0,
+    customer: str = "a",
+    tools: ToolForm = "text",
+    till: Till = "open",
+    practice: int | None = None,
+) -> Task:
     """Return the dialogue task.
 
     Args:
@@ -35,9 +42,10 @@ def load_desk(name: str, seed: int = 0, customer: str = "a", tools: ToolForm = "
             chat protocol, for models trained to call tools. Calls of either form are always understood.
         till: `signed` takes some bookings only with a word behind them that the shop's handbook tells, so that the
             practice decides on success too. No checkpoint of the lab has read of that yet.
+        practice: seed of another shop whose practice this desk lives by; its own if not given.
     """
     shop, desk = Shop(seed), shop_desk(seed)
-    desk = replace(desk, practice=practice_of(shop, till))
+    desk = replace(desk, practice=practice_of(shop if practice is None else Shop(practice), till))
     return Task(
         name=name,
         splits=_splits(shop, desk, customer, tools),
