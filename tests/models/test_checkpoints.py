@@ -6,11 +6,13 @@ import pytest
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from fulcrum.chat import Request, Sampling, complete, resolve, user
-from fulcrum.lab.cards import read_card
+from fulcrum.lab import cards
+from fulcrum.lab.cards import differences, read_card
 from fulcrum.lab.notes import glossary, header
 from fulcrum.lab.prompts import SUPPLEMENT_BLOCK
 from fulcrum.lab.recipes import FOLDER, RECIPES
 from fulcrum.lab.shop import Shop
+from fulcrum.lab.skills import Skill
 from fulcrum.task.load import load_task
 
 pytestmark = pytest.mark.slow
@@ -51,3 +53,16 @@ def test_a_checkpoint_loads_with_plain_transformers_in_under_a_second(name):
 
 def test_the_checkpoints_together_are_under_48_mb():
     assert sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file()) < 48e6
+
+
+def test_a_skill_that_has_left_the_interval_of_its_card_is_named(monkeypatch):
+    card = [Skill.from_json(name, data) for name, data in read_card("lab:large")["skills"].items()]
+    first, second, *others = card
+    found = [Skill(first.name, 0, first.total), *others, Skill("juggling", 1, 2)]
+    monkeypatch.setattr(cards, "measure", lambda model, name: card if model == "as it was" else found)
+    assert differences("lab:large", "as it was") == []
+    lines = differences("lab:large", "changed")
+    assert len(lines) == 3
+    assert any(line.startswith(f"lab:large: {first.name} is 0.0%, the card says ") for line in lines)
+    assert f"lab:large: {second.name} is in the card only" in lines
+    assert "lab:large: juggling is measured only" in lines

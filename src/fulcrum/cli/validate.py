@@ -8,7 +8,7 @@ from cyclopts import Parameter
 from fulcrum.cli.common import console, print_json, shorten
 from fulcrum.task import SPLITS
 from fulcrum.task.load import load_task
-from fulcrum.task.validate import unchecked
+from fulcrum.task.validate import proved, unchecked
 from fulcrum.task.validate import validate as find_problems
 
 _SHOWN = 20
@@ -29,8 +29,7 @@ def validate(task: str, /, *, json: Annotated[bool, Parameter(negative=())] = Fa
         print_json({"task": loaded.name, "examples": sizes, "unchecked": unchecked(loaded), "problems": said})
     else:
         counted = ", ".join(f"{size} {split}" for split, size in sizes.items())
-        found = unchecked(loaded) or "every gold answer scores 1.0"
-        wrong = f"{len(problems)} gold answers do not score 1.0" if problems else found
+        wrong = f"{len(problems)} examples cannot be solved" if problems else proved(loaded)
         console.print(f"{loaded.name}: {counted}: {wrong}", markup=False, highlight=False, soft_wrap=True)
         for problem in problems[:_SHOWN]:
             console.print(shorten(str(problem), 200), markup=False, highlight=False, soft_wrap=True)

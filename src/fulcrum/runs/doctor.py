@@ -12,7 +12,7 @@ from fulcrum.errors import FulcrumError, MissingExtra, ModelError
 from fulcrum.recipe import JUDGE, Recipe
 from fulcrum.runs.plan import free_memory, some_questions, weight_bytes
 from fulcrum.task import SPLITS
-from fulcrum.task.validate import unchecked, validate
+from fulcrum.task.validate import proved, unchecked, validate
 
 Level = Literal["good", "warning", "bad"]
 
@@ -101,12 +101,12 @@ def _task(recipe: Recipe) -> Iterator[Finding]:
     sizes = ", ".join(f"{len(task.splits.get(split, ()))} {split}" for split in SPLITS)
     yield Finding("good", f"task {task.name}: {sizes}")
     if problems := validate(task):
-        said = f"task {task.name}: {len(problems)} gold answers do not score 1.0, the first: {problems[0]}"
+        said = f"task {task.name}: {len(problems)} examples cannot be solved, the first: {problems[0]}"
         yield Finding("bad", said, "mend the data or the scorer; `fulcrum validate` names them all")
     elif left_open := unchecked(task):
         yield Finding("warning", f"task {task.name}: {left_open}", "try the task on a model that you trust first")
     else:
-        yield Finding("good", "every gold answer scores 1.0")
+        yield Finding("good", proved(task))
 
 
 def _model(recipe: Recipe, name: str, roles: list[str]) -> Iterator[Finding]:
