@@ -26,6 +26,7 @@ from fulcrum.runs import Run, open_run
 from fulcrum.runs.evaluate import evaluate_run
 from fulcrum.society.measure import Point
 from fulcrum.society.method import measure_history
+from fulcrum.society.records import counts_by_kind, learned_rows
 
 RECIPE = Path("recipes/society-lab-arithmetic.toml")
 RUNS = Path("runs/benchmark-society")
@@ -50,6 +51,7 @@ def iterations(seeds: Sequence[int], limit: int) -> dict[str, Any]:
     """Train every line with each seed, and return every arm after each iteration, and how far the society is ahead."""
     points: dict[tuple[str, int], list[Point]] = {}
     given: dict[int, Any] = {}
+    learned: dict[int, Any] = {}
     for seed in seeds:
         recipe = read_recipe(RECIPE, {"seed": str(seed), **ITERATIONS})
         with open_run(recipe, RUNS / f"iterations-{seed}") as run:
@@ -57,6 +59,7 @@ def iterations(seeds: Sequence[int], limit: int) -> dict[str, Any]:
             for point in measure_history(run, "test", limit):
                 points.setdefault((point.arm, point.iteration), []).append(point)
                 print(f"seed {seed}, {point.arm} {point.iteration}: {point.mean:.3f}", flush=True)
+            learned[seed] = counts_by_kind(learned_rows(run.folder))
             given[seed] = [row for row in read_json(run.folder / "labels.json") if row["line"] == "society"]
     achieved = {place: average(point.outcomes for point in found) for place, found in points.items()}
     whole = [place for place, found in points.items() if len(found) == len(seeds)]  # a line may end early
@@ -89,6 +92,7 @@ def iterations(seeds: Sequence[int], limit: int) -> dict[str, Any]:
             ]
         ],
         "labels": given,
+        "rows_by_kind": learned,
     }
 
 

@@ -24,7 +24,7 @@ from fulcrum.evaluation.results import read_results
 from fulcrum.evaluation.summary import summarize
 from fulcrum.evaluation.table import read_evaluation
 from fulcrum.serving.log import LogRow, LogWriter
-from fulcrum.society.records import learned_rows
+from fulcrum.society.records import counts_by_kind, learned_rows
 from support.debating import adapter
 from support.fault_server import FaultServer
 
@@ -178,6 +178,8 @@ def test_the_page_of_society(here: Path) -> None:
         for old, new in changes.items():
             command = command.replace(old, new)
         run(f"{command} --limit 6" if command == "fulcrum evaluate runs/society" else command)
+    for stage, counts in counts_by_kind(learned_rows(here / "runs/society")).items():
+        assert set(counts) <= ({"generation"} if "-generator-" in stage else {"corrected", "kept"})
     learned("society", here / "runs/society")
 
 

@@ -15,12 +15,22 @@ from fulcrum.runs.catalog import read_resolved, reopen
 from fulcrum.task import Split
 
 if TYPE_CHECKING:  # the commands themselves load it when they need it
+    from collections.abc import Mapping
+
     from fulcrum.society.feedback import Event
+    from fulcrum.society.rows import Kind
 
 society = App(name="society", help="Curves, labels, rows and debates of a society; feedback from people; export.")
 
 _SHOWN = ("disagreement", "dissimilarity")
 """The measures of diversity in the table of a curve; its JSON holds all of them."""
+
+_KINDS: "Mapping[Kind, str]" = {
+    "generation": "its first answer matches the label",
+    "corrected": "D-, its first answer was wrong and its last matches the label",
+    "kept": "D+, its first and its last answer match the label",
+}
+"""What a row of each kind is."""
 
 Machine = Annotated[bool, Parameter(negative=())]
 
@@ -90,19 +100,26 @@ def labels(run: Path, /, *, json: Machine = False) -> None:
 
 @society.command
 def rows(run: Path, /, *, agent: str | None = None, json: Machine = False) -> None:
-    """List what the agents learned, a line a row.
+    """Print how many rows of each kind every agent learned; of one agent, the rows themselves, a line each.
 
     Args:
         run: The run folder.
-        agent: Only this agent, such as critic-2.
+        agent: List the rows of this agent, such as critic-2.
         json: Print whole rows for machines.
     """
-    from fulcrum.society.records import learned_rows
+    from fulcrum.society.records import counts_by_kind, learned_rows
 
     _file(run, "society.json")
     found = list(learned_rows(run, agent))
     if json:
         print_json([{"id": learned.row.id, "stage": learned.stage, **learned.row.to_json()} for learned in found])
+        return
+    if agent is None:
+        table = Table("finetuning", "rows", *(f"{what} ({kind})" for kind, what in _KINDS.items()))
+        for stage, counts in counts_by_kind(found).items():
+            total = counts.total()
+            table.add_row(stage, str(total), *(f"{counts[kind]}, {counts[kind] / total:.0%}" for kind in _KINDS))
+        console.print(table)
         return
     for learned in found:
         row = learned.row
@@ -121,12 +138,7 @@ def why(run: Path, row: str, /) -> None:
 
     learned, debate = explain(run, row)
     found, label = learned.row, learned.row.label
-    kinds = {
-        "generation": "its first answer matches the label",
-        "corrected": "its first answer was wrong and its last matches the label (D-)",
-        "kept": "its first and its last answer match the label (D+)",
-    }
-    console.print(f"{found.agent} learned this in {learned.stage}: {kinds[found.kind]}.", highlight=False)
+    console.print(f"{found.agent} learned this in {learned.stage}: {_KINDS[found.kind]}.", highlight=False)
     votes = ", ".join(f"{count} x {answer}" for answer, count in label.votes.items())
     console.print(f"Label {label.answer} by {label.source}; votes {votes}; margin {label.margin:.2f}.", highlight=False)
     console.print(f"Debate of question {debate.question_id} in {learned.debates}:", highlight=False)

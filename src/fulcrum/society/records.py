@@ -1,13 +1,14 @@
 """Reading what a society left in its run folder: which debate and which vote put a row in an agent's data."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from fulcrum.atomic import read_json, read_lines
 from fulcrum.errors import RunError
 from fulcrum.society.debate import Transcript
-from fulcrum.society.rows import TrainingRow
+from fulcrum.society.rows import Kind, TrainingRow
 from fulcrum.society.workshop import ROWS, read_debates
 
 
@@ -40,6 +41,14 @@ def learned_rows(run: Path, agent: str | None = None) -> Iterator[LearnedRow]:
                 yield LearnedRow(TrainingRow.from_json(data), file.parent.name, origin)
 
 
+def counts_by_kind(rows: Iterable[LearnedRow]) -> dict[str, Counter[Kind]]:
+    """Return how many rows of each kind every finetuning had, by its stage: that is by line, iteration and agent."""
+    counts: dict[str, Counter[Kind]] = {}
+    for learned in rows:
+        counts.setdefault(learned.stage, Counter())[learned.row.kind] += 1
+    return counts
+
+
 def explain(run: Path, row_id: str) -> tuple[LearnedRow, Transcript]:
     """Return a row by its id, or the first digits of it, with the debate that it came from.
 
@@ -49,7 +58,9 @@ def explain(run: Path, row_id: str) -> tuple[LearnedRow, Transcript]:
     found = [learned for learned in learned_rows(run) if learned.row.id.startswith(row_id)]
     if len({learned.row.id for learned in found}) != 1:
         what = "no row has" if not found else f"{len(found)} rows have"
-        raise RunError(f"{run}: {what} an id that begins with {row_id!r}; `fulcrum society rows RUN` lists all ids")
+        raise RunError(
+            f"{run}: {what} an id that begins with {row_id!r}; `fulcrum society rows --agent AGENT` lists ids"
+        )
     learned = found[0]
     debates = read_debates(run / "stages" / learned.debates)
     return learned, next(debate for debate in debates if debate.question_id == learned.row.label.question_id)
