@@ -8,9 +8,13 @@ from statistics import mean
 
 import pytest
 
+from fulcrum.artifact import read_artifact
+from fulcrum.chat import resolve
 from fulcrum.cli.main import main
+from fulcrum.errors import RunError
 from fulcrum.lab.desk.practice import HABITS
 from fulcrum.lab.shop import Shop
+from fulcrum.methods import load_method
 from fulcrum.runs import Run
 from fulcrum.runs.catalog import reopen
 from fulcrum.runs.evaluate import evaluate_run
@@ -130,6 +134,53 @@ def test_planted_harm_and_transfer(run: Path, capsys: pytest.CaptureFixture[str]
     assert moved["low"] > 0, "another shop with the same practice is helped too"
     assert own["control"] < own["difference"], "strategies of other turns do not"
     assert json.loads((run / "transfer" / "matrix.json").read_text()) == [own, other, moved]
+
+
+@pytest.mark.slow
+def test_a_release_is_blocked_by_a_must_pass_case_and_by_a_loss(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def deploy() -> None:
+        load_method("strategies").deploy(read_artifact(run), resolve).close()
+
+    library = Library(run / "artifact" / "library.jsonl")
+    first, *others = (strategy.id for strategy in library.strategies("proposed") if strategy.effects)
+    library.decide(first, "approved", who="ada")
+    deploy()  # who names no case and makes no release is not held up
+
+    late = read(capsys, "must-pass", str(run), "--search", "late")
+    assert len(late) > 10 and all("late" in opening for opening in late.values())
+    cases = list(late)[:8]
+    assert set(read(capsys, "must-pass", str(run), *cases, "--who", "ada")) == set(cases)
+    with pytest.raises(RunError, match="never released"):
+        deploy()
+    tried = read(capsys, "release", str(run), code=1)
+    assert tried["blocked"] and tried["failed"] and {*tried["failed"], *tried["passed"]} == set(cases)
+    assert not (run / "artifact" / "release.json").exists()
+
+    assert set(read(capsys, "must-pass", str(run), *tried["failed"], "--drop")) == set(tried["passed"])
+    assert read(capsys, "release", str(run))["change"] is None
+    deploy()
+    for id in others:
+        library.decide(id, "approved", who="ada")
+    with pytest.raises(RunError, match="changed since the last release"):
+        deploy()
+    assert read(capsys, "release", str(run))["change"]["low"] > 0
+    deploy()
+    for id in others[1:]:
+        library.decide(id, "retired", who="bob", reason="spring cleaning")
+    assert read(capsys, "release", str(run), code=1)["change"]["high"] < 0
+    with pytest.raises(RunError, match="changed since the last release"):
+        deploy()
+    assert not read(capsys, "release", str(run), "--reason", "asked for by the house")["blocked"]
+    deploy()
+
+
+@pytest.mark.slow
+def test_no_dialogue_of_the_test_split_can_be_a_must_pass_case(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    test = reopen(run).task.examples("test")[0].id
+    assert run_command("strategies", "must-pass", str(run), test) == 2
+    assert f"is called {test}" in capsys.readouterr().err
+    assert run_command("strategies", "must-pass", str(run), test, "--drop") == 2
+    assert "is no must-pass case" in capsys.readouterr().err
 
 
 def test_a_place_without_a_library_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

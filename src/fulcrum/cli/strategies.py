@@ -218,6 +218,72 @@ def _planted(bench: Bench, library: Library, json: bool) -> None:
     console.print(f"{report.caught} of {len(report.planted)} caught; {alarms}; {len(report.served)} served")
 
 
+@strategies.command(name="must-pass")
+def must_pass_(
+    run: Path, *ids: str, reason: str = "", who: str = "", drop: Flag = False, search: str = "", json: Flag = False
+) -> None:
+    """Name dialogues that must succeed before a library may be served; without ids, print them.
+
+    Args:
+        run: The run.
+        ids: Dialogues of the train or dev split, by id or place in the data, such as customers.jsonl:12.
+        reason: Why they matter.
+        who: Who says so; by default the name of the user.
+        drop: Take these cases back.
+        search: Instead, print the ids of the dialogues whose beginning holds all these words.
+        json: Print for machines.
+    """
+    from fulcrum.strategies.release import drop_cases, find_cases, must_pass, name_cases
+
+    artifact = library_file(run).parent
+    task = reopen(run).task
+    if search:
+        found = find_cases(task, search)
+        if json:
+            print_json(found)
+            return
+        for id, opening in found.items():
+            _say(f"{id} {opening}")
+        return
+    if drop:
+        drop_cases(artifact, ids)
+    elif ids:
+        name_cases(artifact, task, ids, who=who or getpass.getuser(), reason=reason)
+    cases = must_pass(artifact)
+    if json:
+        print_json(cases)
+        return
+    for id, case in cases.items():
+        _say(f"{id} {case['who']} {case['reason']}")
+    log.print(f"{len(cases)} must pass; try them with: fulcrum strategies release {run}", soft_wrap=True)
+
+
+@strategies.command
+def release(run: Path, /, *, reason: str = "", who: str = "", json: Flag = False) -> None:
+    """Try what would be served on the must-pass dialogues and against the last release; exit 1 if it is blocked.
+
+    Args:
+        run: The run.
+        reason: Why it is released against what is found.
+        who: Who releases; by default the name of the user.
+        json: Print for machines.
+    """
+    from fulcrum.strategies.release import release as try_out
+
+    library = _open(run)
+    with _open_run(run) as opened, show_calls(opened):
+        found = try_out(Bench(opened), library, who=who or getpass.getuser(), reason=reason)
+    if json:
+        print_json(found.to_json())
+    else:
+        for against in found.against:
+            _say(against)
+        must = f"{len(found.passed)} of {len(found.passed) + len(found.failed)} must-pass dialogues succeed"
+        change = f"; {_effects([found.change])} against the release before" if found.change else ""
+        _say(f"{'blocked' if found.blocked else 'released'}: {len(found.strategies)} strategies; {must}{change}")
+    sys.exit(1 if found.blocked else 0)
+
+
 @strategies.command
 def transfer(
     run: Path,

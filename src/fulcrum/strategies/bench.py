@@ -142,12 +142,12 @@ class Bench:
         self.check()
         return lines_of(answer.text, most)
 
-    def roll_out(self, solver: Solver, split: Split, limit: int) -> SolverRollouts:
-        """Let a solver hold the first `limit` dialogues of a split."""
+    def roll_out(self, solver: Solver, split: Split, limit: int, *, task: Task | None = None) -> SolverRollouts:
+        """Let a solver hold the first `limit` dialogues of a split of the run's task, or of another choice of them."""
         run = self.run
         return roll_out(
             solver,
-            self.task,
+            task or self.task,
             split,
             role="control",
             ledger=run.ledger,

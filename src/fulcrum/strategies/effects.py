@@ -31,11 +31,12 @@ class Effects:
         """Return both effects of a strategy; `library` is what is served, with or without it."""
         others = without(library, strategy.id)
         return [
-            self._effect("on-off", [], [strategy]),
-            self._effect("leave-one-out", others, [*others, strategy]),
+            self.between("on-off", [], [strategy]),
+            self.between("leave-one-out", others, [*others, strategy]),
         ]
 
-    def _effect(self, measure: str, less: Sequence[Strategy], more: Sequence[Strategy]) -> Effect:
+    def between(self, measure: str, less: Sequence[Strategy], more: Sequence[Strategy]) -> Effect:
+        """Return what one library does that another does not, under the name of a measure."""
         before, after = self._play(less), self._play(more)
         shared = [id for id in before if id in after]
         return measured(measure, [before[id].value for id in shared], [after[id].value for id in shared])

@@ -18,6 +18,7 @@ from fulcrum.strategies.learn import learn_library
 from fulcrum.strategies.library import Library
 from fulcrum.strategies.markdown import to_markdown
 from fulcrum.strategies.metrics import COST, learning_cost
+from fulcrum.strategies.release import refuse_unreleased
 from fulcrum.strategies.retrieval import Retriever
 from fulcrum.strategies.settings import StrategiesSettings
 from fulcrum.strategies.solver import StrategyRewriter, fixed, retrieved, shuffled, whole
@@ -129,7 +130,7 @@ class StrategiesMethod:
         """Return what puts the approved strategies into requests; the student itself stands behind the endpoint.
 
         Raises:
-            RunError: nothing is approved, so that nothing may be served.
+            RunError: nothing is approved or released, so that nothing may be served.
         """
         settings = StrategiesSettings.model_validate(artifact.settings)
         library = Library(artifact.folder / LIBRARY)
@@ -140,6 +141,7 @@ class StrategiesMethod:
                 f"{artifact.folder}: no strategy is approved, so there is nothing to serve; {waiting} wait for review: "
                 'fulcrum strategies list, approve (or train with settings.serve = "proposed", for an experiment)'
             )
+        refuse_unreleased(artifact.folder, strategies)
         wording = wording_for(artifact.task, settings)
         return StrategyRewriter(retrieved(Retriever(strategies, settings.retrieval), wording), wording)
 

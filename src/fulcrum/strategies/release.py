@@ -1,0 +1,193 @@
+"""The gate before serving: dialogues that must go well, and nothing worse than what was released before.
+
+To approve is to say that one strategy may be served, to release that all of them together do no harm. Who names a
+must-pass case, or has released once, serves only what was released: `refuse_unreleased` refuses the rest, and a server
+that is running keeps what it has.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from fulcrum.atomic import read_json, write_json
+from fulcrum.errors import RunError
+from fulcrum.strategies.bench import Bench, served
+from fulcrum.strategies.effects import Effects
+from fulcrum.strategies.fold import Strategy
+from fulcrum.strategies.library import Library, utc_now
+from fulcrum.strategies.records import Effect
+from fulcrum.strategies.retrieval import Retriever
+from fulcrum.strategies.solver import retrieved
+from fulcrum.task import Example, Task
+
+MUST_PASS = "must-pass.json"
+"""In the artifact: ids of the dialogues that must succeed, each with who wants it and why."""
+
+RELEASE = "release.json"
+"""In the artifact: what was released last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """What may be served, and what was found when it was tried.
+
+    Attributes:
+        strategies: id and version of each.
+        passed: must-pass dialogues that succeeded.
+        failed: those that did not.
+        change: mean difference on development dialogues to what was released before; None for a first release.
+        who: who released it.
+        at: when (ISO 8601, UTC).
+        reason: why it was released against what was found.
+    """
+
+    strategies: tuple[tuple[str, int], ...]
+    passed: tuple[str, ...]
+    failed: tuple[str, ...]
+    change: Effect | None
+    who: str
+    at: str
+    reason: str = ""
+
+    @property
+    def against(self) -> list[str]:
+        """What stands against it; a person may overrule that with a reason."""
+        found = [f"must pass, and does not: {id}" for id in self.failed]
+        if self.change is not None and self.change.harms:
+            change = f"{self.change.estimate:+.3f} [{self.change.low:+.3f}, {self.change.high:+.3f}]"
+            found.append(f"worse than what was released before: {change} on {self.change.n} development dialogues")
+        return found
+
+    @property
+    def blocked(self) -> bool:
+        """True if it may not be served."""
+        return bool(self.against) and not self.reason.strip()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the release as `release.json` holds it."""
+        data = {key: value for key, value in asdict(self).items() if key != "change"}
+        return {**data, "change": self.change and self.change.model_dump(), "blocked": self.blocked}
+
+
+def must_pass(artifact: Path) -> dict[str, dict[str, str]]:
+    """Return the must-pass cases of an artifact: who wants each, and why, by id of the dialogue."""
+    path = artifact / MUST_PASS
+    return read_json(path) if path.exists() else {}
+
+
+def name_cases(artifact: Path, task: Task, ids: Collection[str], *, who: str, reason: str = "") -> None:
+    """Say of dialogues that they must succeed.
+
+    Args:
+        artifact: the folder of the library.
+        task: whose dialogues.
+        ids: each an id, or the place in the data, such as `customers.jsonl:12`.
+        who: who wants it.
+        reason: why.
+
+    Raises:
+        RunError: no such dialogue, or one of the test split, which would then be no test any more.
+    """
+    known = {key: example for example in _choosable(task) for key in (example.id, example.source) if key}
+    unknown = [id for id in ids if id not in known]
+    if unknown:
+        raise RunError(f"no dialogue of the train or dev split of {task.name} is called {', '.join(unknown)}")
+    cases = {known[id].id: {"who": who, "at": utc_now(), "reason": reason} for id in ids}
+    write_json(artifact / MUST_PASS, {**must_pass(artifact), **cases})
+
+
+def find_cases(task: Task, words: str) -> dict[str, str]:
+    """Return what a customer says first in each dialogue that could be a case and holds all the words, by id."""
+    wanted = words.casefold().split()
+    openings = {example.id: task.question(example).messages[-1].content for example in _choosable(task)}
+    return {id: said for id, said in openings.items() if all(word in said.casefold() for word in wanted)}
+
+
+def drop_cases(artifact: Path, ids: Collection[str]) -> None:
+    """Take must-pass cases back.
+
+    Raises:
+        RunError: one of them is none.
+    """
+    cases = must_pass(artifact)
+    if unknown := [id for id in ids if id not in cases]:
+        raise RunError(f"{artifact}: {', '.join(unknown)} is no must-pass case")
+    write_json(artifact / MUST_PASS, {id: case for id, case in cases.items() if id not in ids})
+
+
+def release(bench: Bench, library: Library, *, who: str, reason: str = "") -> Release:
+    """Try what would be served, and release it unless that is blocked.
+
+    Raises:
+        RunError: there is nothing to serve, or a must-pass case is not among the task's dialogues any more.
+        BudgetSpent: before all was tried.
+    """
+    artifact = bench.run.artifact
+    strategies = served(library, bench.settings)
+    if not strategies:
+        raise RunError(f"{artifact}: no strategy is approved, so there is nothing to release")
+    before = _before(artifact, library)
+    change = None
+    if before is not None:
+        dialogues = bench.settings.effect_dialogues or len(bench.task.examples("dev"))
+        change = Effects(bench, dialogues).between("release", before, strategies)
+    passed, failed = _try(bench, strategies, list(must_pass(artifact)))
+    bench.check()
+    found = Release(_named(strategies), passed, failed, change, who, utc_now(), reason)
+    if not found.blocked:
+        write_json(artifact / RELEASE, found.to_json())
+    return found
+
+
+def refuse_unreleased(artifact: Path, strategies: Sequence[Strategy]) -> None:
+    """Refuse to serve what was not released, where releases are made.
+
+    Raises:
+        RunError: the artifact has must-pass cases or a release, and these strategies are not what was released.
+    """
+    if not must_pass(artifact) and not (artifact / RELEASE).exists():
+        return
+    if _released(artifact) != _named(strategies):
+        raise RunError(
+            f"{artifact}: its strategies have changed since the last release, or were never released; try them with "
+            "`fulcrum strategies release RUN`"
+        )
+
+
+def _choosable(task: Task) -> list[Example]:
+    return [example for split in ("train", "dev") for example in task.splits.get(split, ())]
+
+
+def _named(strategies: Iterable[Strategy]) -> tuple[tuple[str, int], ...]:
+    return tuple(sorted((strategy.id, strategy.version) for strategy in strategies))
+
+
+def _released(artifact: Path) -> tuple[tuple[str, int], ...] | None:
+    path = artifact / RELEASE
+    return tuple((id, version) for id, version in read_json(path)["strategies"]) if path.exists() else None
+
+
+def _before(artifact: Path, library: Library) -> list[Strategy] | None:
+    """Return what was released last, in the words of then."""
+    released = _released(artifact)
+    if released is None:
+        return None
+    return [
+        replace(library.strategy(id), version=version, advice=library.versions(id)[version - 1])
+        for id, version in released
+    ]
+
+
+def _try(bench: Bench, strategies: Sequence[Strategy], ids: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Hold the must-pass dialogues, and return those that succeed and those that do not, by a failed call too."""
+    if not ids:
+        return (), ()
+    known = {example.id: example for example in _choosable(bench.task)}
+    if gone := [id for id in ids if id not in known]:
+        raise RunError(f"must pass, but no dialogue of {bench.task.name} any more: {', '.join(gone)}")
+    student = bench.student(retrieved(Retriever(strategies, bench.settings.retrieval), bench.wording), name="retrieved")
+    cases = replace(bench.task, splits={"dev": [known[id] for id in ids]})
+    rollouts = bench.roll_out(student, "dev", len(ids), task=cases).rollouts
+    solved = {rollout.question_id for rollout in rollouts if rollout.score.solved}
+    return tuple(id for id in ids if id in solved), tuple(id for id in ids if id not in solved)
