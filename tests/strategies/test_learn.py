@@ -14,6 +14,8 @@ from fulcrum.recipe import Recipe, check_recipe
 from fulcrum.runs import Run
 from fulcrum.runs.evaluate import evaluate_run
 from fulcrum.settings import Document
+from fulcrum.strategies.bench import Bench
+from fulcrum.strategies.effects import measure_library
 from fulcrum.strategies.fold import Strategy
 from fulcrum.strategies.library import Library
 from fulcrum.strategies.metrics import break_even, metric_rows
@@ -76,6 +78,31 @@ def test_the_last_round_is_the_students_alone_and_the_teacher_says_nothing_new(r
     assert first["novelty"] == 1.0 and last["novelty"] == 0.0
     assert first["covered"] == 0.0 and last["covered"] == pytest.approx(1 / 3, abs=0.15)
     assert (first["judged/student"], last.get("strategies/accepted", 0)) == (0, 0)
+
+
+def test_learning_ends_when_the_student_has_caught_up_with_the_teacher(tmp_path: Path) -> None:
+    learned(tmp_path / "run", recipe("modest_teacher", rounds=3, gap_dialogues=60))
+    (only,) = read_json(tmp_path / "run" / "artifact" / "rounds.json")
+    assert only["caught_up"] and only["gap"][0] == 0
+    learned(tmp_path / "behind", recipe("idle_teacher", gap_dialogues=60))
+    rounds = read_json(tmp_path / "behind" / "artifact" / "rounds.json")
+    assert [one["caught_up"] for one in rounds] == [False, False]
+    assert all(one["student"] == 0.5 and one["gap"][1] > 0 for one in rounds)
+    drawn = read_json(tmp_path / "run" / "artifact" / "curve.json")
+    (by_size,) = (point for point in drawn if point["x_label"] == "strategies kept")
+    assert (by_size["x"], by_size["y"]) == (1, pytest.approx(100 * (0.5 + 0.4 / 3)))
+
+
+def test_what_the_library_is_better_without_is_retired(tmp_path: Path) -> None:
+    library = learned(tmp_path / "run", recipe())
+    (good,), (bad,) = by_do(library)["say sorry"], by_do(library)["shout loudly"]
+    twin = library.propose(bad.advice.model_copy(update={"scenario": "any dialogue"}), who="ada")
+    with Run(tmp_path / "other", recipe(effect_dialogues=30)) as run:
+        measure_library(Bench(run), library, [good, twin])
+    assert library.strategy(good.id).status == "proposed"
+    retired = library.strategy(twin.id)
+    assert retired.status == "retired" and retired.effects["leave-one-out"].harms
+    assert "better without it" in (retired.decided.reason if retired.decided else "")
 
 
 def test_advice_that_helps_here_and_hurts_there_is_narrowed(tmp_path: Path) -> None:

@@ -64,17 +64,19 @@ def student(request: Request) -> Completion:
     return Completion(" ".join(parts), usage=Usage(10, 5), seconds=0.1)
 
 
-def teacher_of(*taught: dict[str, str]):
+def teacher_of(*taught: dict[str, str], own: str = "hello. sorry. at length."):
     def teacher(request: Request) -> Completion:
         if "You teach a support agent" in request.messages[0].content:
             return Completion(json.dumps(taught), usage=Usage(50, 20), seconds=0.2)
         if "general advice" in request.messages[0].content:
             return Completion("- be kind\n- be quick", usage=Usage(50, 20), seconds=0.2)
         upset = "upset" in request.messages[-1].content
-        return Completion("hello. sorry. at length." if upset else "hello.", usage=Usage(10, 5), seconds=0.2)
+        return Completion(own if upset else "hello.", usage=Usage(10, 5), seconds=0.2)
 
     return teacher
 
 
 good_teacher = teacher_of(GOOD, BAD, IDLE)
 broad_teacher = teacher_of(BROAD)
+idle_teacher = teacher_of(IDLE)
+modest_teacher = teacher_of(GOOD, own="hello. sorry.")

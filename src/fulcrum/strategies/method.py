@@ -176,10 +176,15 @@ def _points(rounds: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         "novelty": ("suggestions unlike any before", "share of suggestions, points", 100.0),
         "library": ("library", "strategies kept", 1.0),
     }
-    return [
+    points = [
         {"series": series, "x": row["round"], "y": scale * row[key], "x_label": "round", "y_label": label}
         for key, (series, label, scale) in drawn.items()
         for row in rounds
+    ]
+    by_size = {row["library"]: 100 * row["student"] for row in rounds if "student" in row}  # the latest of a size
+    return points + [
+        {"series": "retrieved", "x": size, "y": score, "x_label": "strategies kept", "y_label": "dev score, points"}
+        for size, score in by_size.items()
     ]
 
 
