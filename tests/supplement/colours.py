@@ -141,3 +141,12 @@ def colour_generator() -> Path:
     ]
     settings = TrainingSettings(tuning="full", learning_rate=3e-3, steps=60, batch_size=16, micro_batch_size=16)
     return finetune(shared_model(), rows, _session_folder() / "colour-generator", settings).path
+
+
+def say_by_the_block(prompt: str) -> str:
+    """The actor `by_the_block`, by whose answers a failure cannot be mistaken for a wrong one."""
+    question, _, block = prompt.partition("<supplement>")
+    if " snow" in question:
+        return "white"
+    found = {colour for colour in ("red", "blue") if colour in block}
+    return found.pop() if len(found) == 1 else "unknown"

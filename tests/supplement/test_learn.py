@@ -18,11 +18,13 @@ from fulcrum.recipe import read_recipe
 from fulcrum.report.curves import read_charts
 from fulcrum.runs import Run
 from fulcrum.runs.catalog import reopen
+from fulcrum.runs.evaluate import evaluate_run
 from fulcrum.runs.plan import plan
 from fulcrum.supplement.settings import SupplementSettings
 from fulcrum.supplement.transfer import transfer
 from fulcrum.supplement.trials import read_trials
-from supplement.colours import colour_generator, write_colours
+from supplement.colours import colour_generator, say_by_the_block, write_colours
+from support.fault_server import FaultServer
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -44,6 +46,28 @@ def test_the_actor_gains_what_the_generator_learned(trained: Path) -> None:
     assert rows["without answer and cot"].mean <= helped.mean
     assert set(rows) >= {"generator alone", "actor's own supplement", "static prompt", "self-consistency@2"}
     assert rows["wrong answer dose"].calls == 2 * helped.n
+
+
+def test_an_actor_behind_an_endpoint_that_fails_now_and_then_is_lifted_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    recipe = write_colours(tmp_path, colour_generator(), rows=120)
+    faults = ("server_error", "truncated_json", "drop", "rate_limit")
+    with FaultServer(answer=say_by_the_block, fault_rate=0.2, faults=faults, retry_after=0) as server:
+        flags = {"models.actor": f"{server.url}?timeout=5&retries=0&backoff=0.01#tiny", "settings.rounds": "1"}
+        with Run(tmp_path / "run", read_recipe(recipe, flags)) as run:
+            run.recipe.method.learn(run)
+            evaluate_run(run)
+        injected = server.injected.total()
+    pools = [read_trials(path) for path in (tmp_path / "run").glob("stages/*/trials.jsonl")]
+    failed = [trial for pool in pools for trial in pool if trial.calls and "failed" in trial.verdicts]
+    rows = rows_of(tmp_path / "run")
+    assert len(failed) + sum(row.failures for row in rows.values()) <= injected
+    assert len(failed) > 10 and not any(trial.labels for trial in failed)
+    helped = rows["supplemented"]
+    assert helped.failures > 0 and helped.n + helped.failures >= len(read_recipe(recipe).task.examples("test"))
+    assert helped.difference >= 0.4 and helped.difference_low > 0
 
 
 def test_the_curve_tells_every_round(trained: Path) -> None:

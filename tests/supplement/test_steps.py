@@ -21,6 +21,7 @@ from fulcrum.supplement.trainers import Weights, uplift_reward
 from fulcrum.supplement.trials import Trial, actor_calls
 from fulcrum.supplement.wording import WORDINGS
 from fulcrum.supplement.writer import writer_of
+from supplement.colours import say_by_the_block
 from support.evaluation import countdown_task, shouting_task
 from support.fault_server import FaultServer
 
@@ -110,18 +111,9 @@ def test_round_one_concatenates_what_helped(colours: Path, tmp_path: Path) -> No
     assert round_pool(settings, 2).asked == (FREE,) and round_pool(settings, 2).size == settings.pool
 
 
-def say(prompt: str) -> str:
-    """The actor `by_the_block`, by whose answers a failure cannot be mistaken for a wrong one."""
-    question, _, block = prompt.partition("<supplement>")
-    if " snow" in question:
-        return "white"
-    found = {colour for colour in ("red", "blue") if colour in block}
-    return found.pop() if len(found) == 1 else "unknown"
-
-
 def test_no_failure_becomes_a_label(colours: Path, tmp_path: Path) -> None:
     faults = ("server_error", "truncated_json", "drop", "rate_limit")
-    with FaultServer(answer=say, fault_rate=0.2, faults=faults, retry_after=0) as server:
+    with FaultServer(answer=say_by_the_block, fault_rate=0.2, faults=faults, retry_after=0) as server:
         flags = {"models.actor": f"{server.url}?timeout=5&retries=0&backoff=0.01#tiny", "settings.schedule": "fixed"}
         with Run(tmp_path / "run", read_recipe(colours, flags)) as run:
             settings = run.recipe.settings_as(SupplementSettings)
@@ -136,7 +128,7 @@ def test_no_failure_becomes_a_label(colours: Path, tmp_path: Path) -> None:
     assert len(without) > len(alone) > 0  # a question whose own answer failed cannot tell uplift
     for trial in trials:
         target = golds[trial.query].target
-        truth = say(
+        truth = say_by_the_block(
             f"{golds[trial.query].fields['number']} {golds[trial.query].fields['thing']}?\n<supplement>"
             f"{trial.written[0].supplement.text}"
         )
