@@ -1,14 +1,17 @@
 """Agents finetuned side by side, in processes or on Ray, are what they are when finetuned one after another."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from fulcrum.chat import Request, Sampling, complete, resolve, user
+from fulcrum.society.cast import Cast, Speaker, Voices
 from fulcrum.society.tuning import WEIGHTS, Tuning, TuningJob, train
 from fulcrum.training.settings import TrainingSettings
 from fulcrum.workers import spread
 from support.tiny import shared_model
-from support.training import assert_same_weights, chat_rows
+from support.training import assert_same_weights, chat_rows, preference_rows
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -36,6 +39,39 @@ def one_after_another(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     with pytest.raises(AssertionError):
         assert_same_weights(first, second)
     return [first, second]
+
+
+def test_whole_models_are_tuned_go_on_and_speak_beside_the_base(tmp_path: Path) -> None:
+    whole = SETTINGS.model_copy(update={"tuning": "full", "learning_rate": 0.001})
+    rows = [row.to_json() for row in chat_rows(8)]
+    liked = preference_rows(4)
+    base = str(shared_model())
+    first, other = (
+        TuningJob(Tuning(f"finetune-society-1-generator-{n}", rows[n:], None, seed=n), base, whole, tmp_path / str(n))
+        for n in (1, 2)
+    )
+    second = TuningJob(
+        Tuning("finetune-society-2-generator-1", rows, first.folder / WEIGHTS, 3, liked), base, whole, tmp_path / "3"
+    )
+    for job in (first, other, second):
+        train(job, lambda *_: None)
+    folders = [job.folder / WEIGHTS for job in (first, other, second)]
+    assert not any((folder / "adapter_config.json").exists() for folder in folders)
+    for one, another in pairwise([shared_model(), *folders]):
+        with pytest.raises(AssertionError):
+            assert_same_weights(one, another)
+
+    request = Request((user("2 + 3"),), Sampling(max_tokens=8, logprobs=True))
+    host = resolve(f"hf:{base}")
+    voices = Voices(host)
+    speakers = tuple(Speaker("generator", folder) for folder in (None, *folders))
+    voices.seat(Cast(speakers, speakers))
+    told = voices.ask(speakers, [request] * 4)
+    for completion, folder in zip(told, (base, *folders), strict=True):
+        (alone,) = complete(resolve(f"hf:{folder}"), [request])
+        assert (completion.text, completion.logprobs) == (alone.text, alone.logprobs)
+    assert len({completion.logprobs for completion in told}) == 4
+    voices.close()
 
 
 def test_in_two_processes(one_after_another: list[Path], tmp_path: Path) -> None:
