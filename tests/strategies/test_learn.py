@@ -1,5 +1,6 @@
 """The loop, with a teacher whose strategies really help, hurt, or do nothing."""
 
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from fulcrum.strategies.bench import Bench
 from fulcrum.strategies.effects import measure_library
 from fulcrum.strategies.fold import Strategy
 from fulcrum.strategies.library import Library
+from fulcrum.strategies.logs import read_logs, take_in
 from fulcrum.strategies.metrics import break_even, metric_rows
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -91,6 +93,33 @@ def test_learning_ends_when_the_student_has_caught_up_with_the_teacher(tmp_path:
     drawn = read_json(tmp_path / "run" / "artifact" / "curve.json")
     (by_size,) = (point for point in drawn if point["x_label"] == "strategies kept")
     assert (by_size["x"], by_size["y"]) == (1, pytest.approx(100 * (0.5 + 0.4 / 3)))
+
+
+def test_a_teacher_with_nothing_new_to_say_leaves_the_student_one_more_round(tmp_path: Path) -> None:
+    learned(tmp_path / "run", recipe(rounds=5))
+    rounds = read_json(tmp_path / "run" / "artifact" / "rounds.json")
+    assert [(one["round"], one["beta"]) for one in rounds] == [(1, 1.0), (2, 0.75), (5, 0.0)]
+    assert [one["novelty"] for one in rounds] == [1.0, 0.0, 0.0]
+
+
+def test_dialogues_that_people_held_teach_too(tmp_path: Path) -> None:
+    def held(customer: str, person: str) -> str:
+        said = [("system", "you work at a desk."), ("user", customer), ("assistant", person)]
+        return json.dumps({"messages": [{"role": role, "content": text} for role, text in said]})
+
+    logs = tmp_path / "logs.jsonl"
+    lines = [held("i am calm.", "hello."), held("i am upset.", "hello. sorry."), held("so upset.", "hello. sorry.")]
+    logs.write_text("\n".join(lines))
+    library = Library(tmp_path / "library.jsonl")
+    with Run(tmp_path / "run", recipe("modest_teacher")) as run:
+        (id,) = take_in(Bench(run), library, read_logs(logs), "ada")
+        assert take_in(Bench(run), library, read_logs(logs), "ada") == []  # known by now
+    strategy = library.strategy(id)
+    assert strategy.advice.do == "say sorry" and strategy.status == "proposed" and not strategy.effects
+    evidence = strategy.evidence
+    assert (evidence.source, evidence.dialogue) == ("logs", "logs.jsonl:2")
+    assert (evidence.student, evidence.teacher) == ("hello.", "hello. sorry.")
+    assert library.history(id)[0].who == "ada" and strategy.findings is not None
 
 
 def test_what_the_library_is_better_without_is_retired(tmp_path: Path) -> None:
