@@ -9,7 +9,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from fulcrum.errors import ModelError, TrainingError
-from fulcrum.lab import pretraining, recipes
+from fulcrum.lab import attention, pretraining, recipes
 from fulcrum.lab.optimizer import orthogonal
 from fulcrum.lab.pretraining import batch_of, build_model, pretrain, spoken_exact, weighted_loss
 from fulcrum.lab.tokenizer import load_tokenizer
@@ -113,3 +113,29 @@ def test_orthogonal_keeps_directions_and_levels_singular_values(shape):
     assert values.min() > 0.5 and values.max() < 1.5
     u, _, v = torch.linalg.svd(matrices, full_matrices=False)
     assert torch.cosine_similarity(orthogonal(matrices).flatten(1), (u @ v).flatten(1)).min() > 0.95
+
+
+@pytest.mark.parametrize("tokens", [1, attention.BLOCK, 2 * attention.BLOCK + 7])
+def test_attention_by_blocks_is_causal_attention(tokens):
+    generator = torch.Generator().manual_seed(0)
+    query, key, value = (torch.randn(2, 3, tokens, 8, generator=generator, requires_grad=True) for _ in range(3))
+    found, _ = attention.causal_attention(None, query, key, value, None, scaling=8**-0.5)
+    wanted = torch.nn.functional.scaled_dot_product_attention(query, key, value, is_causal=True).transpose(1, 2)
+    torch.testing.assert_close(found, wanted)
+    weights = torch.randn(wanted.shape, generator=generator)
+    for one, other in zip(
+        torch.autograd.grad((found * weights).sum(), (query, key, value)),
+        torch.autograd.grad((wanted * weights).sum(), (query, key, value)),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("architecture", ["llama", "gpt_neox"])
+def test_a_model_reads_the_same_by_blocks(architecture):
+    model = build_model(replace(recipes.recipe("other"), architecture=architecture), load_tokenizer()).eval()
+    tokens = torch.randint(0, 700, (2, 150), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        wanted = model(input_ids=tokens).logits
+        model.set_attn_implementation(attention.NAME)
+        torch.testing.assert_close(model(input_ids=tokens).logits, wanted, rtol=1e-3, atol=1e-4)

@@ -22,6 +22,7 @@ from fulcrum.atomic import read_json, write_json
 from fulcrum.errors import TrainingError
 from fulcrum.hardware import choose_dtype
 from fulcrum.hashing import seed_from
+from fulcrum.lab import attention
 from fulcrum.lab.optimizer import Muon
 from fulcrum.lab.recipes import FOLDER, CheckpointRecipe, recipe
 from fulcrum.lab.tokenizer import END, PAD, load_tokenizer, segments
@@ -102,8 +103,10 @@ def pretrain(
     model = build_model(made_by, tokenizer, first).to(device)
     optimizers = _optimizers(model)
     progress = _restore(output / "state.pt", model, optimizers)
+    if torch.device(device).type == "cpu":
+        model.set_attn_implementation(attention.NAME)
     forward = torch.compile(model) if compiled else model
-    native = choose_dtype(device, model.num_parameters()) == torch.bfloat16
+    native = choose_dtype(device) == torch.bfloat16
     amp = torch.autocast(device_type=torch.device(device).type, dtype=torch.bfloat16, enabled=native)
     held_out = [part.to(device) for part in batch_of(made_by, tokenizer, HELD_OUT_SEED)]
     began, saved = time.monotonic() - progress.seconds, time.monotonic()
