@@ -77,6 +77,50 @@ def deaf(request):
     return "white" if " snow" in request.messages[-1].content else "grey"
 '''
 
+TALKS = '''
+from fulcrum.chat import assistant, user
+from fulcrum.task import Example, PromptTemplate, Task, failed, graded
+
+SECRETS = {"ax": "red", "bo": "blue", "cy": "red", "du": "blue", "snow": "white"}
+
+
+class Talk:
+    """Two things are asked about, one after the other; each is worth half."""
+
+    def __init__(self, example, question):
+        self._things, self._right, self._failure, self.done = list(example.target), 0, None, False
+        self.question, self.messages = question, question.messages
+
+    def step(self, completion):
+        self._right += completion.text == SECRETS[self._things.pop(0)]
+        self._failure, self.done = completion.failure, not self._things or completion.failure is not None
+        if not self.done:
+            asked = user(f"{self.question.fields['number']} {self._things[0]}")
+            self.messages = (*self.messages, assistant(completion.text), asked)
+
+    def score(self):
+        return failed(self._failure) if self._failure else graded(self._right / 2)
+
+
+class Talks:
+    def __call__(self, example, question):
+        return Talk(example, question)
+
+    def fingerprint(self):
+        return {"kind": "talks"}
+
+
+def task():
+    things = list(SECRETS)
+
+    def examples(first, count):
+        pairs = [(number, things[number % 5], things[(number // 5) % 5]) for number in range(first, first + count)]
+        return [Example({"number": number, "thing": one}, target=(one, two)) for number, one, two in pairs]
+
+    splits = {"train": examples(0, 25), "dev": examples(25, 25), "test": examples(50, 25)}
+    return Task("talks", splits, PromptTemplate("{number} {thing}"), None, environment=Talks(), max_tokens=8)
+'''
+
 RECIPE = """
 method = "supplement"
 task = "task.toml"
@@ -123,6 +167,7 @@ def write_colours(folder: Path, generator: Path, rows: int = 60) -> Path:
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in data))
     (folder / "task.toml").write_text(TASK)
     (folder / "colour_bots.py").write_text(BOT)
+    (folder / "colour_talks.py").write_text(TALKS)
     (folder / "recipe.toml").write_text(RECIPE.format(generator=generator))
     return folder / "recipe.toml"
 

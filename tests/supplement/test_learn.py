@@ -70,6 +70,23 @@ def test_an_actor_behind_an_endpoint_that_fails_now_and_then_is_lifted_all_the_s
     assert helped.difference >= 0.4 and helped.difference_low > 0
 
 
+def test_notes_for_every_turn_of_a_dialogue_are_learned_from_how_it_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    flags = {"task": "python:colour_talks:task", "settings.when": "turn", "settings.rounds": "1"}
+    recipe = read_recipe(write_colours(tmp_path, colour_generator()), flags)
+    with Run(tmp_path / "run", recipe) as run:
+        run.recipe.method.learn(run)
+        evaluate_run(run)
+    (pool,) = (read_trials(path) for path in (tmp_path / "run").glob("stages/warm-start-pool-*/trials.jsonl"))
+    assert {tuple(len(written.since) for written in trial.written) for trial in pool} == {(0, 2)}
+    rows = rows_of(tmp_path / "run")
+    assert rows["supplemented"].difference >= 0.2 and rows["supplemented"].difference_low > 0
+    assert rows["supplemented"].mean > max(rows["shuffled supplement"].mean, rows["untrained generator"].mean)
+    assert "self-consistency@2" not in rows, "a dialogue has no answer to vote on"
+
+
 def test_the_curve_tells_every_round(trained: Path) -> None:
     curve = json.loads((trained / "artifact" / "rounds.json").read_text())
     assert [one["round"] for one in curve] == [0, 1, 2]
