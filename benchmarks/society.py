@@ -24,6 +24,7 @@ from fulcrum.evaluation.rollouts import Rollout
 from fulcrum.recipe import read_recipe
 from fulcrum.runs import Run, open_run
 from fulcrum.runs.evaluate import evaluate_run
+from fulcrum.runs.learn import learn
 from fulcrum.society.measure import Point
 from fulcrum.society.method import measure_history
 from fulcrum.society.records import counts_by_kind, learned_rows
@@ -55,7 +56,7 @@ def iterations(seeds: Sequence[int], limit: int) -> dict[str, Any]:
     for seed in seeds:
         recipe = read_recipe(RECIPE, {"seed": str(seed), **ITERATIONS})
         with open_run(recipe, RUNS / f"iterations-{seed}") as run:
-            run.recipe.method.learn(run)
+            learn(run)
             for point in measure_history(run, "test", limit):
                 points.setdefault((point.arm, point.iteration), []).append(point)
                 print(f"seed {seed}, {point.arm} {point.iteration}: {point.mean:.3f}", flush=True)
@@ -130,7 +131,7 @@ def answers(person: str, seed: int, limit: int) -> tuple[Rollout, ...]:
         Run(folder, recipe).close()
         shutil.copy(first / "calls.sqlite", folder)  # the debate before anyone is trained
     with open_run(recipe, folder) as run:
-        run.recipe.method.learn(run)
+        learn(run)
         _, results = evaluate_run(run, limit=limit)
     (method,) = (result for result in results if result.role == "method")
     print(f"seed {seed}, {person}: {mean_of(outcomes(method.rollouts))}", flush=True)

@@ -27,6 +27,7 @@ from fulcrum.evaluation.rollouts import SolverRollouts
 from fulcrum.recipe import read_recipe
 from fulcrum.runs import Run
 from fulcrum.runs.evaluate import evaluate_run
+from fulcrum.runs.learn import learn
 from fulcrum.supplement.audit import audit
 from fulcrum.supplement.transfer import transfer
 
@@ -42,7 +43,7 @@ def trained(seed: int, quick: bool, **settings: str) -> tuple[Run, float]:
     flags |= {f"settings.{name}": value for name, value in settings.items()}
     name = "-".join([str(seed), *settings.values(), *(["quick"] if quick else [])])
     run = Run(RUNS / name, read_recipe(RECIPE, flags, quick=quick))
-    run.recipe.method.learn(run)
+    learn(run)
     return run, sum(read_json(path)["seconds"] for path in run.folder.glob("stages/*/finished.json"))
 
 

@@ -16,6 +16,7 @@ from fulcrum.recipe import read_recipe
 from fulcrum.runs import Run, default_folder, open_run
 from fulcrum.runs.catalog import reopen
 from fulcrum.runs.evaluate import evaluate_run
+from fulcrum.runs.learn import learn
 from fulcrum.task import Split
 
 
@@ -36,8 +37,7 @@ def train(
     checked = read_recipe(Path(recipe), flags, quick=quick)
     folder = Path(output) if output else default_folder(checked)
     with open_run(checked, folder) as run:
-        checked.method.learn(run)
-        run.budget.check()
+        learn(run)
     return folder
 
 

@@ -6,10 +6,12 @@ from threading import Event
 import pytest
 
 from fulcrum.errors import BudgetSpent, RunError, SettingsError, TooManyFailures
+from fulcrum.evaluation.table import EvaluationRow
 from fulcrum.recipe import Recipe, read_recipe
 from fulcrum.runs import Run, default_folder
 from fulcrum.runs.catalog import compare_settings, reopen, summarise
 from fulcrum.runs.evaluate import evaluate_run
+from fulcrum.runs.learn import Taken, learn, learning_cost, price_of_gain
 from fulcrum.runs.plan import plan
 from fulcrum.runs.run import read_events
 from support.sums import write_sums
@@ -28,7 +30,7 @@ def recipe(recipe_file: Path) -> Recipe:
 
 def test_the_folder_holds_what_the_contract_says(recipe: Recipe, tmp_path: Path) -> None:
     with Run(tmp_path / "run", recipe) as run:
-        recipe.method.learn(run)
+        learn(run)
         evaluate_run(run)
     names = {path.name for path in (tmp_path / "run").iterdir()}
     assert names >= {"recipe.toml", "resolved.json", "command.txt", "environment.json", "events.jsonl", "calls.sqlite"}
@@ -237,3 +239,35 @@ def test_a_judge_is_stored_and_counted_like_any_model(tmp_path: Path, monkeypatc
     with Run(tmp_path / "run", read_recipe(recipe_file, flags)) as run:
         evaluate_run(run)
         assert run.ledger.snapshot()["judge"].calls == 0
+
+
+def row(solver: str, role: str, difference: float | None, low: float | None) -> EvaluationRow:
+    numbers = dict.fromkeys(("mean", "low", "high"), 0.5) | {"difference": difference, "difference_low": low}
+    counts = dict.fromkeys(("failures", "calls", "tokens", "seconds"), 0)
+    more = {"difference_high": difference and difference + 0.1, "harm": None, "rescue": None, "cost": None}
+    data = {"solver": solver, "role_of_solver": role, "task": "t", "split": "test", "seed": 0, "n": 9}
+    return EvaluationRow.model_validate(data | numbers | counts | more)
+
+
+def test_a_gain_has_a_price_and_no_gain_has_none() -> None:
+    cost = {"actor": Taken(1500, 40_000, 9.0, 3.0), "generator": Taken(500, 2_000, 1.0, 0.0)}
+    baseline = row("direct", "baseline", None, None)
+    took = "Learning took 2,000 calls (1,500 of the actor, 500 of the generator), 42,000 tokens"
+    gained = price_of_gain(cost, [baseline, row("mine", "method", 0.2, 0.1)])
+    assert gained == f"{took}: 100 calls and 0.15 in money for each point gained."
+    unpriced = {**cost, "generator": Taken(500, 2_000, 1.0, None)}
+    assert price_of_gain(unpriced, [row("mine", "method", 0.2, 0.1)]) == f"{took}: 100 calls for each point gained."
+    unclear = price_of_gain(cost, [baseline, row("mine", "method", 0.2, -0.1)])
+    assert unclear == f"{took}; no gain is shown that these could be divided by."
+    assert price_of_gain({}, [row("mine", "method", 0.2, 0.1)]) is None
+    assert price_of_gain(cost, [baseline]) is None
+
+
+def test_what_learning_took_is_noted_once(recipe: Recipe, tmp_path: Path) -> None:
+    with Run(tmp_path / "run", recipe) as run:
+        assert learning_cost(run.folder) == {}
+        learn(run)
+        assert learning_cost(run.folder) == {}  # a baseline learns nothing
+        evaluate_run(run)
+        learn(run)
+        assert learning_cost(run.folder) == {}, "an evaluation is no part of learning"

@@ -14,6 +14,7 @@ from fulcrum.methods import load_method
 from fulcrum.recipe import Recipe, check_recipe
 from fulcrum.runs import Run
 from fulcrum.runs.evaluate import evaluate_run
+from fulcrum.runs.learn import learn, learning_cost, price_of_gain
 from fulcrum.settings import Document
 from fulcrum.strategies.bench import Bench
 from fulcrum.strategies.effects import measure_library
@@ -35,7 +36,7 @@ def recipe(teacher: str = "good_teacher", budget: dict[str, int] | None = None, 
 
 def learned(folder: Path, given: Recipe) -> Library:
     with Run(folder, given) as run:
-        given.method.learn(run)
+        learn(run)
     return Library(folder / "artifact" / "library.jsonl")
 
 
@@ -153,6 +154,10 @@ def test_the_method_beats_its_controls_and_the_metrics_say_so(run_folder: Path) 
     success = {row.solver: row for row in metric_rows(results) if row.metric == "success"}
     difference = success["retrieved"].difference
     assert difference is not None and difference.estimate == pytest.approx(1 / 3) and difference.low > 0
+    cost = learning_cost(run_folder)
+    assert set(cost) == {"student", "teacher"} and cost["teacher"].calls > 0
+    price = price_of_gain(cost, rows)
+    assert price is not None and price.endswith("calls for each point gained.")
     paid = break_even(run_folder, results)
     assert paid.unit == "seconds" and paid.dialogues == pytest.approx(paid.learning / 0.1, rel=0.01)
 

@@ -5,6 +5,7 @@ import pytest
 from fulcrum.recipe import read_recipe
 from fulcrum.runs import Run
 from fulcrum.runs.evaluate import evaluate_run
+from fulcrum.runs.learn import learn
 from supplement.colours import colour_generator, write_colours
 
 
@@ -24,6 +25,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         with Run(folder / "run", read_recipe(write_colours(folder, colour_generator()))) as run:
-            run.recipe.method.learn(run)
+            learn(run)
             evaluate_run(run)
     return folder / "run"

@@ -19,6 +19,7 @@ from fulcrum.report.curves import read_charts
 from fulcrum.runs import Run
 from fulcrum.runs.catalog import reopen
 from fulcrum.runs.evaluate import evaluate_run
+from fulcrum.runs.learn import learn
 from fulcrum.runs.plan import plan
 from fulcrum.supplement.settings import SupplementSettings
 from fulcrum.supplement.transfer import transfer
@@ -57,7 +58,7 @@ def test_an_actor_behind_an_endpoint_that_fails_now_and_then_is_lifted_all_the_s
     with FaultServer(answer=say_by_the_block, fault_rate=0.2, faults=faults, retry_after=0) as server:
         flags = {"models.actor": f"{server.url}?timeout=5&retries=0&backoff=0.01#tiny", "settings.rounds": "1"}
         with Run(tmp_path / "run", read_recipe(recipe, flags)) as run:
-            run.recipe.method.learn(run)
+            learn(run)
             evaluate_run(run)
         injected = server.injected.total()
     pools = [read_trials(path) for path in (tmp_path / "run").glob("stages/*/trials.jsonl")]
@@ -77,7 +78,7 @@ def test_notes_for_every_turn_of_a_dialogue_are_learned_from_how_it_ends(
     flags = {"task": "python:colour_talks:task", "settings.when": "turn", "settings.rounds": "1"}
     recipe = read_recipe(write_colours(tmp_path, colour_generator()), flags)
     with Run(tmp_path / "run", recipe) as run:
-        run.recipe.method.learn(run)
+        learn(run)
         evaluate_run(run)
     (pool,) = (read_trials(path) for path in (tmp_path / "run").glob("stages/warm-start-pool-*/trials.jsonl"))
     assert {tuple(len(written.since) for written in trial.written) for trial in pool} == {(0, 2)}
@@ -137,7 +138,7 @@ def test_learning_again_repeats_nothing(trained: Path, monkeypatch: pytest.Monke
     monkeypatch.chdir(trained.parent)
     before = file_hash(trained / "artifact")
     with Run(trained, read_recipe(trained.parent / "recipe.toml")) as run:
-        run.recipe.method.learn(run)
+        learn(run)
         assert run.ledger.total().calls == 0
     assert file_hash(trained / "artifact") == before
 
@@ -198,7 +199,7 @@ def test_the_other_trainers_learn_from_the_same_store(
     flags = {"settings.trainer": trainer, "settings.rounds": "1"}
     flags |= {f"settings.policy.{key}": value for key, value in POLICY.items()}
     with Run(tmp_path / "run", read_recipe(write_colours(tmp_path, colour_generator()), flags)) as run:
-        run.recipe.method.learn(run)
+        learn(run)
     first, last = json.loads((tmp_path / "run" / "artifact" / "rounds.json").read_text())
     assert last["dev/mean"] >= first["dev/alone"] + 0.3
     assert last["actor/calls"] > first["actor/calls"]

@@ -20,6 +20,7 @@ from fulcrum.lazy import load
 from fulcrum.recipe import read_recipe
 from fulcrum.runs import default_folder, open_run
 from fulcrum.runs.evaluate import evaluate_run
+from fulcrum.runs.learn import learn
 from fulcrum.workers import Tell, processes_for, spread
 
 MethodName = Literal["supplement", "strategies", "leverage", "society"]
@@ -87,7 +88,7 @@ def _run(output: Path, name: MethodName, tell: Tell) -> _Done:
     started = time.monotonic()
     with open_run(recipe, folder) as run:
         run.ledger.watcher = _Teller(name, tell)
-        run.recipe.method.learn(run)
+        learn(run)
         rows, results = evaluate_run(run, limit=questions)
         calls = run.ledger.total().calls
     page = load("fulcrum.report:write_report")(folder)

@@ -16,6 +16,7 @@ from fulcrum.lazy import load
 from fulcrum.runs import Run
 from fulcrum.runs.catalog import reopen
 from fulcrum.runs.evaluate import evaluate_run
+from fulcrum.runs.learn import learning_cost, price_of_gain
 from fulcrum.task import Split
 
 
@@ -58,6 +59,7 @@ def evaluate(
         print_json(to_json(rows))
         return
     console.print(evaluation_table(rows))
-    for sentence in [*conclusions(rows), *diagnose(results, rows)]:
+    price = price_of_gain(learning_cost(run), rows)
+    for sentence in [*conclusions(rows), *diagnose(results, rows), *([price] if price else [])]:
         console.print(sentence, markup=False, highlight=False)
     log.print(f"written: {page}", highlight=False, soft_wrap=True)

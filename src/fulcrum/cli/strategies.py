@@ -4,6 +4,7 @@ import getpass
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal
@@ -321,14 +322,20 @@ def metrics(run: Path, /, *, json: Flag = False) -> None:
         run: A run that was evaluated.
         json: Print for machines.
     """
-    from fulcrum.atomic import read_json
     from fulcrum.evaluation.results import read_results
-    from fulcrum.strategies.metrics import COST, break_even, metric_rows
+    from fulcrum.runs.learn import learning_cost
+    from fulcrum.strategies.metrics import break_even, metric_rows
 
     results = read_results(run)
-    rows, paid, cost = metric_rows(results), break_even(run, results), read_json(run / "artifact" / COST)
+    rows, paid, cost = metric_rows(results), break_even(run, results), learning_cost(run)
     if json:
-        print_json({"metrics": [row.to_json() for row in rows], "break_even": paid.to_json(), "learning": cost})
+        print_json(
+            {
+                "metrics": [row.to_json() for row in rows],
+                "break_even": paid.to_json(),
+                "learning": {role: asdict(taken) for role, taken in cost.items()},
+            }
+        )
         return
     table = Table("metric", "solver", "n", "mean", "difference", "customer's faults")
     for row in rows:
@@ -343,7 +350,7 @@ def metrics(run: Path, /, *, json: Flag = False) -> None:
         )
     console.print(table)
     for role, taken in cost.items():
-        log.print(f"learning, {role}: {taken['calls']:,} calls, {taken['tokens']:,} tokens, {taken['seconds']:.0f} s")
+        log.print(f"learning, {role}: {taken.calls:,} calls, {taken.tokens:,} tokens, {taken.seconds:.0f} s")
     after = "never: the student with the library is not cheaper" if paid.dialogues is None else f"{paid.dialogues:,.0f}"
     console.print(f"Break-even after dialogues ({paid.unit}): {after}", highlight=False)
 

@@ -8,6 +8,7 @@ from cyclopts import Parameter
 from fulcrum.cli.common import RecipeFlags, console, log, print_json
 from fulcrum.cli.progress import show_calls
 from fulcrum.runs import default_folder, open_run
+from fulcrum.runs.learn import learn
 
 
 def train(
@@ -30,8 +31,7 @@ def train(
     folder = output or default_folder(checked)
     with open_run(checked, folder) as run, show_calls(run):
         log.print(f"{checked.method.name} on {checked.keys.task} in {folder}", highlight=False)
-        checked.method.learn(run)
-        run.budget.check()
+        learn(run)
         spent = run.ledger.total()
         learned = [event for event in run.events() if event["event"] == "learned"]
     if json:

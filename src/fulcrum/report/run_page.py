@@ -18,6 +18,7 @@ from fulcrum.report.page import render
 from fulcrum.report.plots import forest_of_rows, line_chart
 from fulcrum.report.source import Evaluated, RunSource, read_run
 from fulcrum.report.text import cut
+from fulcrum.runs.learn import learning_cost, price_of_gain
 
 _FILE = 10_000
 """Characters of a recipe or of settings."""
@@ -75,6 +76,7 @@ def _measured(run: RunSource) -> dict[str, Any]:
         "sentences": [*conclusions(rows), *diagnose(results, rows)],
         "items": _items(run, evaluated),
         "answers_took": tables.answers_took(results),
+        "price": price_of_gain(learning_cost(run.folder), rows),
         "split": rows[0].split,
         "task_fingerprint": results[0].task_fingerprint,
     }

@@ -17,7 +17,6 @@ from fulcrum.strategies.finetuned import REPLIES, finetuned_student, tune
 from fulcrum.strategies.learn import learn_library
 from fulcrum.strategies.library import Library
 from fulcrum.strategies.markdown import to_markdown
-from fulcrum.strategies.metrics import COST, learning_cost
 from fulcrum.strategies.release import refuse_unreleased
 from fulcrum.strategies.retrieval import Retriever
 from fulcrum.strategies.settings import StrategiesSettings
@@ -100,8 +99,6 @@ class StrategiesMethod:
         write_text(run.artifact / "STRATEGIES.md", to_markdown(library.strategies(), f"Strategies: {run.recipe.name}"))
         write_json(run.artifact / ROUNDS, curve)
         write_json(run.artifact / "curve.json", _points(curve))
-        if not (run.artifact / COST).exists():  # an evaluation may have followed, whose calls are no part of learning
-            write_json(run.artifact / COST, learning_cost(run))
         write_card(run, _about(run, library, curve), serve=bench.settings.serve)
         run.log("learned", artifact=LIBRARY, strategies=len(kept(library)))
 

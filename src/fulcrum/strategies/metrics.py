@@ -5,14 +5,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from fulcrum.atomic import read_json
 from fulcrum.errors import RunError
 from fulcrum.evaluation.rollouts import Rollout, SolverRollouts
 from fulcrum.evaluation.statistics import Interval, mean_interval, paired_difference
-from fulcrum.runs import Run
-
-COST = "cost.json"
-"""File of the artifact: what learning took, by role."""
+from fulcrum.runs.learn import learning_cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,19 +121,6 @@ def _shown(metric: Metric, interval: Interval, *, shift: bool) -> Interval:
     return Interval(*(low + value * width for value in (interval.estimate, interval.low, interval.high)))
 
 
-def learning_cost(run: Run) -> dict[str, dict[str, Any]]:
-    """Return what a run has taken so far, by role; money is None where a price is unknown."""
-    taken: dict[str, dict[str, Any]] = {}
-    for paid in run.store.paid():
-        row = taken.setdefault(paid.role, {"calls": 0, "tokens": 0, "seconds": 0.0, "cost": 0.0})
-        cost = run.recipe.prices.cost(paid.model, paid.prompt_tokens, paid.completion_tokens)
-        row["calls"] += paid.calls
-        row["tokens"] += paid.prompt_tokens + paid.completion_tokens
-        row["seconds"] = round(row["seconds"] + paid.seconds, 3)
-        row["cost"] = None if cost is None or row["cost"] is None else row["cost"] + cost
-    return taken
-
-
 @dataclass(frozen=True, slots=True)
 class BreakEven:
     """After how many dialogues the library has paid for itself against serving the teacher.
@@ -167,22 +150,21 @@ def break_even(folder: Path, results: Sequence[SolverRollouts]) -> BreakEven:
     Raises:
         RunError: the run has not learned, or method and teacher were not evaluated.
     """
-    path = folder / "artifact" / COST
-    if not path.exists():
-        raise RunError(f"{folder}: holds no {COST}; `fulcrum train` writes it")
-    learning: dict[str, dict[str, Any]] = read_json(path)
+    learning = learning_cost(folder)
+    if not learning:
+        raise RunError(f"{folder}: does not say what learning took; run `fulcrum train` with its recipe first")
     by_role = {result.role: result for result in results}
     if not {"method", "ceiling"} <= by_role.keys():
         raise RunError(f"{folder}: method and teacher were not evaluated; run `fulcrum evaluate {folder}`")
     student, teacher = by_role["method"], by_role["ceiling"]
-    money = [row["cost"] for row in learning.values()]
+    money = [taken.cost for taken in learning.values()]
     costs = [student.total.cost, teacher.total.cost]
     priced = None not in [*money, *costs] and any([*money, *costs])
     if priced:
-        taken, own, other = sum(money), costs[0] or 0.0, costs[1] or 0.0
+        paid, own, other = sum(cost or 0.0 for cost in money), costs[0] or 0.0, costs[1] or 0.0
     else:
-        taken = sum(row["seconds"] for row in learning.values())
+        paid = sum(taken.seconds for taken in learning.values())
         own, other = student.total.seconds, teacher.total.seconds
     own, other = own / len(student.rollouts), other / len(teacher.rollouts)
-    dialogues = taken / (other - own) if other > own else None
-    return BreakEven("money" if priced else "seconds", taken, own, other, dialogues)
+    dialogues = paid / (other - own) if other > own else None
+    return BreakEven("money" if priced else "seconds", paid, own, other, dialogues)
