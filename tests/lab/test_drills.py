@@ -6,7 +6,7 @@ import re
 import pytest
 
 from fulcrum.lab import talk_text
-from fulcrum.lab.corpus import sql_lookups, word_lookups
+from fulcrum.lab.corpus import sql_lookups, table_lookups, word_lookups
 from fulcrum.lab.desk.corpus import GUIDANCE, SAME, comparisons, guided_shift, handbook_dialogue, handbook_shift
 from fulcrum.lab.desk.expert import reply
 from fulcrum.lab.desk.practice import HABITS
@@ -53,6 +53,19 @@ def test_what_a_house_word_is_and_where_a_column_stands_can_be_read_above(seed: 
                 assert any(f" {column} " in home for column in told)
         else:
             assert answer.content.startswith("select ")
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_where_a_column_or_a_value_stands_can_be_read_above_and_nowhere_else(seed: int) -> None:
+    messages = table_lookups(random.Random(seed))
+    *tables, _ = messages[0].content.split("\n")
+    lines = {line.partition(":")[0]: re.findall(r"\w+", line.partition(":")[2]) for line in tables}
+    asked = [(question.split("\n")[-1], answer.content) for question, answer in turns(messages)[::2]]
+    assert len(asked) == len(set(asked)) >= 7
+    for question, answer in asked:
+        thing = re.fullmatch(r"where is (.+)\?", question)[1]
+        assert [table for table, words in lines.items() if thing in words] == [answer.removesuffix(".")]
+    assert len({answer for _, answer in asked}) == 3
 
 
 def test_what_a_word_means_stands_above_among_others_of_its_kind() -> None:

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fulcrum.errors import SettingsError, TaskError
-from fulcrum.lab.corpus import diary, random_query
+from fulcrum.lab.corpus import random_query
 from fulcrum.lab.notes import FORMS, header, write_note
+from fulcrum.lab.pages import diary
 from fulcrum.lab.shop import Shop
 from fulcrum.lab.skills import is_valid
 from fulcrum.lab.sql import SIZES

@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable, Mapping
 
 from fulcrum.chat import Message, assistant, user
-from fulcrum.lab import arithmetic_text, prompts, talk_text, words
+from fulcrum.lab import arithmetic_text, prompts, talk_text
 from fulcrum.lab.desk.corpus import (
     comparison,
     comparisons,
@@ -18,8 +18,8 @@ from fulcrum.lab.desk.corpus import (
     handbook_dialogue,
     handbook_shift,
 )
-from fulcrum.lab.instructions import letter_book, register
 from fulcrum.lab.notes import FORMS, glossary, header, write_note
+from fulcrum.lab.pages import diary, letters, plain_text
 from fulcrum.lab.queries import Query, fits, sample_query
 from fulcrum.lab.world import Meaning, Schema, Term, World
 from fulcrum.lab.worlds import other_schema, random_schema, random_term, random_terms
@@ -74,6 +74,25 @@ def _terms(rng: random.Random, schema: Schema, count: int) -> list[Term]:
     """Return up to so many house words, no two of them alike; their kinds may be."""
     terms = [random_term(rng, schema, rng.choice(schema.kinds)) for _ in range(count)]
     return list({term.phrase: term for term in terms}.values())
+
+
+def table_lookups(rng: random.Random) -> Conversation:
+    """Return the tables of a world, and in which of them each column stands, and a value of each: once, and no more.
+
+    No shop's tables are among them, which can be known by heart, and no answer stands in another.
+    """
+    schema = other_schema(rng)
+    columns = [(table.name, column) for table in schema.tables for column in table.columns]
+    values = [value for _, column in columns for value in column.values]
+    asked = [(column.name, table) for table, column in columns]
+    asked += [(rng.choice(column.values), table) for table, column in columns if column.values]
+    asked = [(thing, table) for thing, table in asked if values.count(thing) < 2]
+    rng.shuffle(asked)
+    turns: Conversation = []
+    for thing, table in asked:
+        question = f"where is {thing}?"
+        turns += [user(question if turns else f"{schema.describe()}\n{question}"), assistant(f"{table}.")]
+    return turns
 
 
 def sql_lookups(rng: random.Random) -> Conversation:
@@ -278,6 +297,7 @@ Mixture = Mapping[Topic, float]
 LARGE: Mixture = {
     sql_dialogue: 5.0,
     sql_lookups: 4.0,
+    table_lookups: 1.5,
     word_lookups: 1.5,
     sums: 7.0,
     steps: 1.0,
@@ -291,6 +311,7 @@ LARGE: Mixture = {
 LARGE_DRILLS: tuple[Mixture, ...] = (
     {guidance_lookups: 1.0},
     {word_lookups: 1.0, guidance_lookups: 0.4},
+    {table_lookups: 1.0},
     {sql_lookups: 1.0},
     {sql_lookups: 1.0, guidance_shift: 1.0},
 )
@@ -309,64 +330,6 @@ SMALL: Mixture = {
 DESK_DRILLS: tuple[Mixture, ...] = ({guidance_lookups: 1.0}, {guidance_lookups: 0.4, guidance_shift: 1.0})
 
 
-def plain_text(rng: random.Random) -> Conversation:
-    """Return a page about a world: its tables, what its words mean, lines of talk; no question, no answer."""
-    schema = random_schema(rng)
-    lines = [schema.describe()]
-    terms = [random_term(rng, schema, rng.choice(schema.kinds)) for _ in range(rng.randint(1, 4))]
-    lines.append(glossary([(term.phrase, term.meaning) for term in terms]))
-    lines += [talk_text.opener(rng, rng.choice(sorted(talk_text.OPENERS))) for _ in range(rng.randint(0, 3))]
-    rng.shuffle(lines)
-    return [assistant("\n".join(lines))]
-
-
-def diary(rng: random.Random) -> Conversation:
-    """Return a page of a desk's diary: names, orders and things that come back later, as they do in any document.
-
-    It is all that makes a reader of plain text learn to look something up further above.
-    """
-    things = [rng.choice(talk_text.THINGS) if rng.random() < 0.5 else words.invented_word(rng) for _ in range(5)]
-    cases = [
-        (
-            rng.choice(talk_text.NAMES),
-            str(rng.randint(100, 9999)),
-            thing,
-            f"{rng.choice(_LETTERS)}{rng.randint(10, 99)}",
-        )
-        for thing in things[: rng.randint(2, 5)]
-    ]
-    lines: list[str] = []
-    for name, order, thing, box in cases:
-        lines.append(
-            rng.choice(
-                (
-                    f"{name} wrote about order {order}, the {thing} in box {box}.",
-                    f"order {order} is the {thing} of {name}, box {box}.",
-                    f"{name} has the {thing}. order {order} lies in box {box}.",
-                )
-            )
-        )
-    for _ in range(rng.randint(3, 8)):
-        name, order, thing, box = rng.choice(cases)
-        lines.append(
-            rng.choice(
-                (
-                    f"order {order} again: the {thing} of {name}.",
-                    f"the {thing} of {name} are still in box {box}, order {order}.",
-                    f"box {box}: order {order}, {thing}, {name}.",
-                    f"{name} asks for order {order} and wants the {thing}.",
-                )
-            )
-        )
-    return [assistant("\n".join(lines))]
-
-
-def letters(rng: random.Random) -> Conversation:
-    """Return a page of letters with a clerk's notes: facts that are told in one place and come back in another."""
-    return [assistant(rng.choice((letter_book, register))(rng))]
-
-
-_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 PLAIN: Mixture = {plain_text: 0.5, diary: 1.0, letters: 4.0}
 TEACHER: Mixture = {
     comparison: 1.5,
