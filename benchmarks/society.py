@@ -11,15 +11,15 @@ import argparse
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from _pooled import ahead, average, told
 from _result import record
 
 from fulcrum.atomic import read_json
-from fulcrum.evaluation.pairing import Outcome, mean_of, outcomes, pair
+from fulcrum.evaluation.pairing import mean_of, outcomes
 from fulcrum.evaluation.rollouts import Rollout
 from fulcrum.recipe import read_recipe
 from fulcrum.runs import Run, open_run
@@ -43,9 +43,6 @@ BESIDE = ("direct", "base", "majority", "debate", "self-consistency", "single-ag
 
 LABELS = 60
 PEOPLE = {"none": (0, "split"), "split": (LABELS, "split"), "random": (LABELS, "random")}
-
-Achieved = Mapping[str, Outcome]
-"""What is achieved on each question."""
 
 
 def iterations(seeds: Sequence[int], limit: int) -> dict[str, Any]:
@@ -136,32 +133,6 @@ def answers(person: str, seed: int, limit: int) -> tuple[Rollout, ...]:
     (method,) = (result for result in results if result.role == "method")
     print(f"seed {seed}, {person}: {mean_of(outcomes(method.rollouts))}", flush=True)
     return method.rollouts
-
-
-def average(seeds: Iterable[Achieved]) -> Achieved:
-    """Return the mean outcome of each question over the seeds."""
-    found: dict[str, list[Outcome]] = {}
-    for achieved in seeds:
-        for question, outcome in achieved.items():
-            found.setdefault(question, []).append(outcome)
-    return {
-        question: Outcome(sum(one.value for one in all_) / len(all_), sum(one.solved for one in all_) / len(all_))
-        for question, all_ in found.items()
-    }
-
-
-def told(achieved: Achieved) -> dict[str, Any]:
-    """Return the mean over questions with its interval."""
-    mean = mean_of(achieved)
-    assert mean, "no answer was scored"
-    return {"n": len(achieved), **asdict(mean)}
-
-
-def ahead(before: Achieved, after: Achieved) -> dict[str, Any]:
-    """Return by how much one is ahead of another on the same questions, and what it breaks."""
-    pairing = pair(before, after)
-    assert pairing, "no question was answered by both"
-    return {"n": pairing.n, **asdict(pairing.difference), "harm": pairing.harm and pairing.harm.estimate}
 
 
 WHAT: Mapping[str, Callable[[Sequence[int], int], dict[str, Any]]] = {"iterations": iterations, "labels": labels}
