@@ -1,9 +1,10 @@
 """What a society gains, iteration by iteration beside every other arm, and what a person's labels add to it.
 
 python benchmarks/society.py iterations --seeds 0 1 2    every arm of the recipe after each iteration, on test questions
+python benchmarks/society.py once --seeds 0 1 2          the society after one iteration, beside what needs no training
 python benchmarks/society.py labels --seeds 0 1 2        60 labels on the most split votes, or on random questions
 
-Writes benchmarks/results/society-iterations.json or society-labels.json. Runs are kept below runs/benchmark-society, so
+Writes benchmarks/results/society-WHAT.json. Runs are kept below runs/benchmark-society, so
 that the same command continues. A question counts once: what the seeds make of it is averaged.
 """
 
@@ -38,6 +39,11 @@ ITERATIONS = {
     "settings.distil": "false",
     "settings.measure": "0",  # nothing is chosen by dev, and no line ends early
 }
+ONCE = {
+    **ITERATIONS,
+    "settings.iterations": "1",
+    "settings.arms": '["base", "majority", "debate", "self-consistency", "society"]',
+}
 BESIDE = ("direct", "base", "majority", "debate", "self-consistency", "single-agent")
 """What the society is compared with, question by question."""
 
@@ -45,15 +51,18 @@ LABELS = 60
 PEOPLE = {"none": (0, "split"), "split": (LABELS, "split"), "random": (LABELS, "random")}
 
 
-def iterations(seeds: Sequence[int], limit: int) -> dict[str, Any]:
+def iterations(seeds: Sequence[int], limit: int, settings: Mapping[str, str] = ITERATIONS) -> dict[str, Any]:
     """Train every line with each seed, and return every arm after each iteration, and how far the society is ahead."""
+    name = "once" if settings is ONCE else "iterations"
     points: dict[tuple[str, int], list[Point]] = {}
     given: dict[int, Any] = {}
     learned: dict[int, Any] = {}
+    seconds: dict[int, int] = {}
     for seed in seeds:
-        recipe = read_recipe(RECIPE, {"seed": str(seed), **ITERATIONS})
-        with open_run(recipe, RUNS / f"iterations-{seed}") as run:
+        recipe = read_recipe(RECIPE, {"seed": str(seed), **settings})
+        with open_run(recipe, RUNS / f"{name}-{seed}") as run:
             learn(run)
+            seconds[seed] = round(sum(read_json(path)["seconds"] for path in run.folder.glob("stages/*/finished.json")))
             for point in measure_history(run, "test", limit):
                 points.setdefault((point.arm, point.iteration), []).append(point)
                 print(f"seed {seed}, {point.arm} {point.iteration}: {point.mean:.3f}", flush=True)
@@ -63,7 +72,7 @@ def iterations(seeds: Sequence[int], limit: int) -> dict[str, Any]:
     whole = [place for place, found in points.items() if len(found) == len(seeds)]  # a line may end early
     last = max(iteration for arm, iteration in whole if arm == "society")
     return {
-        "settings": ITERATIONS,
+        "settings": settings,
         "questions_tested": limit,
         "arms": [
             {
@@ -88,7 +97,9 @@ def iterations(seeds: Sequence[int], limit: int) -> dict[str, Any]:
                 *((other, iteration if (other, iteration) in whole else 0) for other in BESIDE),
                 ("society", iteration - 1),
             ]
+            if (other, at) in achieved
         ],
+        "seconds_of_stages": seconds,
         "labels": given,
         "rows_by_kind": learned,
     }
@@ -135,7 +146,16 @@ def answers(person: str, seed: int, limit: int) -> tuple[Rollout, ...]:
     return method.rollouts
 
 
-WHAT: Mapping[str, Callable[[Sequence[int], int], dict[str, Any]]] = {"iterations": iterations, "labels": labels}
+def once(seeds: Sequence[int], limit: int) -> dict[str, Any]:
+    """Return what one iteration brings, as `iterations` does."""
+    return iterations(seeds, limit, ONCE)
+
+
+WHAT: Mapping[str, Callable[[Sequence[int], int], dict[str, Any]]] = {
+    "iterations": iterations,
+    "once": once,
+    "labels": labels,
+}
 
 
 def main() -> None:
