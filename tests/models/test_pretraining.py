@@ -8,6 +8,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from fulcrum.atomic import read_json
 from fulcrum.errors import ModelError, TrainingError
 from fulcrum.lab import attention, pretraining, recipes
 from fulcrum.lab.optimizer import orthogonal
@@ -55,6 +56,25 @@ def test_a_killed_training_ends_with_the_weights_of_one_left_alone(tiny, tmp_pat
     resumed = weights(pretrain("small", tmp_path / "killed"))
     assert whole.keys() == resumed.keys()
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+@pytest.mark.slow
+def test_a_training_that_goes_on_reads_no_drill_twice(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(pretraining, "DRILL_STEPS", 2)
+    first, second = map(pretraining.drill_name, tiny.drills)
+    begun = pretrain("small", tmp_path / "begun", steps=3)
+    assert read_json(begun / "training.json")["drills"] == [first], "the second was not read to its end"
+    read: list[list[str]] = []
+    text = pretraining.batch_of
+
+    def noting(made_by, tokenizer, step):
+        read.append(pretraining.drill_name(made_by.mixture))
+        return text(made_by, tokenizer, step)
+
+    monkeypatch.setattr(pretraining, "batch_of", noting)
+    whole = pretrain("small", tmp_path / "whole", start=str(begun), steps=4)
+    assert read[1:] == [second] * 2 + [pretraining.drill_name(tiny.mixture)] * 2  # the first is the held-out text
+    assert read_json(whole / "training.json")["drills"] == [first, second]
 
 
 @pytest.mark.slow

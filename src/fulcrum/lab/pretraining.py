@@ -23,6 +23,7 @@ from fulcrum.errors import TrainingError
 from fulcrum.hardware import choose_dtype
 from fulcrum.hashing import seed_from
 from fulcrum.lab import attention
+from fulcrum.lab.corpus import Mixture
 from fulcrum.lab.optimizer import Muon
 from fulcrum.lab.recipes import FOLDER, CheckpointRecipe, recipe
 from fulcrum.lab.tokenizer import END, PAD, load_tokenizer, segments
@@ -37,7 +38,7 @@ PROMPT_WEIGHT = 0.1
 
 WARMUP = 40
 DRILL_STEPS = 140
-"""Steps of each drill at the start of every training, also of one that goes on from another: see `CheckpointRecipe`."""
+"""Steps of each drill at the start of a training (see `CheckpointRecipe`), but for those that it has read before."""
 
 FURTHER_RATE = 0.5
 """Learning rate of a training that goes on from another, as a share of a first one's."""
@@ -90,13 +91,14 @@ def pretrain(
         TrainingError: the loss is not a number, or `output` holds a training with other settings.
     """
     made_by = recipe(name)
-    lessons = [*made_by.drills, made_by.mixture]
     total = steps or made_by.steps
     first = _start_folder(start) if start else None
-    before = read_json(first / "training.json") if first else {"progress": {}}
+    before = {"progress": {}, "drills": [], **(read_json(first / "training.json") if first else {})}
     earlier = Progress(**before["progress"])
+    drills = {known: drill for drill in made_by.drills if (known := drill_name(drill)) not in before["drills"]}
+    lessons = [*drills.values(), made_by.mixture]
     settings = {"name": name.removeprefix("lab:"), "steps": total, "row": ROW, "rows": ROWS}
-    settings["start"] = start
+    settings |= {"start": start, "drills": list(drills)}
     output.mkdir(parents=True, exist_ok=True)
     _check_settings(output / "settings.json", settings)
     tokenizer = load_tokenizer()
@@ -154,7 +156,14 @@ def pretrain(
     command = " ".join(["fulcrum lab pretrain", str(settings["name"]), *said, *(["--compiled"] if compiled else [])])
     if "command" in before:
         command = f"{before['command']} && {command}"
-    return _export(output / "checkpoint", model, tokenizer, whole, device, command)
+    done = list(drills)[: progress.step // DRILL_STEPS]
+    facts = {"command": command, "drills": [*before["drills"], *done], "progress": asdict(whole)}
+    return _export(output / "checkpoint", model, tokenizer, device, facts)
+
+
+def drill_name(drill: Mixture) -> str:
+    """Return the topics of a drill, such as `word_lookups+guidance_lookups`."""
+    return "+".join(topic.__name__ for topic in drill)
 
 
 def build_model(made_by: CheckpointRecipe, tokenizer: Any, start: Path | None = None) -> Any:
@@ -311,12 +320,14 @@ def _log(model: Any, held_out: list[Tensor], progress: Progress, total: int, amp
     )
 
 
-def _export(folder: Path, model: Any, tokenizer: Any, whole: Progress, device: str, command: str) -> Path:
-    """Write the checkpoint, and beside it how much training it has had in all."""
+def _export(folder: Path, model: Any, tokenizer: Any, device: str, facts: dict[str, Any]) -> Path:
+    """Write the checkpoint, and beside it what training it has had in all."""
     parameters = model.num_parameters()
     model.to(torch.bfloat16).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     machine = torch.cuda.get_device_name(device) if device.startswith("cuda") else f"{os.cpu_count()} CPU cores"
-    facts = {"command": command, "parameters": parameters, "machine": machine, "torch": torch.__version__}
-    write_json(folder / "training.json", {**facts, "progress": asdict(whole)})
+    write_json(
+        folder / "training.json",
+        {**facts, "parameters": parameters, "machine": machine, "torch": torch.__version__},
+    )
     return folder
