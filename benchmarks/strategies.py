@@ -7,8 +7,8 @@
 violations of every solver against the student alone, and of the method against every control; per shop the effect of
 each strategy, the curve over the rounds, the cost by role, and the break-even. `transfer` gives each library to other
 students, at another shop with the same practice, and at another shop with its own.
-`--quick` runs the short version, `--till signed` at a till that wants some bookings signed, and further flags of the
-recipe go behind `--`. Writes benchmarks/results/strategies-WHAT.json (-signed, -quick); runs are kept below
+`--quick` runs the short version, `--till signed` at a till that wants some bookings signed, `--set KEY=VALUE ...` with
+other settings of the recipe. Writes benchmarks/results/strategies-WHAT.json (-signed, -quick); runs are kept below
 runs/benchmark-strategies, so that the same command continues.
 """
 
@@ -125,7 +125,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--till", choices=("open", "signed"), default="open")
     parser.add_argument("--limit", type=int)
     parser.add_argument("--students", nargs="*", default=[])
-    parser.add_argument("flags", nargs="*", metavar="KEY=VALUE", help="further keys of the recipe, behind --")
+    parser.add_argument("--set", dest="flags", nargs="*", default=[], metavar="KEY=VALUE")
     given = parser.parse_args(arguments)
     figures = shops(given) if given.what == "shops" else matrix(given)
     parts = ["strategies", given.what, *(["signed"] if given.till == "signed" else []), *(["quick"] * given.quick)]
