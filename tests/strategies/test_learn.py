@@ -143,6 +143,24 @@ def test_advice_that_helps_here_and_hurts_there_is_narrowed(tmp_path: Path) -> N
     assert narrow.advice.scenario == "upset" and narrow.effects["state"].worse == 0
 
 
+def test_a_known_strategy_that_was_called_for_and_not_found_gets_a_wider_scenario(tmp_path: Path) -> None:
+    library = learned(tmp_path / "run", recipe("narrow_teacher", rounds=3))
+    (good,) = by_do(library)["say sorry"]
+    assert [one.scenario for one in library.versions(good.id)] == ["an angry customer", "an angry customer | upset"]
+    assert good.status == "proposed" and good.effects["state"].helps and good.findings is not None
+    rounds = read_json(tmp_path / "run" / "artifact" / "rounds.json")
+    assert [one.get("strategies/widened/yes", 0) for one in rounds] == [0, 1, 0]
+    assert rounds[1]["covered"] == 0 and rounds[2]["covered"] > 0
+
+
+def test_two_wordings_of_one_strategy_are_put_together(tmp_path: Path) -> None:
+    found = by_do(learned(tmp_path / "run", recipe("wordy_teacher")))
+    (one,), (other,) = found["say sorry"], found["say sorry to the customer"]
+    kept, merged = sorted((one, other), key=lambda strategy: strategy.status)
+    assert (kept.status, merged.status, merged.merged_into) == ("proposed", "retired", kept.id)
+    assert kept.effects["state"].better >= 6 and not merged.effects
+
+
 def test_the_method_beats_its_controls_and_the_metrics_say_so(run_folder: Path) -> None:
     with Run(run_folder, recipe()) as run:
         rows, _ = evaluate_run(run)
