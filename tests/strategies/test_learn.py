@@ -22,6 +22,7 @@ from fulcrum.strategies.fold import Strategy
 from fulcrum.strategies.library import Library
 from fulcrum.strategies.logs import read_logs, take_in
 from fulcrum.strategies.metrics import break_even, metric_rows
+from support.tiny import shared_model
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -159,6 +160,21 @@ def test_two_wordings_of_one_strategy_are_put_together(tmp_path: Path) -> None:
     kept, merged = sorted((one, other), key=lambda strategy: strategy.status)
     assert (kept.status, merged.status, merged.merged_into) == ("proposed", "retired", kept.id)
     assert kept.effects["state"].better >= 6 and not merged.effects
+
+
+@pytest.mark.slow
+def test_a_student_tuned_on_the_teachers_replies_stands_beside_the_library(tmp_path: Path) -> None:
+    training = {"tuning": "full", "learning_rate": 1e-2, "epochs": 40, "batch_size": 8}
+    models = {"student": f"hf:{shared_model()}", "teacher": "python:toy:good_teacher"}
+    settings = {**SETTINGS, "rounds": 1, "dialogues": 60, "finetune": True, "training": training}
+    data = {"method": "strategies", "task": "python:toy:task", "models": models, "settings": settings}
+    given = check_recipe(Document(data | {"budget": {"failure_share": 1.0}}))  # untrained, it never stops
+    learned(tmp_path / "run", given)
+    with Run(tmp_path / "run", given) as run:
+        rows, _ = evaluate_run(run)
+    tuned = next(row for row in rows if row.solver == "fine-tuned")
+    assert tuned.role_of_solver == "control" and tuned.failures == 0
+    assert tuned.mean > 0.55, "it is sorry where the teacher is, in other dialogues too"
 
 
 def test_the_method_beats_its_controls_and_the_metrics_say_so(run_folder: Path) -> None:
