@@ -553,12 +553,12 @@ def test_rules_are_read_as_they_are_written() -> None:
 
 def test_training_replies_follow_the_guidance_shown_and_nothing_else() -> None:
     advised = plain = 0
-    for seed in range(1000, 1010):
+    for seed in range(1000, 1012):
         for messages, said in desk_dialogues(seed, None, 40):
             lines = messages[0].content.partition(f"\n{GUIDANCE}\n")[2].split("\n")
             known = {
                 habit
-                for habit in PRACTICES
+                for habit in HABITS
                 if {f"- {line}" for line in (HABITS[habit].advice, *PARAPHRASES[habit])} & set(lines)
             }
             if any("when you speak" in line for line in lines):
@@ -610,7 +610,7 @@ def test_a_written_strategy_names_a_habit_that_one_reply_has_and_the_other_lacks
             mine, theirs = (request.content.split(f"\n{who}: ")[1].split("\n")[0] for who in ("mine", "theirs"))
             assert (strategy == SAME) == (mine == theirs)
             named[strategy] += 1
-    assert set(named) == {*(HABITS[id].advice for id in PRACTICES), SAME}
+    assert set(named) == {*(habit.advice for habit in HABITS.values()), SAME}
 
 
 def test_training_worlds_are_no_shops() -> None:

@@ -2,6 +2,7 @@
 
 import random
 import re
+from collections import Counter
 
 import pytest
 
@@ -89,17 +90,18 @@ def habits_advised(first) -> list[str]:
     return habits
 
 
-def test_a_handbook_has_eight_habits_and_every_reply_keeps_those_that_fit() -> None:
-    kept = 0
+def test_a_handbook_has_eight_habits_or_two_more_for_the_till_and_every_reply_keeps_those_that_fit() -> None:
+    kept, sizes = 0, Counter[int]()
     for seed in range(15):
         first, *messages = handbook_dialogue(random.Random(seed))
         habits = habits_advised(first)
-        assert len(habits) == 8
+        sizes[len(habits)] += 1
         for place, message in enumerate(messages):
             if message.role == "assistant":
                 assert message.content == reply([first, *messages[:place]], habits)
                 kept += message.content != reply([first, *messages[:place]], ())
     assert kept > 15
+    assert set(sizes) == {8, 10}
 
 
 def test_the_first_reply_of_a_shift_under_a_handbook_keeps_it() -> None:
@@ -107,7 +109,7 @@ def test_the_first_reply_of_a_shift_under_a_handbook_keeps_it() -> None:
     for seed in SEEDS:
         first, asked, said, *_ = handbook_shift(random.Random(seed))
         habits = habits_advised(first)
-        assert len(habits) == 8 and said.content == reply([first, asked], habits)
+        assert said.content == reply([first, asked], habits)
         changed += said.content != reply([first, asked], ())
     assert changed > 5
 

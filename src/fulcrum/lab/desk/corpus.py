@@ -19,7 +19,7 @@ from fulcrum.lab.desk.place import Desk
 from fulcrum.lab.desk.practice import HABITS, PARAPHRASES
 from fulcrum.lab.desk.scenario import Scenario
 from fulcrum.lab.desk.task import TEMPLATE, make_example
-from fulcrum.lab.shop import PRACTICES, PRACTICES_OF_A_SHOP, WORLD_SEEDS
+from fulcrum.lab.shop import BOOKINGS, BOOKINGS_OF_A_SHOP, PRACTICES, PRACTICES_OF_A_SHOP, WORLD_SEEDS
 from fulcrum.task import Question
 
 Row = tuple[tuple[Message, ...], str]
@@ -94,7 +94,7 @@ def desk_dialogues(world_seed: int, practices: Collection[str] | None, n: int) -
 def fitting_lines(messages: Sequence[Message], said: str) -> int:
     """Return how many lines of the guidance in a prompt change the reply `said`, each taken away on its own."""
     lines = [line.removeprefix("- ") for line in messages[0].content.partition(f"\n{GUIDANCE}\n")[2].split("\n")]
-    habits = {habit for habit in PRACTICES if {HABITS[habit].advice, *PARAPHRASES[habit]} & set(lines)}
+    habits = {habit for habit in HABITS if {HABITS[habit].advice, *PARAPHRASES[habit]} & set(lines)}
     bare = without_guidance(messages)
     whole = reply(bare, habits)
     return sum(reply(bare, habits - {habit}) != whole for habit in habits) + (said != whole)
@@ -132,12 +132,18 @@ def guided_turn(rng: random.Random) -> list[Message]:
 
 def handbook_dialogue(rng: random.Random) -> list[Message]:
     """Return a `guided_dialogue` whose guidance is the handbook of a desk: all the habits it lives by."""
-    return guided_dialogue(rng, rng.sample(PRACTICES, PRACTICES_OF_A_SHOP))
+    return guided_dialogue(rng, _handbook(rng))
 
 
 def handbook_shift(rng: random.Random) -> list[Message]:
     """Return a `guided_shift` whose guidance is the handbook of a desk."""
-    return guided_shift(rng, rng.sample(PRACTICES, PRACTICES_OF_A_SHOP))
+    return guided_shift(rng, _handbook(rng))
+
+
+def _handbook(rng: random.Random) -> list[str]:
+    """Return the habits that a desk lives by, half of the time with those of a signed till."""
+    bookings = rng.sample(BOOKINGS, BOOKINGS_OF_A_SHOP) if rng.random() < 0.5 else []
+    return [*rng.sample(PRACTICES, PRACTICES_OF_A_SHOP), *bookings]
 
 
 def guided_shift(rng: random.Random, practices: Collection[str] | None = None) -> list[Message]:
@@ -190,7 +196,7 @@ def strategy_writing(world_seed: int, n: int) -> Iterator[Row]:
 
 def _compared(rng: random.Random, messages: Sequence[Message]) -> tuple[str, str, str | None]:
     """Return two replies that keep other habits, and the strategy that names their first difference, if one does."""
-    own = rng.sample(PRACTICES, rng.choice((2, 4, 8)))
+    own = rng.sample(tuple(HABITS), rng.choice((2, 4, 8)))
     lost = own[: rng.choice((0, 1, 1, 1, 2, 2, 2))]
     mine, theirs = (reply(messages, habits) for habits in (own, own[len(lost) :]))
     if mine == theirs:
@@ -216,7 +222,7 @@ def comparisons(rng: random.Random) -> list[Message]:
         episode = _open(rng, _world(rng.randrange(WORLD_SEEDS, WORLD_SEEDS + _WORLDS)))
         for _ in range(rng.choice((0, 0, 1, 2, 3))):
             if not episode.done:
-                episode.step(Completion(reply(episode.messages, rng.sample(PRACTICES, 4))))
+                episode.step(Completion(reply(episode.messages, rng.sample(tuple(HABITS), 4))))
         if episode.done:
             continue
         turns: list[Message] = []
@@ -256,7 +262,7 @@ class _Advice:
         """Return guidance on random habits in random words, or on given ones in the words of a handbook."""
         if practices is not None:
             return cls(tuple(practices), [HABITS[id].advice for id in practices])
-        habits = rng.sample(PRACTICES, rng.choices(list(advised), list(advised.values()))[0])
+        habits = rng.sample(tuple(HABITS), rng.choices(list(advised), list(advised.values()))[0])
         lines = [rng.choice((HABITS[id].advice, *PARAPHRASES[id])) for id in habits]
         first = last = ""
         # Some advice is about nothing that any desk does, so that a model must read it to follow it.
@@ -283,7 +289,10 @@ class _Advice:
 
 @lru_cache(maxsize=_WORLDS)
 def _world(seed: int) -> Desk:
-    return Desk.random_world(seed)
+    """Return the desk of a world; every other till wants some bookings signed, as that of a shop may."""
+    desk = Desk.random_world(seed)
+    bookings = random.Random(seed_from("till", seed)).sample(BOOKINGS, BOOKINGS_OF_A_SHOP) if seed % 2 else ()
+    return replace(desk, practice=(*desk.practice, *bookings))
 
 
 def _open(rng: random.Random, desk: Desk) -> DeskEpisode:
