@@ -11,19 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fulcrum.chat import Completion, ToolCall
-from fulcrum.errors import TaskError
-from fulcrum.lab.desk.corpus import (
-    GUIDANCE,
-    SAME,
-    desk_dialogues,
-    fitting_lines,
-    guided_dialogue,
-    guided_turn,
-    strategy_writing,
-    without_guidance,
-)
 from fulcrum.lab.desk.environment import CUSTOMERS, MAX_TURNS, DeskEnvironment, DeskEpisode
-from fulcrum.lab.desk.expert import reply, rule_agent
+from fulcrum.lab.desk.expert import rule_agent
 from fulcrum.lab.desk.heard import hear
 from fulcrum.lab.desk.place import Desk, shop_desk
 from fulcrum.lab.desk.policy import ACTIONS, Order, Policy
@@ -549,75 +538,6 @@ def test_rules_are_read_as_they_are_written() -> None:
         desk = shop_desk(seed)
         assert Policy.read(rules(desk)) == desk.policy
         assert set(desk.policy.waiting) | set(desk.policy.gone) == set(Shop(seed).schema.column("status").values)
-
-
-def test_training_replies_follow_the_guidance_shown_and_nothing_else() -> None:
-    advised = plain = 0
-    for seed in range(1000, 1012):
-        for messages, said in desk_dialogues(seed, None, 40):
-            lines = messages[0].content.partition(f"\n{GUIDANCE}\n")[2].split("\n")
-            known = {
-                habit
-                for habit in HABITS
-                if {f"- {line}" for line in (HABITS[habit].advice, *PARAPHRASES[habit])} & set(lines)
-            }
-            if any("when you speak" in line for line in lines):
-                continue
-            assert said == reply(messages, known)
-            advised += bool(known) and said != reply(messages, ())
-            plain += not known
-    assert advised > 80
-    assert plain > 20
-
-
-def test_lines_that_fit_are_those_without_which_the_reply_differs() -> None:
-    counted = Counter[bool]()
-    for messages, said in desk_dialogues(1003, None, 120):
-        fitting = fitting_lines(messages, said)
-        assert (fitting > 0) >= (said != reply(without_guidance(messages), ()))
-        if messages == without_guidance(messages):
-            assert fitting == 0
-        counted[fitting > 0] += 1
-    assert min(counted.values()) > 20
-
-
-def test_a_single_training_reply_is_one_that_its_guidance_changes() -> None:
-    plain = 0
-    for seed in range(60):
-        *before, last = guided_turn(random.Random(seed))
-        lines = before[0].content.partition(f"\n{GUIDANCE}\n")[2]
-        assert last.role == "assistant" and "tools:" not in before[0].content
-        # The rules stand there as soon as a reply can depend on them.
-        assert ("own orders only" in before[0].content) == any(one.content.startswith("[desk]") for one in before)
-        if lines and "own orders only" in before[0].content:
-            assert last.content != reply(without_guidance(before), ())
-        plain += not lines
-    assert 0 < plain < 20
-
-
-def test_a_whole_training_dialogue_can_follow_a_handbook() -> None:
-    habits = Shop(3).practice
-    messages = guided_dialogue(random.Random(5), habits)
-    assert messages[0].content.count("\n- ") == len(habits)
-    assert messages[-1].role == "assistant"
-
-
-@pytest.mark.slow
-def test_a_written_strategy_names_a_habit_that_one_reply_has_and_the_other_lacks() -> None:
-    named = Counter[str]()
-    for seed in range(1000, 1030):
-        for (_, request), strategy in strategy_writing(seed, 20):
-            mine, theirs = (request.content.split(f"\n{who}: ")[1].split("\n")[0] for who in ("mine", "theirs"))
-            assert (strategy == SAME) == (mine == theirs)
-            named[strategy] += 1
-    assert set(named) == {*(habit.advice for habit in HABITS.values()), SAME}
-
-
-def test_training_worlds_are_no_shops() -> None:
-    with pytest.raises(TaskError, match="seeds below 1000"):
-        next(desk_dialogues(7, None, 1))
-    with pytest.raises(TaskError, match="seeds below 1000"):
-        next(strategy_writing(999, 1))
 
 
 def test_prompts_stay_short() -> None:
