@@ -41,7 +41,7 @@ def load_desk(
         tools: `text` names the tools in the prompt, to be called as `@refund 1042`; `protocol` offers them through the
             chat protocol, for models trained to call tools. Calls of either form are always understood.
         till: `signed` takes some bookings only with a word behind them that the shop's handbook tells, so that the
-            practice decides on success too. No checkpoint of the lab has read of that yet.
+            practice decides on success too.
         practice: seed of another shop whose practice this desk lives by; its own if not given.
     """
     shop, desk = Shop(seed), shop_desk(seed)
