@@ -1,10 +1,12 @@
 """Text from which the checkpoints learn the desk: replies that follow the guidance shown, and strategies."""
 
 import random
+import re
 from collections import Counter
 
 import pytest
 
+from fulcrum.chat import system, user
 from fulcrum.errors import TaskError
 from fulcrum.lab.desk.corpus import (
     GUIDANCE,
@@ -13,11 +15,14 @@ from fulcrum.lab.desk.corpus import (
     fitting_lines,
     guided_dialogue,
     guided_turn,
+    ruling_lookups,
     strategy_writing,
     without_guidance,
 )
 from fulcrum.lab.desk.expert import reply
+from fulcrum.lab.desk.policy import Order, Policy
 from fulcrum.lab.desk.practice import HABITS, PARAPHRASES
+from fulcrum.lab.desk.view import view
 from fulcrum.lab.shop import Shop
 
 
@@ -81,6 +86,29 @@ def test_a_written_strategy_names_a_habit_that_one_reply_has_and_the_other_lacks
             assert (strategy == SAME) == (mine == theirs)
             named[strategy] += 1
     assert set(named) == {*(habit.advice for habit in HABITS.values()), SAME}
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_which_rule_stands_against_a_wish_can_be_read_above(seed: int) -> None:
+    messages = ruling_lookups(random.Random(seed))
+    rules = Policy.read(f"you are kim at the desk. {messages[0].content}")
+    brief = re.compile(r"(\w+ \w+), (\w+): (\w+ \w+), (\d+) coins, (\w+)$")
+    for asked, answer in zip(messages[::2], messages[1::2], strict=True):
+        if found := brief.search(asked.content):
+            asker, action, owner, price, status = found.groups()
+        else:
+            episode = (system("you are kim at the desk.\n" + rules.describe()), asked)
+            seen = view([episode[0], user(asked.content.split("\n")[-2]), user(asked.content.split("\n")[-1])])
+            asker, action, order = seen.name, seen.action, seen.order
+            owner, price, status = order.owner, order.price, order.status
+        order = Order(1, owner, "a b 1", int(price), status, "")
+        assert answer.content == f"{rules.objection(order, action, asker) or 'none'}."
+
+
+def test_rulings_are_as_likely_one_as_another() -> None:
+    said = Counter(m.content for seed in range(100) for m in ruling_lookups(random.Random(seed))[1::2])
+    assert set(said) == {"owner.", "status.", "limit.", "none."}
+    assert min(said.values()) > 0.8 * max(said.values())
 
 
 def test_training_worlds_are_no_shops() -> None:

@@ -17,6 +17,7 @@ from fulcrum.lab.desk.corpus import (
     guided_turn,
     handbook_dialogue,
     handbook_shift,
+    ruling_lookups,
 )
 from fulcrum.lab.notes import FORMS, glossary, header, write_note
 from fulcrum.lab.pages import diary, letters, plain_text
@@ -318,6 +319,7 @@ LARGE_DRILLS: tuple[Mixture, ...] = (
 SMALL: Mixture = {
     supplements: 1.5,
     guidance_lookups: 0.6,
+    ruling_lookups: 1.0,
     guidance_shift: 2.5,
     guidance: 1.5,
     guided_shift: 2.5,
@@ -327,7 +329,11 @@ SMALL: Mixture = {
     chat: 0.2,
     sql_dialogue: 0.2,
 }
-DESK_DRILLS: tuple[Mixture, ...] = ({guidance_lookups: 1.0}, {guidance_lookups: 0.4, guidance_shift: 1.0})
+DESK_DRILLS: tuple[Mixture, ...] = (
+    {guidance_lookups: 1.0},
+    {guidance_lookups: 0.4, guidance_shift: 1.0},
+    {ruling_lookups: 1.0},
+)
 
 
 PLAIN: Mixture = {plain_text: 0.5, diary: 1.0, letters: 4.0}
@@ -340,6 +346,7 @@ TEACHER: Mixture = {
     guided_dialogue: 0.5,
     guidance_lookups: 0.3,
     guidance_shift: 0.5,
+    ruling_lookups: 0.5,
     chat: 0.2,
 }
 TEACHER_DRILLS: tuple[Mixture, ...] = ({comparisons: 1.0}, {comparisons: 1.0, handbook_shift: 1.0})

@@ -16,9 +16,11 @@ from fulcrum.lab import words
 from fulcrum.lab.desk.environment import CUSTOMERS, DeskEpisode
 from fulcrum.lab.desk.expert import reply
 from fulcrum.lab.desk.place import Desk
+from fulcrum.lab.desk.policy import Order
 from fulcrum.lab.desk.practice import HABITS, PARAPHRASES
 from fulcrum.lab.desk.scenario import Scenario
 from fulcrum.lab.desk.task import TEMPLATE, make_example
+from fulcrum.lab.desk.tools import ECHO, describe
 from fulcrum.lab.shop import BOOKINGS, BOOKINGS_OF_A_SHOP, PRACTICES, PRACTICES_OF_A_SHOP, WORLD_SEEDS
 from fulcrum.task import Question
 
@@ -41,6 +43,8 @@ _ADVISED_A_TURN = {0: 1, 1: 5, 2: 4, 3: 2, 5: 1}
 """The same, where a text is about one reply."""
 
 _CUSTOMERS_A_SHIFT = 2
+
+_RULINGS = ("owner", "status", "limit", "none")
 
 _WORLDS = 400
 FIRST_HELD_OUT_WORLD = WORLD_SEEDS + _WORLDS
@@ -163,6 +167,35 @@ def guided_shift(rng: random.Random, practices: Collection[str] | None = None) -
         first, *others = with_guidance(_without_tools(episode.messages[:-1]), advice.lines)
         turns += [first, *others] if not turns else others
     return turns
+
+
+def ruling_lookups(rng: random.Random) -> list[Message]:
+    """Return the rules of a desk, and of many customers with their orders which rule stands against them, if one does.
+
+    Each is as likely. In dialogues most of a reply can be right without, and what a desk may do is hardly learnt there.
+    Mostly what matters is said in a few words, so that many cases stand together, else in those of customers and desk.
+    """
+    desk = _world(rng.randrange(WORLD_SEEDS, WORLD_SEEDS + _WORLDS))
+    brief = rng.random() < 0.7
+    turns: list[Message] = []
+    for _ in range(16 if brief else 4):
+        ruling = rng.choice(_RULINGS)
+        opening, asked, order = _case(rng, desk, ruling)
+        said = f"{asked.name}, {asked.action}: {order.owner}, {order.price} coins, {order.status}"
+        said = said if brief else f"{opening}\n{ECHO} {describe(order)}"
+        turns += [user(said if turns else f"{desk.policy.describe()}\n{said}"), assistant(f"{ruling}.")]
+    return turns
+
+
+def _case(rng: random.Random, desk: Desk, ruling: str) -> tuple[str, Scenario, Order]:
+    """Return a customer's first words, what is behind them, and the order in question, of which a rule says that."""
+    orders = {order.number: order for order in desk.orders}
+    while True:
+        example = make_example(rng, desk, rng.choice(sorted(CUSTOMERS)))
+        asked = Scenario(**example.target)
+        order = orders[asked.order]
+        if (desk.policy.objection(order, asked.action, asked.name) or "none") == ruling:
+            return example.fields["opening"], asked, order
 
 
 def _without_tools(messages: Sequence[Message]) -> tuple[Message, ...]:
