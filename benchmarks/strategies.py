@@ -27,6 +27,7 @@ from fulcrum.atomic import read_json
 from fulcrum.evaluation.pairing import Outcome, outcomes
 from fulcrum.evaluation.results import read_results
 from fulcrum.evaluation.rollouts import SolverRollouts
+from fulcrum.hashing import content_hash
 from fulcrum.recipe import read_recipe
 from fulcrum.runs import Run
 from fulcrum.runs.evaluate import evaluate_run
@@ -45,10 +46,15 @@ def trained(seed: int, given: argparse.Namespace) -> Run:
     """Return the open run of one shop, learned."""
     task = f"lab:desk?seed={seed}&till={given.till}"
     flags = {"task": task, "seed": str(seed), **dict(flag.split("=", 1) for flag in given.flags)}
-    name = "-".join([str(seed), given.till, *(["quick"] if given.quick else [])])
-    run = Run(RUNS / name, read_recipe(RECIPE, flags, quick=given.quick))
+    run = Run(RUNS / "-".join([str(seed), *kind_of(given)]), read_recipe(RECIPE, flags, quick=given.quick))
     learn(run)
     return run
+
+
+def kind_of(given: argparse.Namespace) -> list[str]:
+    """Return what tells one kind of training from another, for the names of folders and files."""
+    others = [content_hash(given.flags, 6)] if given.flags else []
+    return [*(["signed"] if given.till == "signed" else []), *(["quick"] if given.quick else []), *others]
 
 
 def shops(given: argparse.Namespace) -> dict[str, Any]:
@@ -71,7 +77,6 @@ def shops(given: argparse.Namespace) -> dict[str, Any]:
             solver: ahead(before, found) for solver, found in achieved.items() if solver != BASELINE
         }
     return {
-        "flags": given.flags,
         "score": {solver: told(found) for solver, found in achieved.items()},
         "against_student": {
             solver: ahead(achieved[BASELINE], found) for solver, found in achieved.items() if solver != BASELINE
@@ -128,8 +133,8 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--set", dest="flags", nargs="*", default=[], metavar="KEY=VALUE")
     given = parser.parse_args(arguments)
     figures = shops(given) if given.what == "shops" else matrix(given)
-    parts = ["strategies", given.what, *(["signed"] if given.till == "signed" else []), *(["quick"] * given.quick)]
-    record("-".join(parts), shlex.join(["python", "benchmarks/strategies.py", *arguments]), **figures)
+    command = shlex.join(["python", "benchmarks/strategies.py", *arguments])
+    record("-".join(["strategies", given.what, *kind_of(given)]), command, **figures)
 
 
 if __name__ == "__main__":

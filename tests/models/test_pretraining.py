@@ -61,7 +61,7 @@ def test_a_killed_training_ends_with_the_weights_of_one_left_alone(tiny, tmp_pat
 @pytest.mark.slow
 def test_a_training_that_goes_on_reads_no_drill_twice(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(pretraining, "DRILL_STEPS", 2)
-    first, second = map(pretraining.drill_name, tiny.drills)
+    first, *others = map(pretraining.drill_name, tiny.drills)
     begun = pretrain("small", tmp_path / "begun", steps=3)
     assert read_json(begun / "training.json")["drills"] == [first], "the second was not read to its end"
     read: list[list[str]] = []
@@ -72,9 +72,10 @@ def test_a_training_that_goes_on_reads_no_drill_twice(tiny, tmp_path, monkeypatc
         return text(made_by, tokenizer, step)
 
     monkeypatch.setattr(pretraining, "batch_of", noting)
-    whole = pretrain("small", tmp_path / "whole", start=str(begun), steps=4)
-    assert read[1:] == [second] * 2 + [pretraining.drill_name(tiny.mixture)] * 2  # the first is the held-out text
-    assert read_json(whole / "training.json")["drills"] == [first, second]
+    whole = pretrain("small", tmp_path / "whole", start=str(begun), steps=2 * len(others) + 2)
+    wanted = [drill for drill in (*others, pretraining.drill_name(tiny.mixture)) for _ in range(2)]
+    assert read[1:] == wanted  # the first is the held-out text
+    assert read_json(whole / "training.json")["drills"] == [first, *others]
 
 
 @pytest.mark.slow
@@ -158,4 +159,5 @@ def test_a_model_reads_the_same_by_blocks(architecture):
     with torch.no_grad():
         wanted = model(input_ids=tokens).logits
         model.set_attn_implementation(attention.NAME)
+        assert model.config._attn_implementation == attention.NAME
         torch.testing.assert_close(model(input_ids=tokens).logits, wanted, rtol=1e-3, atol=1e-4)

@@ -218,3 +218,10 @@ def test_the_command_writes_the_page_and_prints_where(measured: Path, capsys: py
     assert (measured / "report.html").read_text(encoding="utf-8") == render_run(Path("run"))
     command("report", "run", "--output", "there.html")
     assert Path("there.html").read_bytes() == (measured / "report.html").read_bytes()
+
+
+def test_the_page_says_what_each_point_took(measured: Path) -> None:
+    assert "Learning took" not in render_run(measured)
+    cost = {"actor": {"calls": 900, "tokens": 9_000, "seconds": 1.0, "cost": 0.0}}
+    (measured / "learning.json").write_text(json.dumps(cost))
+    assert "Learning took 900 calls (900 of the actor), 9,000 tokens: " in render_run(measured)

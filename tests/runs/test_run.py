@@ -1,10 +1,12 @@
 import json
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
 
 import pytest
 
+from fulcrum.chat import Request, complete, user
 from fulcrum.errors import BudgetSpent, RunError, SettingsError, TooManyFailures
 from fulcrum.evaluation.table import EvaluationRow
 from fulcrum.recipe import Recipe, read_recipe
@@ -263,11 +265,22 @@ def test_a_gain_has_a_price_and_no_gain_has_none() -> None:
     assert price_of_gain(cost, [baseline]) is None
 
 
-def test_what_learning_took_is_noted_once(recipe: Recipe, tmp_path: Path) -> None:
+def test_what_is_learned_later_is_added_and_what_is_not_known_is_not_noted(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ask(run: Run, count: int) -> None:
+        prompts = [Request((user(f"{run.folder} {time.perf_counter()} {n}"),)) for n in range(count)]
+        complete(run.model("actor"), prompts)
+
+    calls = iter([3, 2, 1])
+    monkeypatch.setattr(type(recipe.method), "learn", lambda method, run: ask(run, next(calls)))
     with Run(tmp_path / "run", recipe) as run:
-        assert learning_cost(run.folder) == {}
         learn(run)
-        assert learning_cost(run.folder) == {}  # a baseline learns nothing
+        assert learning_cost(run.folder)["actor"].calls == 3
+        evaluate_run(run)
+        learn(run)  # as after feedback
+        assert learning_cost(run.folder)["actor"].calls == 5
+    with Run(tmp_path / "older", recipe) as run:
         evaluate_run(run)
         learn(run)
-        assert learning_cost(run.folder) == {}, "an evaluation is no part of learning"
+        assert learning_cost(run.folder) == {}, "its calls cannot be told from the evaluation's"

@@ -19,6 +19,7 @@ from fulcrum.runs import Run
 from fulcrum.runs.catalog import reopen
 from fulcrum.runs.evaluate import evaluate_run
 from fulcrum.strategies.library import Library
+from fulcrum.strategies.release import Release
 
 MODELS = [
     "--models.student",
@@ -172,14 +173,25 @@ def test_a_release_is_blocked_by_a_must_pass_case_and_by_a_loss(run: Path, capsy
         deploy()
     assert not read(capsys, "release", str(run), "--reason", "asked for by the house")["blocked"]
     deploy()
+    read(capsys, "must-pass", str(run), list(late)[8])
+    with pytest.raises(RunError, match="1 must-pass cases were named since the last release"):
+        deploy()
+    read(capsys, "release", str(run), "--reason", "asked for by the house")
+    deploy()
+
+
+def test_a_case_that_could_not_be_tried_blocks_and_is_no_failure() -> None:
+    found = Release((("a", 1),), ("x",), (), ("y",), None, "ada", "today")
+    assert found.blocked and found.against == ["must pass, and could not be tried, for a call failed: y"]
 
 
 @pytest.mark.slow
 def test_no_dialogue_of_the_test_split_can_be_a_must_pass_case(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    test = reopen(run).task.examples("test")[0].id
+    task = reopen(run).task
+    test, train = (task.examples(split)[0].id for split in ("test", "train"))
     assert run_command("strategies", "must-pass", str(run), test) == 2
     assert f"is called {test}" in capsys.readouterr().err
-    assert run_command("strategies", "must-pass", str(run), test, "--drop") == 2
+    assert run_command("strategies", "must-pass", str(run), train, "--drop") == 2
     assert "is no must-pass case" in capsys.readouterr().err
 
 

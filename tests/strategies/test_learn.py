@@ -193,6 +193,9 @@ def test_the_method_beats_its_controls_and_the_metrics_say_so(run_folder: Path) 
     price = price_of_gain(cost, rows)
     assert price is not None and price.endswith("calls for each point gained.")
     paid = break_even(run_folder, results)
+    with Run(run_folder, recipe()) as run:
+        learn(run)
+    assert learning_cost(run_folder) == cost, "an evaluation is no part of learning"
     assert paid.unit == "seconds" and paid.dialogues == pytest.approx(paid.learning / 0.1, rel=0.01)
 
 

@@ -13,6 +13,7 @@ from fulcrum.evaluation.solver import RoleOfSolver
 from fulcrum.evaluation.table import rows_from, write_evaluation
 from fulcrum.recipe import read_recipe
 from fulcrum.runs import Run
+from fulcrum.runs.learn import learn
 from support.evaluation import made
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
@@ -24,7 +25,7 @@ def learned_run(folder: Path, recipe_file: Path, **flags: str) -> Path:
         recipe_file, {f"settings.{key}" if key != "seed" else key: text for key, text in flags.items()}
     )
     with Run(folder, recipe) as run:
-        recipe.method.learn(run)
+        learn(run)
     return folder
 
 

@@ -247,7 +247,7 @@ def must_pass_(
             _say(f"{id} {opening}")
         return
     if drop:
-        drop_cases(artifact, ids)
+        drop_cases(artifact, task, ids)
     elif ids:
         name_cases(artifact, task, ids, who=who or getpass.getuser(), reason=reason)
     cases = must_pass(artifact)
@@ -279,7 +279,8 @@ def release(run: Path, /, *, reason: str = "", who: str = "", json: Flag = False
     else:
         for against in found.against:
             _say(against)
-        must = f"{len(found.passed)} of {len(found.passed) + len(found.failed)} must-pass dialogues succeed"
+        tried = len(found.passed) + len(found.failed) + len(found.unanswered)
+        must = f"{len(found.passed)} of {tried} must-pass dialogues succeed"
         change = f"; {_effects([found.change])} against the release before" if found.change else ""
         _say(f"{'blocked' if found.blocked else 'released'}: {len(found.strategies)} strategies; {must}{change}")
     sys.exit(1 if found.blocked else 0)

@@ -93,13 +93,13 @@ def pretrain(
     made_by = recipe(name)
     total = steps or made_by.steps
     first = _start_folder(start) if start else None
-    before = {"progress": {}, "drills": [], **(read_json(first / "training.json") if first else {})}
+    output.mkdir(parents=True, exist_ok=True)
+    before = _before(output / "start.json", first)
     earlier = Progress(**before["progress"])
     drills = {known: drill for drill in made_by.drills if (known := drill_name(drill)) not in before["drills"]}
     lessons = [*drills.values(), made_by.mixture]
     settings = {"name": name.removeprefix("lab:"), "steps": total, "row": ROW, "rows": ROWS}
-    settings |= {"start": start, "drills": list(drills)}
-    output.mkdir(parents=True, exist_ok=True)
+    settings["start"] = start
     _check_settings(output / "settings.json", settings)
     tokenizer = load_tokenizer()
     model = build_model(made_by, tokenizer, first).to(device)
@@ -188,6 +188,13 @@ def build_model(made_by: CheckpointRecipe, tokenizer: Any, start: Path | None = 
     with torch.random.fork_rng():
         torch.manual_seed(seed_from("weights", made_by.seed))
         return AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+
+
+def _before(path: Path, first: Path | None) -> dict[str, Any]:
+    """Return what training the checkpoint to go on from has had; kept, for another may be installed in its place."""
+    if first and not path.exists():
+        write_json(path, read_json(first / "training.json"))
+    return {"progress": {}, "drills": [], **(read_json(path) if first else {})}
 
 
 def _start_folder(start: str) -> Path:

@@ -28,19 +28,39 @@ class Taken:
     seconds: float = 0.0
     cost: float | None = 0.0
 
+    def plus(self, other: "Taken") -> "Taken":
+        """Return what both took together."""
+        cost = None if self.cost is None or other.cost is None else self.cost + other.cost
+        return Taken(self.calls + other.calls, self.tokens + other.tokens, round(self.seconds + other.seconds, 3), cost)
+
+    def less(self, other: "Taken") -> "Taken":
+        """Return what remains of this without an earlier part."""
+        cost = None if other.cost is None else -other.cost
+        return self.plus(Taken(-other.calls, -other.tokens, -other.seconds, cost))
+
 
 def learn(run: Run) -> None:
     """Let the method of a run learn, and keep what that took; called again it continues, or returns at once.
+
+    What a later call learns, as after feedback, is added. The calls of an evaluation are no part of it; where one came
+    before the first note was made, nothing is noted, for nobody can tell them apart.
 
     Raises:
         BudgetSpent: the budget ended meanwhile; the same call continues.
         FulcrumError: it cannot be run to its end.
     """
+    path, before = run.folder / FILE, _taken(run)
     run.recipe.method.learn(run)
     run.budget.check()
-    path = run.folder / FILE
-    if not path.exists():  # an evaluation may have followed, whose calls are no part of learning
-        write_json(path, {role: asdict(taken) for role, taken in _taken(run).items()})
+    after = _taken(run)
+    if path.exists():
+        known = learning_cost(run.folder)
+        after = {
+            role: known.get(role, Taken()).plus(taken.less(before.get(role, Taken()))) for role, taken in after.items()
+        }
+    elif (run.folder / "evaluation.json").exists():
+        return
+    write_json(path, {role: asdict(taken) for role, taken in after.items() if taken.calls})
 
 
 def learning_cost(folder: Path) -> dict[str, Taken]:
@@ -69,12 +89,7 @@ def price_of_gain(cost: Mapping[str, Taken], rows: Sequence[EvaluationRow]) -> s
 def _taken(run: Run) -> dict[str, Taken]:
     found: dict[str, Taken] = {}
     for paid in run.store.paid():
-        before = found.get(paid.role, Taken())
         cost = run.recipe.prices.cost(paid.model, paid.prompt_tokens, paid.completion_tokens)
-        found[paid.role] = Taken(
-            before.calls + paid.calls,
-            before.tokens + paid.prompt_tokens + paid.completion_tokens,
-            round(before.seconds + paid.seconds, 3),
-            None if cost is None or before.cost is None else before.cost + cost,
-        )
+        one = Taken(paid.calls, paid.prompt_tokens + paid.completion_tokens, paid.seconds, cost)
+        found[paid.role] = found.get(paid.role, Taken()).plus(one)
     return found

@@ -59,7 +59,7 @@ def explain(run: Path, row_id: str) -> tuple[LearnedRow, Transcript]:
     if len({learned.row.id for learned in found}) != 1:
         what = "no row has" if not found else f"{len(found)} rows have"
         raise RunError(
-            f"{run}: {what} an id that begins with {row_id!r}; `fulcrum society rows --agent AGENT` lists ids"
+            f"{run}: {what} an id that begins with {row_id!r}; `fulcrum society rows RUN --agent AGENT` lists ids"
         )
     learned = found[0]
     debates = read_debates(run / "stages" / learned.debates)

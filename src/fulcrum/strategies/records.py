@@ -141,7 +141,8 @@ class Effect(Record):
 
     Attributes:
         measure: what was compared: `state` (turns like the one it was learned at), `on-off` (dialogues with it
-            against none), `leave-one-out` (the library with it against the library without it).
+            against none), `leave-one-out` (the library with it against the library without it), `release` (a library
+            against the one released before).
         estimate: mean paired difference, with minus without.
         low: lower end of the interval.
         high: upper end.

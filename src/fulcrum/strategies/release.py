@@ -28,6 +28,9 @@ RELEASE = "release.json"
 """In the artifact: what was released last."""
 
 
+_Ids = tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Release:
     """What may be served, and what was found when it was tried.
@@ -36,6 +39,7 @@ class Release:
         strategies: id and version of each.
         passed: must-pass dialogues that succeeded.
         failed: those that did not.
+        unanswered: those that could not be tried, because a call failed.
         change: mean difference on development dialogues to what was released before; None for a first release.
         who: who released it.
         at: when (ISO 8601, UTC).
@@ -45,6 +49,7 @@ class Release:
     strategies: tuple[tuple[str, int], ...]
     passed: tuple[str, ...]
     failed: tuple[str, ...]
+    unanswered: tuple[str, ...]
     change: Effect | None
     who: str
     at: str
@@ -54,6 +59,7 @@ class Release:
     def against(self) -> list[str]:
         """What stands against it; a person may overrule that with a reason."""
         found = [f"must pass, and does not: {id}" for id in self.failed]
+        found += [f"must pass, and could not be tried, for a call failed: {id}" for id in self.unanswered]
         if self.change is not None and self.change.harms:
             change = f"{self.change.estimate:+.3f} [{self.change.low:+.3f}, {self.change.high:+.3f}]"
             found.append(f"worse than what was released before: {change} on {self.change.n} development dialogues")
@@ -89,11 +95,7 @@ def name_cases(artifact: Path, task: Task, ids: Collection[str], *, who: str, re
     Raises:
         RunError: no such dialogue, or one of the test split, which would then be no test any more.
     """
-    known = {key: example for example in _choosable(task) for key in (example.id, example.source) if key}
-    unknown = [id for id in ids if id not in known]
-    if unknown:
-        raise RunError(f"no dialogue of the train or dev split of {task.name} is called {', '.join(unknown)}")
-    cases = {known[id].id: {"who": who, "at": utc_now(), "reason": reason} for id in ids}
+    cases = {id: {"who": who, "at": utc_now(), "reason": reason} for id in _found(task, list(ids))}
     write_json(artifact / MUST_PASS, {**must_pass(artifact), **cases})
 
 
@@ -104,16 +106,18 @@ def find_cases(task: Task, words: str) -> dict[str, str]:
     return {id: said for id, said in openings.items() if all(word in said.casefold() for word in wanted)}
 
 
-def drop_cases(artifact: Path, ids: Collection[str]) -> None:
-    """Take must-pass cases back.
+def drop_cases(artifact: Path, task: Task, ids: Collection[str]) -> None:
+    """Take must-pass cases back, named as for `name_cases`.
 
     Raises:
         RunError: one of them is none.
     """
     cases = must_pass(artifact)
-    if unknown := [id for id in ids if id not in cases]:
+    # A case whose dialogue has left the task's data can still be taken back, by its id.
+    dropped = [id for id in ids if id in cases] + _found(task, [id for id in ids if id not in cases])
+    if unknown := [id for id in dropped if id not in cases]:
         raise RunError(f"{artifact}: {', '.join(unknown)} is no must-pass case")
-    write_json(artifact / MUST_PASS, {id: case for id, case in cases.items() if id not in ids})
+    write_json(artifact / MUST_PASS, {id: case for id, case in cases.items() if id not in dropped})
 
 
 def release(bench: Bench, library: Library, *, who: str, reason: str = "") -> Release:
@@ -132,9 +136,9 @@ def release(bench: Bench, library: Library, *, who: str, reason: str = "") -> Re
     if before is not None:
         dialogues = bench.settings.effect_dialogues or len(bench.task.examples("dev"))
         change = Effects(bench, dialogues).between("release", before, strategies)
-    passed, failed = _try(bench, strategies, list(must_pass(artifact)))
+    tried = _try(bench, strategies, list(must_pass(artifact)))
     bench.check()
-    found = Release(_named(strategies), passed, failed, change, who, utc_now(), reason)
+    found = Release(_named(strategies), *tried, change, who, utc_now(), reason)
     if not found.blocked:
         write_json(artifact / RELEASE, found.to_json())
     return found
@@ -144,19 +148,32 @@ def refuse_unreleased(artifact: Path, strategies: Sequence[Strategy]) -> None:
     """Refuse to serve what was not released, where releases are made.
 
     Raises:
-        RunError: the artifact has must-pass cases or a release, and these strategies are not what was released.
+        RunError: the artifact has must-pass cases or a release, and these strategies are not what was released, or not
+            tried on all of these cases.
     """
-    if not must_pass(artifact) and not (artifact / RELEASE).exists():
+    cases, path = must_pass(artifact), artifact / RELEASE
+    if not cases and not path.exists():
         return
+    last: dict[str, Any] = read_json(path) if path.exists() else {"passed": [], "failed": [], "unanswered": []}
     if _released(artifact) != _named(strategies):
-        raise RunError(
-            f"{artifact}: its strategies have changed since the last release, or were never released; try them with "
-            "`fulcrum strategies release RUN`"
-        )
+        what = "its strategies have changed since the last release, or were never released"
+    elif untried := cases.keys() - {*last["passed"], *last["failed"], *last["unanswered"]}:
+        what = f"{len(untried)} must-pass cases were named since the last release"
+    else:
+        return
+    raise RunError(f"{artifact}: {what}; try what is approved with `fulcrum strategies release RUN`")
 
 
 def _choosable(task: Task) -> list[Example]:
     return [example for split in ("train", "dev") for example in task.splits.get(split, ())]
+
+
+def _found(task: Task, names: Sequence[str]) -> list[str]:
+    """Return the ids of dialogues that are named by id or by their place in the data."""
+    known = {key: example.id for example in _choosable(task) for key in (example.id, example.source) if key}
+    if unknown := [name for name in names if name not in known]:
+        raise RunError(f"no dialogue of the train or dev split of {task.name} is called {', '.join(unknown)}")
+    return [known[name] for name in names]
 
 
 def _named(strategies: Iterable[Strategy]) -> tuple[tuple[str, int], ...]:
@@ -179,15 +196,18 @@ def _before(artifact: Path, library: Library) -> list[Strategy] | None:
     ]
 
 
-def _try(bench: Bench, strategies: Sequence[Strategy], ids: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Hold the must-pass dialogues, and return those that succeed and those that do not, by a failed call too."""
+def _try(bench: Bench, strategies: Sequence[Strategy], ids: Sequence[str]) -> tuple[_Ids, _Ids, _Ids]:
+    """Hold the must-pass dialogues, and return those that succeed, those that do not, and those where a call failed."""
     if not ids:
-        return (), ()
+        return (), (), ()
     known = {example.id: example for example in _choosable(bench.task)}
     if gone := [id for id in ids if id not in known]:
         raise RunError(f"must pass, but no dialogue of {bench.task.name} any more: {', '.join(gone)}")
     student = bench.student(retrieved(Retriever(strategies, bench.settings.retrieval), bench.wording), name="retrieved")
     cases = replace(bench.task, splits={"dev": [known[id] for id in ids]})
-    rollouts = bench.roll_out(student, "dev", len(ids), task=cases).rollouts
-    solved = {rollout.question_id for rollout in rollouts if rollout.score.solved}
-    return tuple(id for id in ids if id in solved), tuple(id for id in ids if id not in solved)
+    scores = {
+        rollout.question_id: rollout.score for rollout in bench.roll_out(student, "dev", len(ids), task=cases).rollouts
+    }
+    unanswered = tuple(id for id in ids if scores[id].value is None)
+    passed = tuple(id for id in ids if scores[id].solved)
+    return passed, tuple(id for id in ids if id not in {*passed, *unanswered}), unanswered
