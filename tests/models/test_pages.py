@@ -25,6 +25,7 @@ from fulcrum.evaluation.summary import summarize
 from fulcrum.evaluation.table import read_evaluation
 from fulcrum.serving.log import LogRow, LogWriter
 from fulcrum.society.records import counts_by_kind, learned_rows
+from fulcrum.task.load import load_task
 from support.debating import adapter
 from support.fault_server import FaultServer
 
@@ -262,7 +263,7 @@ def test_the_pages_of_strategies_and_reviewing(here: Path) -> None:
         run(f"{command} --limit 4" if command == "fulcrum evaluate runs/desk" else command)
     learned("strategies", here / "runs/desk")
     with fulcrum.Lifted("runs/desk") as ask:
-        assert ask("hello, where is my order?")
+        assert ask(load_task("lab:desk").questions("test")[0].messages)
     walk("docs/reviewing.md", ("runs/strategies-lab-desk-1a2b3c4d", "runs/desk"))
 
 
