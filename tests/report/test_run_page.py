@@ -222,6 +222,6 @@ def test_the_command_writes_the_page_and_prints_where(measured: Path, capsys: py
 
 def test_the_page_says_what_each_point_took(measured: Path) -> None:
     assert "Learning took" not in render_run(measured)
-    cost = {"actor": {"calls": 900, "tokens": 9_000, "seconds": 1.0, "cost": 0.0}}
+    cost = {"actor": {"calls": 900, "prompt_tokens": 8_000, "completion_tokens": 1_000}}
     (measured / "learning.json").write_text(json.dumps(cost))
     assert "Learning took 900 calls (900 of the actor), 9,000 tokens: " in render_run(measured)

@@ -6,6 +6,7 @@ from threading import Event
 
 import pytest
 
+from fulcrum.calls import Spend
 from fulcrum.chat import Request, complete, user
 from fulcrum.errors import BudgetSpent, RunError, SettingsError, TooManyFailures
 from fulcrum.evaluation.table import EvaluationRow
@@ -13,7 +14,7 @@ from fulcrum.recipe import Recipe, read_recipe
 from fulcrum.runs import Run, default_folder
 from fulcrum.runs.catalog import compare_settings, reopen, summarise
 from fulcrum.runs.evaluate import evaluate_run
-from fulcrum.runs.learn import Taken, learn, learning_cost, price_of_gain
+from fulcrum.runs.learn import learn, learning_cost, price_of_gain
 from fulcrum.runs.plan import plan
 from fulcrum.runs.run import read_events
 from support.sums import write_sums
@@ -252,12 +253,15 @@ def row(solver: str, role: str, difference: float | None, low: float | None) -> 
 
 
 def test_a_gain_has_a_price_and_no_gain_has_none() -> None:
-    cost = {"actor": Taken(1500, 40_000, 9.0, 3.0), "generator": Taken(500, 2_000, 1.0, 0.0)}
+    cost = {
+        "actor": Spend(1500, prompt_tokens=30_000, completion_tokens=10_000, cost=3.0),
+        "generator": Spend(500, prompt_tokens=2_000),
+    }
     baseline = row("direct", "baseline", None, None)
     took = "Learning took 2,000 calls (1,500 of the actor, 500 of the generator), 42,000 tokens"
     gained = price_of_gain(cost, [baseline, row("mine", "method", 0.2, 0.1)])
     assert gained == f"{took}: 100 calls and 0.15 in money for each point gained."
-    unpriced = {**cost, "generator": Taken(500, 2_000, 1.0, None)}
+    unpriced = {**cost, "generator": Spend(500, prompt_tokens=2_000, cost=None)}
     assert price_of_gain(unpriced, [row("mine", "method", 0.2, 0.1)]) == f"{took}: 100 calls for each point gained."
     unclear = price_of_gain(cost, [baseline, row("mine", "method", 0.2, -0.1)])
     assert unclear == f"{took}; no gain is shown that these could be divided by."

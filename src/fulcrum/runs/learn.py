@@ -1,42 +1,16 @@
 """Learning, which is the same for every method, and what it took."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from fulcrum.atomic import read_json, write_json
+from fulcrum.calls import Spend
 from fulcrum.evaluation.table import EvaluationRow
 from fulcrum.runs.run import Run
 
 FILE = "learning.json"
 """In the run folder: what learning took, by role."""
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """What the calls of one role took.
-
-    Attributes:
-        calls: answers that came from a model, not from the store.
-        tokens: read and written.
-        seconds: model time, summed over calls that ran side by side.
-        cost: money; None where a price is unknown.
-    """
-
-    calls: int = 0
-    tokens: int = 0
-    seconds: float = 0.0
-    cost: float | None = 0.0
-
-    def plus(self, other: "Taken") -> "Taken":
-        """Return what both took together."""
-        cost = None if self.cost is None or other.cost is None else self.cost + other.cost
-        return Taken(self.calls + other.calls, self.tokens + other.tokens, round(self.seconds + other.seconds, 3), cost)
-
-    def less(self, other: "Taken") -> "Taken":
-        """Return what remains of this without an earlier part."""
-        cost = None if other.cost is None else -other.cost
-        return self.plus(Taken(-other.calls, -other.tokens, -other.seconds, cost))
 
 
 def learn(run: Run) -> None:
@@ -55,21 +29,19 @@ def learn(run: Run) -> None:
     after = _taken(run)
     if path.exists():
         known = learning_cost(run.folder)
-        after = {
-            role: known.get(role, Taken()).plus(taken.less(before.get(role, Taken()))) for role, taken in after.items()
-        }
+        after = {role: known.get(role, Spend()) + (spend - before.get(role, Spend())) for role, spend in after.items()}
     elif (run.folder / "evaluation.json").exists():
         return
-    write_json(path, {role: asdict(taken) for role, taken in after.items() if taken.calls})
+    write_json(path, {role: asdict(spend) for role, spend in after.items() if spend.calls})
 
 
-def learning_cost(folder: Path) -> dict[str, Taken]:
+def learning_cost(folder: Path) -> dict[str, Spend]:
     """Return what the learning of a run took, by role; nothing if it has not learned."""
     path = folder / FILE
-    return {role: Taken(**taken) for role, taken in read_json(path).items()} if path.exists() else {}
+    return {role: Spend(**spend) for role, spend in read_json(path).items()} if path.exists() else {}
 
 
-def price_of_gain(cost: Mapping[str, Taken], rows: Sequence[EvaluationRow]) -> str | None:
+def price_of_gain(cost: Mapping[str, Spend], rows: Sequence[EvaluationRow]) -> str | None:
     """Return in a sentence what each point of a method's gain took to learn; None if learning took no call."""
     method = next((row for row in rows if row.role_of_solver == "method"), None)
     calls = sum(taken.calls for taken in cost.values())
@@ -86,10 +58,13 @@ def price_of_gain(cost: Mapping[str, Taken], rows: Sequence[EvaluationRow]) -> s
     return f"{took}: {calls / points:,.0f} calls{money} for each point gained."
 
 
-def _taken(run: Run) -> dict[str, Taken]:
-    found: dict[str, Taken] = {}
+def _taken(run: Run) -> dict[str, Spend]:
+    """Return what the calls in the store took, by role: those of earlier sittings too."""
+    found: dict[str, Spend] = {}
     for paid in run.store.paid():
         cost = run.recipe.prices.cost(paid.model, paid.prompt_tokens, paid.completion_tokens)
-        one = Taken(paid.calls, paid.prompt_tokens + paid.completion_tokens, paid.seconds, cost)
-        found[paid.role] = found.get(paid.role, Taken()).plus(one)
+        spend = Spend(
+            paid.calls, 0, paid.unusable, paid.prompt_tokens, paid.completion_tokens, paid.seconds, cost, cost
+        )
+        found[paid.role] = found.get(paid.role, Spend()) + spend
     return found

@@ -9,6 +9,7 @@ import random
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from typing import get_args
 
 from fulcrum.chat import Completion, Message, assistant, system, user
 from fulcrum.hashing import seed_from
@@ -16,7 +17,7 @@ from fulcrum.lab import words
 from fulcrum.lab.desk.environment import CUSTOMERS, DeskEpisode
 from fulcrum.lab.desk.expert import reply
 from fulcrum.lab.desk.place import Desk
-from fulcrum.lab.desk.policy import Order
+from fulcrum.lab.desk.policy import Order, Reason
 from fulcrum.lab.desk.practice import HABITS, PARAPHRASES
 from fulcrum.lab.desk.scenario import Scenario
 from fulcrum.lab.desk.task import TEMPLATE, make_example
@@ -44,7 +45,7 @@ _ADVISED_A_TURN = {0: 1, 1: 5, 2: 4, 3: 2, 5: 1}
 
 _CUSTOMERS_A_SHIFT = 2
 
-_RULINGS = ("owner", "status", "limit", "none")
+_RULINGS = (*get_args(Reason), "none")
 
 _WORLDS = 400
 FIRST_HELD_OUT_WORLD = WORLD_SEEDS + _WORLDS
