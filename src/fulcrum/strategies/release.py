@@ -5,10 +5,10 @@ must-pass case, or has released once, serves only what was released: `refuse_unr
 that is running keeps what it has.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from fulcrum.atomic import read_json, write_json
 from fulcrum.errors import RunError
@@ -75,6 +75,20 @@ class Release:
         data = {key: value for key, value in asdict(self).items() if key != "change"}
         return {**data, "change": self.change and self.change.model_dump(), "blocked": self.blocked}
 
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Read what `to_json` wrote."""
+        return cls(
+            tuple((id, version) for id, version in data["strategies"]),
+            tuple(data["passed"]),
+            tuple(data["failed"]),
+            tuple(data["unanswered"]),
+            data["change"] and Effect.model_validate(data["change"]),
+            data["who"],
+            data["at"],
+            data["reason"],
+        )
+
 
 def must_pass(artifact: Path) -> dict[str, dict[str, str]]:
     """Return the must-pass cases of an artifact: who wants each, and why, by id of the dialogue."""
@@ -131,9 +145,9 @@ def release(bench: Bench, library: Library, *, who: str, reason: str = "") -> Re
     strategies = served(library, bench.settings)
     if not strategies:
         raise RunError(f"{artifact}: no strategy is approved, so there is nothing to release")
-    before = _before(artifact, library)
-    change = None
-    if before is not None:
+    last, change = _last(artifact), None
+    if last is not None:
+        before = [_as_of(library, id, version) for id, version in last.strategies]
         dialogues = bench.settings.effect_dialogues or len(bench.task.examples("dev"))
         change = Effects(bench, dialogues).between("release", before, strategies)
     tried = _try(bench, strategies, list(must_pass(artifact)))
@@ -151,13 +165,12 @@ def refuse_unreleased(artifact: Path, strategies: Sequence[Strategy]) -> None:
         RunError: the artifact has must-pass cases or a release, and these strategies are not what was released, or not
             tried on all of these cases.
     """
-    cases, path = must_pass(artifact), artifact / RELEASE
-    if not cases and not path.exists():
+    cases, last = must_pass(artifact), _last(artifact)
+    if not cases and last is None:
         return
-    last: dict[str, Any] = read_json(path) if path.exists() else {"passed": [], "failed": [], "unanswered": []}
-    if _released(artifact) != _named(strategies):
+    if last is None or last.strategies != _named(strategies):
         what = "its strategies have changed since the last release, or were never released"
-    elif untried := cases.keys() - {*last["passed"], *last["failed"], *last["unanswered"]}:
+    elif untried := cases.keys() - {*last.passed, *last.failed, *last.unanswered}:
         what = f"{len(untried)} must-pass cases were named since the last release"
     else:
         return
@@ -180,20 +193,15 @@ def _named(strategies: Iterable[Strategy]) -> tuple[tuple[str, int], ...]:
     return tuple(sorted((strategy.id, strategy.version) for strategy in strategies))
 
 
-def _released(artifact: Path) -> tuple[tuple[str, int], ...] | None:
+def _last(artifact: Path) -> Release | None:
+    """Return what was released last."""
     path = artifact / RELEASE
-    return tuple((id, version) for id, version in read_json(path)["strategies"]) if path.exists() else None
+    return Release.from_json(read_json(path)) if path.exists() else None
 
 
-def _before(artifact: Path, library: Library) -> list[Strategy] | None:
-    """Return what was released last, in the words of then."""
-    released = _released(artifact)
-    if released is None:
-        return None
-    return [
-        replace(library.strategy(id), version=version, advice=library.versions(id)[version - 1])
-        for id, version in released
-    ]
+def _as_of(library: Library, id: str, version: int) -> Strategy:
+    """Return a strategy in the words of a version."""
+    return replace(library.strategy(id), version=version, advice=library.versions(id)[version - 1])
 
 
 def _try(bench: Bench, strategies: Sequence[Strategy], ids: Sequence[str]) -> tuple[_Ids, _Ids, _Ids]:
