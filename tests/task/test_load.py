@@ -155,6 +155,16 @@ def test_a_row_without_its_target_is_named(folder, row):
         load(folder, TOML)
 
 
+def test_a_train_file_of_its_own_may_hold_questions_alone_and_a_test_file_may_not(folder):
+    write_rows(
+        folder / "questions.jsonl", [{"text": "a"}, {"text": "b", "queue": ""}, {"text": "c", "queue": "billing"}]
+    )
+    files = TOML.replace('"tickets.jsonl"', '{ train = "questions.jsonl", test = "tickets.jsonl" }')
+    assert [example.target for example in load(folder, files).examples("train")] == [None, None, "billing"]
+    with pytest.raises(TaskError, match=r"questions\.jsonl:1: .*'queue'"):
+        load(folder, files.replace("test =", "dev =").replace("tickets.jsonl", "questions.jsonl"))
+
+
 def test_duplicate_rows_are_named_with_both_places(folder):
     with (folder / "tickets.jsonl").open("a") as file:
         file.write(json.dumps({"text": "ticket 3", "queue": "billing", "slice": 1}) + "\n")

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from fulcrum.chat import Completion, user
+from fulcrum.errors import TaskError
 from fulcrum.task import SPLITS, Example, PromptTemplate, Task, graded
 from fulcrum.task.load import load_task
 from fulcrum.task.scorers import JudgeScorer, NumberScorer, PythonScorer
@@ -25,9 +26,17 @@ def test_a_sound_task_has_no_problem():
 
 
 def test_every_example_whose_gold_answer_fails_is_named():
-    problems = validate(task(NumberScorer(), train=items(1, "two", None)))
-    assert [(problem.source, problem.split) for problem in problems] == [("t.jsonl:2", "train"), ("t.jsonl:3", "train")]
+    problems = validate(task(NumberScorer(), dev=items(1, "two", None)))
+    assert [(problem.source, problem.split) for problem in problems] == [("t.jsonl:2", "dev"), ("t.jsonl:3", "dev")]
     assert str(problems[0]).startswith("t.jsonl:2: target 'two'; the scorer needs a number")
+
+
+def test_train_questions_without_an_answer_are_no_fault_but_counted():
+    unlabelled = task(NumberScorer(), train=items(None, 2, None), test=[Example({"text": "9"}, 1)])
+    assert validate(unlabelled) == []
+    assert unchecked(unlabelled).startswith("2 train examples have no target")
+    with pytest.raises(TaskError, match=r"2 train examples have no target \(t\.jsonl:1 is the first\)"):
+        unlabelled.require_targets("train")
 
 
 def mean(text, target, fields):
@@ -51,7 +60,7 @@ def test_a_task_without_examples_is_no_sound_task():
 
 def test_a_judge_is_not_called_and_that_is_said():
     judge = JudgeScorer(model="python:nowhere:none")
-    judged = task(judge, train=[*items("reference"), Example({"text": "no reference"}, source="t.jsonl:2")])
+    judged = task(judge, dev=[*items("reference"), Example({"text": "no reference"}, source="t.jsonl:2")])
     assert "the judge is a model" in unchecked(judged)
     assert [problem.source for problem in validate(judged)] == ["t.jsonl:2"]
 

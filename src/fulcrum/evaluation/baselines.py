@@ -77,12 +77,13 @@ def draw_demonstrations(task: Task, k: int, seed: int = 0) -> list[tuple[Questio
     """Return `k` questions of the train split with their gold answers, drawn and ordered by `seed`.
 
     Raises:
-        TaskError: the train split has fewer than `k` examples, or the task has no gold answers.
+        TaskError: the train split has fewer than `k` examples with a target, or the task has no gold answers.
     """
-    examples = task.examples("train")
+    unlabelled = {example.id for example in task.unlabelled("train")}
+    examples = [example for example in task.examples("train") if example.id not in unlabelled]
     if k > len(examples):
         raise TaskError(f"{task.name}: {k} demonstrations asked for, the train split has {len(examples)} examples")
-    chosen = random.Random(seed_from(seed, "demonstrations")).sample(list(examples), k)
+    chosen = random.Random(seed_from(seed, "demonstrations")).sample(examples, k)
     return [(task.question(example), task.gold(example)) for example in chosen]
 
 

@@ -20,7 +20,8 @@ class Score:
             found nothing to judge: worth 0, but never a negative label), `failed` (no answer at all).
         feedback: what was wrong, for a person or a reflecting model; it may name the target, so it never
             reaches a model that answers the same example.
-        details: figures of the scorer's own, such as `{"valid_json": True}`.
+        details: figures of the scorer's own, such as `{"valid_json": True}`. Where the value weighs several things, as
+            in a dialogue, `success` says whether what was asked for was achieved.
     """
 
     value: float | None
@@ -36,8 +37,8 @@ class Score:
 
     @property
     def solved(self) -> bool:
-        """True if the answer is fully right."""
-        return self.verdict == "right"
+        """True if the answer is fully right, or achieved what was asked for where the details say that apart."""
+        return bool(self.details.get("success", self.verdict == "right"))
 
 
 def right(feedback: str = "", **details: Any) -> Score:
@@ -68,6 +69,11 @@ def failed(failure: Failure) -> Score:
 
 class Scorer(Protocol):
     """Compares a model's text with an example's target."""
+
+    @property
+    def needs_target(self) -> bool:
+        """True if only an example with a target can be scored."""
+        ...
 
     def score(self, example: Example, text: str) -> Score:
         """Return the worth of `text` as an answer to `example`.

@@ -130,6 +130,24 @@ class Task:
             raise TaskError(f"{self.name}: split {split!r} is empty ({sizes}); give it a file, or a share above 0")
         return examples
 
+    def unlabelled(self, split: Split) -> list[Example]:
+        """Return the examples of a split that nobody has answered, though the scorer needs the right answer."""
+        needed = self.scorer is not None and self.scorer.needs_target
+        return [example for example in self.splits.get(split, ()) if needed and example.target is None]
+
+    def require_targets(self, split: Split) -> None:
+        """Refuse a split that cannot be learnt from by scoring answers.
+
+        Raises:
+            TaskError: it holds unlabelled examples; the text names the first.
+        """
+        if missing := self.unlabelled(split):
+            first = missing[0].source or missing[0].id
+            raise TaskError(
+                f"{self.name}: {len(missing)} {split} examples have no target ({first} is the first), and this method "
+                "learns from what answers to them are worth; only the society learns without"
+            )
+
     def question(self, example: Example) -> Question:
         """Return the public side of an example."""
         return Question(example.id, self.template.messages(example.fields), self.tools, dict(example.fields))

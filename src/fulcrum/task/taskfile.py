@@ -83,7 +83,7 @@ class TaskFile(Settings):
             relative to the task file.
         shares: for one data file: how much goes to each split.
         seed: for one data file: another seed divides it another way.
-        target: column that holds the right answer.
+        target: column that holds the right answer; in a train file of its own it may be missing or blank.
         fields: columns that make up the input; every column but the target, if not said.
         prompt: how an example becomes messages.
         scorer: kind and settings of the scorer.
@@ -131,13 +131,13 @@ def load_task_file(spec: str) -> Task:
 
 
 def _splits(settings: TaskFile, folder: Path) -> dict[Split, list[Example]]:
-    def read(file: Path) -> list[Example]:
-        return [_example(row, settings) for row in read_rows(folder / file)]
+    def read(file: Path, split: Split | None = None) -> list[Example]:
+        return [_example(row, settings, labelled=split != "train") for row in read_rows(folder / file)]
 
     if settings.data.file is not None:
         shares = (settings.shares or Shares()).model_dump()
         return split_by_hash(read(settings.data.file), shares, settings.seed)
-    return {split: read(file) for split in SPLITS if (file := getattr(settings.data, split)) is not None}
+    return {split: read(file, split) for split in SPLITS if (file := getattr(settings.data, split)) is not None}
 
 
 def _read(path: Path) -> tuple[TaskFile, ConfiguredScorer]:
@@ -166,10 +166,10 @@ def _read(path: Path) -> tuple[TaskFile, ConfiguredScorer]:
     return settings, scorer
 
 
-def _example(row: Row, settings: TaskFile) -> Example:
+def _example(row: Row, settings: TaskFile, *, labelled: bool) -> Example:
     names = settings.fields or tuple(name for name in row.values if name != settings.target)
     shown = PromptTemplate(settings.prompt.user, settings.prompt.system).names()
-    if settings.target and settings.target not in row.values:
+    if labelled and settings.target and settings.target not in row.values:
         near = nearest(settings.target, list(row.values))
         raise TaskError(f"{row.source}: the target is missing: no column {settings.target!r}{near}")
     for name in names:
@@ -177,8 +177,9 @@ def _example(row: Row, settings: TaskFile) -> Example:
             raise TaskError(f"{row.source}: no column {name!r}{nearest(name, list(row.values))}")
     if hidden := sorted(shown - set(names)):
         raise TaskError(f"{row.source}: the prompt shows {{{hidden[0]}}}; the fields are {', '.join(names)}")
-    target = row.values[settings.target] if settings.target else None
-    if settings.target and target in (None, ""):
+    target = row.values.get(settings.target) if settings.target else None
+    target = None if target == "" else target
+    if labelled and settings.target and target is None:
         raise TaskError(f"{row.source}: the target {settings.target!r} is blank")
     rest = row.values.keys() - set(names) - {settings.target}
     return Example(

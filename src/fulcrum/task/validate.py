@@ -38,16 +38,18 @@ class Problem:
 def validate(task: Task) -> list[Problem]:
     """Score the gold answer of every example of every split, and name those that do not score 1.0.
 
+    Train examples without a target are no problem: some methods need none.
     In a dialogue task the task's expert plays every dialogue instead. No model is called; `unchecked` says what that
     leaves open.
     """
     if not any(task.splits.get(split) for split in SPLITS):
         return [Problem(task.name, "there is no example in any split")]
+    unanswered = {example.id for example in task.unlabelled("train")}
     return [
         Problem(example.source or example.id, message, split)
         for split in SPLITS
         for example in task.splits.get(split, ())
-        for message in _faults(task, example)
+        for message in _faults(task, example, answered=example.id not in unanswered)
     ]
 
 
@@ -57,6 +59,8 @@ def unchecked(task: Task) -> str | None:
         return "the judge is a model, so what gold answers score was not checked"
     if task.environment is not None and task.expert is None:
         return "the task has no expert, so that its dialogues can be won was not checked"
+    if missing := len(task.unlabelled("train")):
+        return f"{missing} train examples have no target, so what gold answers to them score was not checked"
     return None
 
 
@@ -65,9 +69,11 @@ def proved(task: Task) -> str:
     return unchecked(task) or ("every gold answer scores 1.0" if task.scorer else "the expert solves every dialogue")
 
 
-def _faults(task: Task, example: Example) -> Iterator[str]:
+def _faults(task: Task, example: Example, *, answered: bool) -> Iterator[str]:
     try:
         task.question(example)
+        if not answered:
+            return
         if isinstance(task.scorer, JudgeScorer):
             if task.scorer.needs_target:
                 task.gold(example)
@@ -91,6 +97,6 @@ def _play(task: Task, example: Example, expert: Expert) -> Iterator[str]:
 
 
 def _shortfall(score: Score, who: str) -> Iterator[str]:
-    if not score.solved:
+    if score.verdict != "right":
         worth = "nothing (failed)" if score.value is None else f"{score.value:g} ({score.verdict})"
         yield f"{who} scores {worth}" + (f": {score.feedback}" if score.feedback else "")
