@@ -53,6 +53,7 @@ def run_command(*arguments: str) -> None:
 def test_the_adapter_is_plain_and_is_served_with_its_anchor(world: Path) -> None:
     run_command("train", "recipe.toml", "--output", "run")
     artifact = read_artifact(Path("run"))
+    assert not list(artifact.folder.rglob("result.json")), "how long the training took is no part of the weights"
     base = AutoModelForCausalLM.from_pretrained(shared_model())
     ids = torch.arange(5, 40)[None]
     with torch.no_grad():

@@ -1,10 +1,12 @@
 """The pages about a society's questions."""
 
+from dataclasses import replace
+
 import pytest
 from starlette.testclient import TestClient
 
 from fulcrum.review.app import review_app
-from fulcrum.review.feedback import FeedbackQueue, Word
+from fulcrum.review.feedback import FeedbackQueue, Statement, Word
 from review.material import TOKEN, FakeQueue, questions, send, visitor
 
 
@@ -56,6 +58,19 @@ def test_prefer_and_veto_name_the_agent_and_what_it_said_last() -> None:
     assert veto == Word("veto", "ada", "generator-1")
     html = client.get("/questions/q1").text
     assert "wrote what critic-1 should say" in html and "kept generator-1 from learning" in html
+
+
+def test_a_failed_call_is_no_answer_that_another_could_be_preferred_to() -> None:
+    queue = questions()
+    broken = Statement("critic-2", "(no answer: timeout: 30 s)", None, 2, failed=True)
+    queue.asked[0] = replace(queue.asked[0], statements=(*queue.asked[0].statements, broken))
+    client = open_pages(queue)
+    form = client.get("/questions/q1").text.partition("<bdi>critic-2</bdi>")[2]
+    assert 'value="veto"' in form and 'value="prefer"' not in form and "textarea" not in form
+    refused = say(client, "q1", {"kind": "prefer", "agent": "critic-2", "chosen": "14"})
+    assert refused.status_code == 422 and "critic-2 gave no answer" in refused.text
+    say(client, "q1", {"kind": "veto", "agent": "critic-2"})
+    assert queue.asked[0].words == [Word("veto", "ada", "critic-2")]
 
 
 @pytest.mark.parametrize(

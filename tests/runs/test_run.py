@@ -14,7 +14,7 @@ from fulcrum.recipe import Recipe, read_recipe
 from fulcrum.runs import Run, default_folder
 from fulcrum.runs.catalog import compare_settings, reopen, summarise
 from fulcrum.runs.evaluate import evaluate_run
-from fulcrum.runs.learn import learn, learning_cost, price_of_gain
+from fulcrum.runs.learn import RIVALS, learn, learning_cost, price_of_gain
 from fulcrum.runs.plan import plan
 from fulcrum.runs.run import read_events
 from support.sums import write_sums
@@ -258,13 +258,18 @@ def test_a_gain_has_a_price_and_no_gain_has_none() -> None:
         "generator": Spend(500, prompt_tokens=2_000),
     }
     baseline = row("direct", "baseline", None, None)
-    took = "Learning took 2,000 calls (1,500 of the actor, 500 of the generator), 42,000 tokens"
+    took = (
+        "Learning took 2,000 calls (1,500 of the actor, 500 of the generator), 42,000 tokens, the time of training not "
+        "counted"
+    )
     gained = price_of_gain(cost, [baseline, row("mine", "method", 0.2, 0.1)])
     assert gained == f"{took}: 100 calls and 0.15 in money for each point gained."
     unpriced = {**cost, "generator": Spend(500, prompt_tokens=2_000, cost=None)}
     assert price_of_gain(unpriced, [row("mine", "method", 0.2, 0.1)]) == f"{took}: 100 calls for each point gained."
     unclear = price_of_gain(cost, [baseline, row("mine", "method", 0.2, -0.1)])
     assert unclear == f"{took}; no gain is shown that these could be divided by."
+    beside = price_of_gain({**cost, RIVALS: Spend(7000, cost=9.0)}, [baseline, row("mine", "method", 0.2, 0.1)])
+    assert beside == f"{gained} What it is compared with took 7,000 calls more to train and measure."
     assert price_of_gain({}, [row("mine", "method", 0.2, 0.1)]) is None
     assert price_of_gain(cost, [baseline]) is None
 

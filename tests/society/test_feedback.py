@@ -1,11 +1,14 @@
 """What people say, kept as events."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from fulcrum.chat import Message, assistant, user
 from fulcrum.errors import RunError
-from fulcrum.society.feedback import FILE, Event, append_feedback, most_split, read_feedback, simulate
+from fulcrum.society.debate import Transcript, conversation
+from fulcrum.society.feedback import FILE, Event, Feedback, append_feedback, most_split, read_feedback, simulate
 from fulcrum.society.labels import label
 from fulcrum.society.settings import AnnotatorSettings, SocietySettings
 from support.debating import debate
@@ -16,6 +19,7 @@ DEBATES = [
     debate("close", ["7", "8", "8"], ["7", "8", "8"]),
 ]
 LABELS = [label(one, SocietySettings(), 0) for one in DEBATES]
+UPDATE = "They say {summary}."
 GOLD = {"clear": "7", "split": "4", "close": "7"}
 
 
@@ -63,9 +67,25 @@ def test_a_line_that_is_no_event_is_named(tmp_path: Path) -> None:
 def test_a_preference_becomes_a_row_of_that_agent_only(tmp_path: Path) -> None:
     append_feedback(tmp_path, [Event("prefer", "close", "anna", "generator-2", chosen="so 7", rejected="so 8")])
     feedback = read_feedback(tmp_path)
-    (row,) = feedback.preferences("generator-2", DEBATES)
+    (row,) = feedback.preferences("generator-2", DEBATES, UPDATE)
     assert (row.prompt, row.chosen, row.rejected) == (DEBATES[2].messages, "so 7", "so 8")
-    assert feedback.preferences("generator-1", DEBATES) == [] == feedback.preferences("generator-2", DEBATES[:1])
+    assert feedback.preferences("generator-1", DEBATES, UPDATE) == []
+    assert feedback.preferences("generator-2", DEBATES[:1], UPDATE) == []
+
+
+def test_a_critics_preference_is_learnt_after_the_prompt_that_the_critic_was_given() -> None:
+    long = debate("long", ["7", "8", "8"], ["5", "7", "8"], ["7", "7", "8"])
+    first = conversation(long.messages, long.track(0), UPDATE)
+
+    def prompts(rejected: str, *debates: Transcript) -> list[tuple[Message, ...]]:
+        event = Event("prefer", "long", "anna", "critic-1", chosen="so 9", rejected=rejected)
+        return [row.prompt for row in Feedback((event,)).preferences("critic-1", debates, UPDATE)]
+
+    assert first[1][1:] == (assistant("so 7"), user("They say others of round 1."))
+    assert prompts("so 5", long) == [first[1]]
+    assert prompts("so 7", long) == prompts("said in another debate", long) == [first[2]]
+    unasked = replace(long, rounds=(long.first, tuple(replace(said, summary="") for said in long.last)))
+    assert prompts("so 7", unasked) == []
 
 
 def test_the_most_split_votes_come_first() -> None:

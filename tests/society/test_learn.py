@@ -4,6 +4,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +12,19 @@ import pytest
 
 from fulcrum.artifact import read_artifact
 from fulcrum.atomic import read_json
-from fulcrum.chat import Completion, Request, complete, resolve, user
+from fulcrum.chat import Completion, Request, Sampling, Tool, complete, resolve, user
 from fulcrum.chat.served import served_name
 from fulcrum.cli.main import main
 from fulcrum.errors import ModelError, SettingsError
+from fulcrum.evaluation.solver import Turn
 from fulcrum.recipe import Recipe, read_recipe
 from fulcrum.runs import open_run
+from fulcrum.runs.learn import RIVALS
 from fulcrum.society.arms import ARMS
 from fulcrum.society.feedback import Event, append_feedback, read_feedback
 from fulcrum.society.history import History, read_history
 from fulcrum.society.method import METHOD
-from fulcrum.society.records import explain, learned_rows
+from fulcrum.society.records import explain, last_debates, learned_rows
 from fulcrum.society.tuning import Tuning
 from fulcrum.society.workshop import Workshop
 from support.debating import AdapterModel, adapter, says, sums_task
@@ -175,7 +178,7 @@ def test_a_critic_that_mends_nothing_keeps_its_weights_and_says_so(train: Train)
     assert history.iterations["society"][0].kept == ["critic-1", "critic-2", "critic-3"]
     assert not any("critic" in stage for stage in trainer.rows)
     sentences = [line for line in (folder / "events.jsonl").read_text().splitlines() if "society/kept" in line]
-    assert len(sentences) == 3 and all("D- is empty" in line for line in sentences)
+    assert len(sentences) == 3 and all("min_rows is 2; empty: D-." in line for line in sentences)
 
 
 def test_it_stops_at_a_plateau_and_says_so(train: Train) -> None:
@@ -202,6 +205,19 @@ def test_all_arms_are_trained_as_far_as_they_need_and_all_compete(train: Train) 
         contenders = METHOD.contenders(run)
     assert [one.solver.name for one in contenders] == ["direct", *ALL]
     assert [one.role for one in contenders].count("method") == 1
+
+
+def test_what_the_rivals_took_to_train_is_not_charged_to_the_society(train: Train) -> None:
+    def taken(folder: Path) -> Counter[str]:
+        with open_run(recipe_of(arms), folder) as run:
+            return Counter({paid.role: paid.calls for paid in run.store.paid()})
+
+    arms = {"arms": ["debate", "single-agent", "star", "society"]}
+    _, _, _, beside = train(**arms)
+    with_rivals = taken(beside)
+    arms = {"arms": ["debate", "society"]}
+    _, _, _, alone = train(**arms, folder="alone")
+    assert with_rivals.pop(RIVALS) > 0 and with_rivals == taken(alone)
 
 
 def test_only_star_reads_targets_and_learns_only_what_is_right(train: Train) -> None:
@@ -249,6 +265,19 @@ def test_a_persons_label_changes_what_is_learnt_and_a_veto_takes_it_out(train: T
     assert not any("debate" in stage for stage in after.rows)
 
 
+def test_what_a_person_prefers_is_learnt_even_without_rows(train: Train) -> None:
+    _, _, first, folder = train(min_rows=50)
+    assert first.rows == {}
+    debate = last_debates(folder)[0]
+    said = debate.last[1].completion.text
+    event = Event("prefer", debate.question_id, "anna", "critic-2", chosen="It is 1.", rejected=said)
+    append_feedback(folder, [event])
+    history, _, after, _ = train(min_rows=50)
+    assert after.rows == {"finetune-society-1-critic-2": []} and list(after.preferences.values()) == [1]
+    assert [agent for agent, weights in history.agents("society").items() if weights] == ["critic-2"]
+    assert "critic-2 learns only what people prefer in iteration 1" in (folder / "events.jsonl").read_text()
+
+
 def test_a_simulated_person_fixes_labels_once_and_the_events_can_be_replayed(train: Train) -> None:
     settings = {"annotator.labels": 4}
     _, _, _, folder = train(**settings)
@@ -285,7 +314,8 @@ def fulcrum(*arguments: object) -> int:
 def test_the_commands_show_what_a_run_left(train: Train, capsys: pytest.CaptureFixture[str]) -> None:
     _, _, _, folder = train()
     assert fulcrum("curve", folder) == 0
-    assert "society" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "the society is ahead of" in told and "debate" in told.partition("ahead of")[2]
     assert fulcrum("labels", folder, "--json") == 0
     assert {row["line"] for row in json.loads(capsys.readouterr().out)} == {"society"}
     assert fulcrum("split", folder, "--count", 3, "--json") == 0
@@ -302,6 +332,11 @@ def test_the_commands_show_what_a_run_left(train: Train, capsys: pytest.CaptureF
     ("command", "said"),
     [
         (["fix", "no-such-question", "12", "--by", "anna"], "no question 'no-such-question'"),
+        (["veto", "any-question", "critc-2", "--by", "anna"], "no agent 'critc-2'; did you mean 'critic-2'?"),
+        (
+            ["prefer", "any-question", "critic-4", "--chosen", "1", "--rejected", "2", "--by", "anna"],
+            "it has generator-1, generator-2, generator-3, critic-1, critic-2, critic-3",
+        ),
         (["export", "out", "--iteration", "7"], "no such iteration"),
         (["why", "ffffffffffffffff"], "no row has an id"),
     ],
@@ -333,6 +368,42 @@ def test_the_artifact_debates_behind_an_endpoint(train: Train) -> None:
     assert served.loaded == {str(path) for path in (folder / "artifact").iterdir() if path.is_dir()}
     assert answer.usage.completion_tokens == 9 * says("").usage.completion_tokens  # the whole debate is paid for
     assert model.identity(request) != served.identity(request)
+
+
+def serve(folder: Path, model: AdapterModel, *requests: Request) -> list[Completion]:
+    return complete(METHOD.deploy(read_artifact(folder), lambda name: model), requests)
+
+
+SUM = (user("What is 3 + 6?"),)
+
+
+def test_a_society_is_drawn_by_the_seed_of_a_request_that_wants_a_drawn_answer(train: Train) -> None:
+    _, _, _, folder = train()
+    wanted = [Sampling(seed=7), Sampling(0.5, seed=7), Sampling(0.5, seed=8, stop=("is",), max_tokens=1)]
+    served = AdapterModel(learner)
+    serve(folder, served, *(Request(SUM, sampling) for sampling in wanted))
+    first, *_ = served.batches
+    assert [request.sampling.seed for request in first] == [0] * 3 + [7] * 3 + [8] * 3
+    assert {(r.sampling.temperature, r.sampling.stop, r.sampling.max_tokens) for r in first} == {(1.0, (), 20)}
+
+
+def test_an_answer_of_a_society_ends_where_the_request_says(train: Train) -> None:
+    _, _, _, folder = train()
+    wanted = [Sampling(), Sampling(stop=("?", " is")), Sampling(max_tokens=1), Sampling(max_tokens=1, stop=("t",))]
+    whole, stopped, cut, both = serve(folder, AdapterModel(learner), *(Request(SUM, one) for one in wanted))
+    assert whole.ok and whole.text.startswith("It is ") and whole.finish_reason == "stop"
+    assert stopped.ok and stopped.text == "It" and stopped.finish_reason == "stop"
+    assert cut.failure and cut.failure.kind == "truncated" and cut.finish_reason == "length"
+    assert cut.text == whole.text[: len(whole.text) // 2]  # an answer of the script has two tokens
+    assert both.ok and both.text == "I"
+
+
+def test_a_society_refuses_tools_by_name_and_answers_the_rest(train: Train) -> None:
+    _, _, _, folder = train()
+    tool = Tool("add", "", {})
+    refused, answered = serve(folder, AdapterModel(learner), Request(SUM, tools=(tool,)), Request(SUM))
+    assert refused.failure and refused.failure.kind == "server" and refused.failure.detail.startswith("tools: ")
+    assert answered.ok
 
 
 def test_its_agents_may_be_adapters_that_a_server_offers(train: Train) -> None:
@@ -368,8 +439,26 @@ def test_one_agent_is_distilled_from_what_the_finished_society_votes_for(train: 
     finished = {str(path) for path in history.agents("society").values()}
     assert {request.adapter for request in model.batches[-1]} <= finished  # asked once more, after the last finetuning
     served = AdapterModel(learner)
-    answer = complete(METHOD.deploy(read_artifact(folder), lambda name: served), [Request((user("What is 3 + 6?"),))])
-    assert answer[0].ok and [Path(request.adapter).name for request in served.requests] == ["distilled"]
+    wanted = Request(SUM, Sampling(0.3, 0.8, 9, ("x",), 5), (Tool("add", "", {}),), sample=2)
+    answers = serve(folder, served, Request(SUM), wanted)
+    assert all(answer.ok for answer in answers)
+    weights = str(folder / "artifact" / "distilled")
+    assert served.requests == [replace(Request(SUM), adapter=weights), replace(wanted, adapter=weights)]
+
+
+def test_the_distilled_agent_is_measured_as_it_is_served(train: Train) -> None:
+    _, model, _, folder = train(distil=True)
+    with open_run(recipe_of({"distil": True}), folder) as run:
+        distilled = METHOD.contenders(run)[-1].solver
+        distilled.answer([Turn(run.task.question(run.task.examples("test")[0]), SUM)])
+    assert Path(str(model.requests[-1].adapter)).parent.name.startswith("distil-")
+    assert model.requests[-1].sampling.temperature == 0
+
+
+def test_where_no_fresh_questions_are_left_the_first_are_distilled_from(train: Train) -> None:
+    _, _, trainer, folder = train(iterations=2, questions=6, draw="fresh", distil=True, serve="distilled")
+    asked = [read_json(path)["questions"] for path in sorted((folder / "stages").glob("debate-society-*/inputs.json"))]
+    assert asked[2] == asked[0] != asked[1] and trainer.rows["distil"]
 
 
 def test_the_plan_is_what_the_run_then_asks(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:

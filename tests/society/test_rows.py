@@ -6,7 +6,7 @@ import pytest
 
 from fulcrum.society.arms import LINES
 from fulcrum.society.labels import label
-from fulcrum.society.rows import TrainingRow, training_rows
+from fulcrum.society.rows import TrainingRow, empty_pools, training_rows
 from fulcrum.society.settings import SocietySettings
 from support.debating import debate
 
@@ -70,6 +70,19 @@ def pool(corrected: int, kept: int):
 def test_w_mixes_mended_and_kept(w: float, means: str, corrected: int, kept: int, expected: tuple[int, int]) -> None:
     found = Counter(row.kind for row in rows(pool(corrected, kept), w=w, w_means=means)["critic-1"])
     assert (found["corrected"], found["kept"]) == expected
+
+
+@pytest.mark.parametrize(
+    ("w", "corrected", "kept", "empty"),
+    [(0.5, 6, 40, []), (0.5, 0, 40, ["D-"]), (0.5, 6, 0, ["D+"]), (0.5, 0, 0, ["D-", "D+"]), (1.0, 6, 0, [])],
+)
+def test_the_pool_that_is_empty_is_named(w: float, corrected: int, kept: int, empty: list[str]) -> None:
+    debates = [*pool(corrected, kept), debate("none", ["1", "2", "3"], ["1", "2", None])]
+    labels = [label(one, SETTINGS.model_copy(update={"tie": "drop"}), 0) for one in debates]
+    assert empty_pools(LINES["society"], "critic-1", debates, labels, w) == empty
+    assert empty_pools(LINES["society"], "generator-1", debates, labels, w) == []
+    vetoes = frozenset(("critic-1", f"m{place}") for place in range(corrected))
+    assert ("D-" in empty_pools(LINES["society"], "critic-1", debates, labels, w, vetoes)) == (w > 0)
 
 
 def test_another_seed_draws_other_rows_and_the_same_seed_the_same() -> None:

@@ -74,6 +74,19 @@ def test_whole_models_are_tuned_go_on_and_speak_beside_the_base(tmp_path: Path) 
     voices.close()
 
 
+@pytest.mark.parametrize("tuning", ["lora", "full"])
+def test_preferences_alone_are_learnt_from_the_base_and_from_old_weights(tmp_path: Path, tuning: str) -> None:
+    settings = SETTINGS.model_copy(update={"tuning": tuning})
+    liked, base = preference_rows(4), str(shared_model())
+    first = TuningJob(Tuning("finetune-society-1-critic-1", [], None, 3, liked), base, settings, tmp_path / "1")
+    start = first.folder / WEIGHTS
+    second = TuningJob(Tuning("finetune-society-2-critic-1", [], start, 3, liked), base, settings, tmp_path / "2")
+    for job in (first, second):
+        train(job, lambda *_: None)
+    with pytest.raises(AssertionError):
+        assert_same_weights(start, second.folder / WEIGHTS)
+
+
 def test_in_two_processes(one_after_another: list[Path], tmp_path: Path) -> None:
     for one, other in zip(one_after_another, tuned(tmp_path, 2), strict=True):
         assert_same_weights(one, other)

@@ -12,6 +12,7 @@ from fulcrum.cli.progress import show_calls
 from fulcrum.errors import RunError
 from fulcrum.runs import Run
 from fulcrum.runs.catalog import read_resolved, reopen
+from fulcrum.settings import nearest
 from fulcrum.task import Split
 
 if TYPE_CHECKING:  # the commands themselves load it when they need it
@@ -22,8 +23,8 @@ if TYPE_CHECKING:  # the commands themselves load it when they need it
 
 society = App(name="society", help="Curves, labels, rows and debates of a society; feedback from people; export.")
 
-_SHOWN = ("disagreement", "dissimilarity")
-"""The measures of diversity in the table of a curve; its JSON holds all of them."""
+_SHOWN = {"disagreement": "disagree", "dissimilarity": "dissimilar"}
+"""The measures of diversity in the table of a curve, and their columns; its JSON holds all of them."""
 
 _KINDS: "Mapping[Kind, str]" = {
     "generation": "its first answer matches the label",
@@ -37,7 +38,7 @@ Machine = Annotated[bool, Parameter(negative=())]
 
 @society.command
 def curve(run: Path, /, *, split: Split = "dev", limit: int | None = None, json: Machine = False) -> None:
-    """Print accuracy and diversity of every arm by iteration.
+    """Print accuracy and diversity of every arm by iteration, and how far the society is ahead of each.
 
     Args:
         run: The run folder.
@@ -45,6 +46,8 @@ def curve(run: Path, /, *, split: Split = "dev", limit: int | None = None, json:
         limit: Measure only this many examples of that split.
         json: Print for machines.
     """
+    from fulcrum.evaluation.render import interval_text
+
     name = "iterations.json" if split == "dev" else f"iterations-{split}.json"
     if split != "dev":
         from fulcrum.society.measure import write_points
@@ -56,12 +59,10 @@ def curve(run: Path, /, *, split: Split = "dev", limit: int | None = None, json:
     if json:
         print_json(points)
         return
-    table = Table("arm", "iteration", "right", "95 %", "against greedy", "calls", "disagree", "dissimilar")
+    table = Table("arm", "iteration", "right", "95 %", "against greedy", "calls", *_SHOWN.values())
     for point in points:
         low, high = point["low"] * 100, point["high"] * 100
-        gain = ""
-        if "gain" in point:
-            gain = f"{point['gain'] * 100:+.1f} [{point['gain_low'] * 100:.1f}, {point['gain_high'] * 100:.1f}]"
+        gain = interval_text(point["gain"], point["gain_low"], point["gain_high"], sign="+") if "gain" in point else ""
         table.add_row(
             point["arm"],
             str(point["iteration"]),
@@ -69,12 +70,17 @@ def curve(run: Path, /, *, split: Split = "dev", limit: int | None = None, json:
             f"{low:.1f} to {high:.1f}",
             gain,
             f"{point['calls']:.0f}",
-            *(
-                f"{point['diversity'][key]:.2f}" if point["diversity"] else ""
-                for key in ("disagreement", "dissimilarity")
-            ),
+            *(f"{point['diversity'][key]:.2f}" if point["diversity"] else "" for key in _SHOWN),
         )
     console.print(table)
+    ahead = {point["iteration"]: point["ahead_of"] for point in points if point.get("ahead_of")}
+    if ahead:
+        table = Table("the society is ahead of", *(f"iteration {iteration}" for iteration in ahead))
+        for arm in dict.fromkeys(arm for others in ahead.values() for arm in others):
+            table.add_row(
+                arm, *(interval_text(*others[arm], sign="+") if arm in others else "" for others in ahead.values())
+            )
+        console.print(table)
 
 
 @society.command
@@ -243,7 +249,7 @@ def export(run: Path, folder: Path, /, *, line: str = "society", iteration: int 
     if agents is None:
         done = {name: len(iterations) for name, iterations in history.iterations.items()}
         raise RunError(f"{run}: {line!r} has no such iteration; finished are {done}")
-    written = copy(folder, agents)
+    written = copy(folder, agents, read_resolved(run)["models"]["agent"])
     for path in written:
         console.print(str(path), highlight=False, soft_wrap=True)
     adapters = [path for path in written if (path / "adapter_config.json").is_file()]
@@ -252,11 +258,18 @@ def export(run: Path, folder: Path, /, *, line: str = "society", iteration: int 
 
 
 def _append(run: Path, event: "Event") -> None:
+    from fulcrum.society.arms import LINES
     from fulcrum.society.feedback import append_feedback
+    from fulcrum.society.settings import SocietySettings
 
     resolved = read_resolved(run)
     task = reopen(run).task
     known = {example.id for example in task.examples("train")}
+    agents = LINES["society"].agents(SocietySettings.model_validate(resolved["settings"]).debate.agents)
+    if event.kind != "label" and event.agent not in agents:
+        raise RunError(
+            f"{run}: the society has no agent {event.agent!r}{nearest(event.agent, agents)}; it has {', '.join(agents)}"
+        )
     if event.question_id not in known:
         raise RunError(
             f"{run}: there is no question {event.question_id!r} in the train split of {resolved['task']}; "

@@ -6,7 +6,6 @@
 4. the same task rows spent in every other way that could explain it    `tune`, for each control
 """
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from itertools import chain
@@ -25,6 +24,7 @@ from fulcrum.leverage.mix import write_mix
 from fulcrum.leverage.settings import AUTO, LeverageSettings
 from fulcrum.leverage.trial import Bench, Cell, Exposure, Trial, TrialResult
 from fulcrum.runs import Run
+from fulcrum.training.weights import copy_weights
 
 LEARNED = "leverage.json"
 """File of a run that says what was trained, with which anchor, and how it did on dev."""
@@ -208,11 +208,7 @@ def write_artifact(bench: Bench, trial: Trial, result: TrialResult) -> None:
     """Write what is deployed: the weights, the mix that made them, and a card that holds the anchor."""
     run = bench.run
     kind = weights_folder(bench.settings)
-    staged = run.artifact / f"{kind}.partial"
-    shutil.rmtree(staged, ignore_errors=True)
-    shutil.copytree(result.weights, staged)
-    shutil.rmtree(run.artifact / kind, ignore_errors=True)
-    staged.replace(run.artifact / kind)
+    copy_weights(result.weights, run.artifact / kind, bench.model_name)
     write_mix(run.artifact / "mix.jsonl", bench.mix(trial))
     write_card(run, _about(bench, result), anchor=asdict(result.anchor) if result.anchor else None, weights=kind)
 

@@ -36,12 +36,14 @@ class Statement:
         text: what it said; why it said nothing, if the call failed.
         answer: the answer in it; None if there is none.
         round: of the debate, from 1.
+        failed: true if the call failed: then there is no text that it could have said better.
     """
 
     agent: str
     text: str
     answer: str | None
     round: int
+    failed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

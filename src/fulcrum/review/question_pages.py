@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from fulcrum.review.feedback import FeedbackQueue, Question, Word
+from fulcrum.review.feedback import FeedbackQueue, Question, Statement, Word
 from fulcrum.review.queue import PAGE
 from fulcrum.review.show import segment
 from fulcrum.review.site import Fields, Site, see_other
@@ -87,6 +87,7 @@ class QuestionPages:
             after=_address(questions[index + 1].id) if index + 1 < len(questions) else None,
             votes=sorted(question.votes.items(), key=lambda vote: (-vote[1], vote[0])),
             agents=_by_agent(question),
+            silent={agent for agent, said in _last(question).items() if said.failed},
             rounds=len(rounds),
             said=[(word, _told(word)) for word in question.words],
             missed=[(word, _told(word)) for word in missed],
@@ -123,10 +124,13 @@ def _by_agent(question: Question) -> dict[str, list[tuple[int, str, str | None]]
     return agents
 
 
+def _last(question: Question) -> dict[str, Statement]:
+    return {said.agent: said for said in sorted(question.statements, key=lambda said: said.round)}
+
+
 def _word(fields: Fields, who: str, question: Question) -> Word | str:
     """Return what a form says, or why it says nothing."""
-    agent = fields.text("agent")
-    last = {statement.agent: statement for statement in sorted(question.statements, key=lambda one: one.round)}
+    agent, last = fields.text("agent"), _last(question)
     match fields.text("kind"):
         case "label":
             choice, own = fields.text("choice"), fields.text("own").strip()[:_LIMIT]
@@ -138,6 +142,8 @@ def _word(fields: Fields, who: str, question: Question) -> Word | str:
             return Word("label", who, answer=answer) if answer else "choose an answer, or write one"
         case _ if agent not in last:
             raise HTTPException(400, "agent: the name of one that took part is needed")
+        case "prefer" if last[agent].failed:
+            return f"{agent} gave no answer that another could be preferred to; give the right answer, or veto"
         case "prefer":
             chosen = fields.text("chosen").strip()[:_LIMIT]
             if not chosen or chosen == last[agent].text.strip():

@@ -9,6 +9,9 @@ from fulcrum.calls import Spend
 from fulcrum.evaluation.table import EvaluationRow
 from fulcrum.runs.run import Run
 
+RIVALS = "rivals"
+"""Role under which learning counts the calls that train and measure what a method is only compared with."""
+
 FILE = "learning.json"
 """In the run folder: what learning took, by role."""
 
@@ -42,20 +45,27 @@ def learning_cost(folder: Path) -> dict[str, Spend]:
 
 
 def price_of_gain(cost: Mapping[str, Spend], rows: Sequence[EvaluationRow]) -> str | None:
-    """Return in a sentence what each point of a method's gain took to learn; None if learning took no call."""
+    """Return in a sentence what each point of a method's gain took to learn; None if learning took no call.
+
+    What its rivals took is told apart, and not divided by its gain.
+    """
     method = next((row for row in rows if row.role_of_solver == "method"), None)
+    rivals = cost.get(RIVALS, Spend()).calls
+    cost = {role: taken for role, taken in cost.items() if role != RIVALS}
     calls = sum(taken.calls for taken in cost.values())
     if not calls or method is None or method.difference is None or method.difference_low is None:
         return None
     by_role = ", ".join(f"{taken.calls:,} of the {role}" for role, taken in cost.items() if taken.calls)
-    took = f"Learning took {calls:,} calls ({by_role}), {sum(taken.tokens for taken in cost.values()):,} tokens"
+    tokens = sum(taken.tokens for taken in cost.values())
+    took = f"Learning took {calls:,} calls ({by_role}), {tokens:,} tokens, the time of training not counted"
+    beside = f" What it is compared with took {rivals:,} calls more to train and measure." if rivals else ""
     if method.difference_low <= 0:
-        return f"{took}; no gain is shown that these could be divided by."
+        return f"{took}; no gain is shown that these could be divided by.{beside}"
     points = 100 * method.difference
     prices = [taken.cost for taken in cost.values()]
     paid = 0.0 if None in prices else sum(price for price in prices if price is not None)
     money = f" and {paid / points:.2g} in money" if paid else ""
-    return f"{took}: {calls / points:,.0f} calls{money} for each point gained."
+    return f"{took}: {calls / points:,.0f} calls{money} for each point gained.{beside}"
 
 
 def _taken(run: Run) -> dict[str, Spend]:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, Self
 
@@ -152,7 +152,7 @@ class Debate:
         self._settings = settings
         self._answer_key = answer_key
         self._seed = seed
-        self._sampling = Sampling(settings.temperature, settings.top_p, max_tokens, seed=seed)
+        self._sampling = Sampling(settings.temperature, settings.top_p, max_tokens)
         self._summary_sampling = Sampling(max_tokens=settings.summary_tokens)
 
     def answer(self, turns: Sequence[Turn]) -> list[Answer]:
@@ -170,10 +170,18 @@ class Debate:
         winner = majority([said.key for said in transcript.last], seed_from(self._seed, turn.question.id, turn.sample))
         return next(said.completion for said in transcript.last if said.completion.ok and said.key == winner)
 
-    def hold(self, turns: Sequence[Turn]) -> list[Transcript]:
-        """Debate every turn; all participants of a round are asked in one batch."""
+    def hold(self, turns: Sequence[Turn], seeds: Sequence[int | None] | None = None) -> list[Transcript]:
+        """Debate every turn; all participants of a round are asked in one batch.
+
+        Args:
+            turns: the questions.
+            seeds: of the answers to each turn; None is the debate's own.
+        """
         self._voices.seat(self._cast)
-        floor = [_Floor(turn, [[] for _ in self._cast.generators]) for turn in turns]
+        floor = [
+            _Floor(turn, [[] for _ in self._cast.generators], self._seed if seed is None else seed)
+            for turn, seed in zip(turns, seeds or [None] * len(turns), strict=True)
+        ]
         everybody = list(range(len(self._cast.generators)))
         self._speak(floor, self._cast.generators, everybody, [(None, "")] * (len(floor) * len(everybody)))
         for _ in range(1, self._settings.rounds):
@@ -204,7 +212,8 @@ class Debate:
             else:
                 prompt = conversation(place.turn.messages, [*track, _told(summary)], self._settings.update)[-1]
                 sample = place.turn.sample * len(self._cast.generators) + participant
-                requests.append(Request(prompt, self._sampling, place.turn.question.tools, sample))
+                sampling = replace(self._sampling, seed=place.seed)
+                requests.append(Request(prompt, sampling, place.turn.question.tools, sample))
                 speakers.append(agents[participant])
                 asked.append((place, participant, summary))
         answers = self._voices.ask(speakers, requests)
@@ -253,6 +262,7 @@ class _Floor:
 
     turn: Turn
     tracks: list[list[Statement]]
+    seed: int
     usage: Usage = field(default_factory=Usage)
     seconds: float = 0.0
 

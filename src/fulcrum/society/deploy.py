@@ -1,13 +1,14 @@
 """The artifact of a society: a folder an agent that PEFT and vLLM load, and a model that debates with all of them."""
 
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import cast
 
 from fulcrum.artifact import Artifact, OpenModel, write_card
-from fulcrum.chat import ChatModel, Finished, Request
+from fulcrum.chat import ChatModel, Completion, Failure, Finished, Request, Sampling
 from fulcrum.chat.endpoint import EndpointModel
 from fulcrum.chat.served import ServedAdapters
 from fulcrum.errors import ModelError, RunError
@@ -21,13 +22,19 @@ from fulcrum.society.debate import Debate
 from fulcrum.society.settings import SocietySettings
 from fulcrum.task import Question
 from fulcrum.task.load import load_task
+from fulcrum.training.weights import copy_weights
 
 DISTILLED = "distilled"
+
+_NO_TOOLS = (
+    "tools: a society votes on final answers and calls no tools; send the request without them, or serve the one agent "
+    'that was distilled from it (serve = "distilled")'
+)
 
 
 def write_artifact(run: Run, settings: SocietySettings, agents: Agents, distilled: Path | None, sentence: str) -> None:
     """Copy every agent's weights to `artifact/NAME/` and write the card."""
-    export(run.artifact, {**agents, **({DISTILLED: distilled} if distilled else {})})
+    export(run.artifact, {**agents, **({DISTILLED: distilled} if distilled else {})}, run.recipe.models["agent"])
     trained = [agent for agent, weights in agents.items() if weights]
     calls = settings.debate.calls
     about = f"""# A society of {settings.debate.agents} generation agents and {settings.debate.agents} critics
@@ -43,14 +50,15 @@ It learned from what the agents agreed on, not from labels: it can be confidentl
     )
 
 
-def export(folder: Path, agents: Agents) -> list[Path]:
-    """Copy the weights of agents into a folder, one folder an agent, and return those written."""
+def export(folder: Path, agents: Agents, base: str) -> list[Path]:
+    """Copy the weights of agents, trained from `base`, into a folder, one folder an agent; return those written."""
     written: list[Path] = []
     for agent, weights in agents.items():
         place = folder / agent
-        shutil.rmtree(place, ignore_errors=True)
-        if weights is not None:
-            shutil.copytree(weights, place)
+        if weights is None:
+            shutil.rmtree(place, ignore_errors=True)
+        else:
+            copy_weights(weights, place, base)
             written.append(place)
     return written
 
@@ -72,13 +80,14 @@ def open_society(artifact: Artifact, open_model: OpenModel) -> ChatModel:
         if not artifact.facts["distilled"]:
             raise RunError(f'{artifact.folder}: nothing was distilled into it; train with serve = "debate"')
         alone = Speaker("generator", artifact.folder / DISTILLED)
-        who, how = Cast((alone,), (alone,)), settings.debate.model_copy(update={"agents": 1, "rounds": 1})
+        who = Cast((alone,), ())
     else:
-        who, how = ARMS["society"].cast(agents, settings.debate), settings.debate
+        who = ARMS["society"].cast(agents, settings.debate)
     base = _host(open_model(artifact.models["agent"]), who)
-    limit = settings.debate.max_tokens or task.max_tokens
-    debate = Debate(Voices(base), who, how, task.answer_key, max_tokens=limit)
-    return SocietyModel(f"society:{artifact.folder}", base, debate, file_hash(artifact.folder))
+    voices, limit = Voices(base), settings.debate.max_tokens or task.max_tokens
+    debate = Debate(voices, who, settings.debate, task.answer_key, max_tokens=limit)
+    answer = partial(_alone, voices, who) if settings.serve == "distilled" else partial(_debated, debate)
+    return SocietyModel(f"society:{artifact.folder}", base, answer, file_hash(artifact.folder))
 
 
 def _host(model: ChatModel, who: Cast) -> AdapterHost:
@@ -101,21 +110,21 @@ def _host(model: ChatModel, who: Cast) -> AdapterHost:
 
 
 class SocietyModel:
-    """A `ChatModel` that answers each request with a debate.
-
-    A request's own sampling does not count: how a society draws is part of what it learned.
+    """A `ChatModel` that answers with the agents of a society.
 
     Args:
         name: name of the model.
         base: closed with it.
-        debate: who answers.
+        answer: answers requests, in order.
         fingerprint: hash of the artifact.
     """
 
-    def __init__(self, name: str, base: ChatModel, debate: Debate, fingerprint: str) -> None:
+    def __init__(
+        self, name: str, base: ChatModel, answer: Callable[[Sequence[Request]], list[Completion]], fingerprint: str
+    ) -> None:
         self.name = name
         self._base = base
-        self._debate = debate
+        self._answer = answer
         self._fingerprint = fingerprint
 
     def identity(self, request: Request) -> dict[str, str]:
@@ -123,22 +132,55 @@ class SocietyModel:
         return {**self._base.identity(replace(request, adapter=None)), "society": self._fingerprint}
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Finished]:
-        """Debate all requests together; usage and seconds are those of the whole debate."""
-        turns = [
-            Turn(
-                Question(content_hash([message.to_json() for message in request.messages]), request.messages),
-                request.messages,
-                request.sample,
-            )
-            for request in requests
-        ]
-        finished: Finished = []
-        for index, (turn, transcript) in enumerate(zip(turns, self._debate.hold(turns), strict=True)):
-            answer = self._debate.elect(transcript, turn)
-            finished.append((index, replace(answer, usage=transcript.usage, seconds=transcript.seconds)))
-        if finished:
-            yield finished
+        """Answer all requests together."""
+        if answers := self._answer(list(requests)):
+            yield list(enumerate(answers))
 
     def close(self) -> None:
         """Close the base."""
         self._base.close()
+
+
+def _alone(voices: Voices, who: Cast, requests: Sequence[Request]) -> list[Completion]:
+    """Answer as one agent, which draws as each request says."""
+    voices.seat(who)
+    return voices.ask([*who.generators] * len(requests), requests)
+
+
+def _debated(debate: Debate, requests: Sequence[Request]) -> list[Completion]:
+    """Debate all requests together; usage and seconds are those of the whole debate.
+
+    How a society draws is part of what it learned. Of a request's sampling its seed counts, if it wants a drawn answer
+    and not the likeliest, and what ends the answer. Tools are refused: calls of tools are nothing to vote on.
+    """
+    asked = [request for request in requests if not request.tools]
+    turns = [
+        Turn(
+            Question(content_hash([message.to_json() for message in request.messages]), request.messages),
+            request.messages,
+            request.sample,
+        )
+        for request in asked
+    ]
+    seeds = [request.sampling.seed if request.sampling.temperature > 0 else None for request in asked]
+    elected = iter(
+        replace(
+            _cut(debate.elect(transcript, turn), request.sampling), usage=transcript.usage, seconds=transcript.seconds
+        )
+        for request, turn, transcript in zip(asked, turns, debate.hold(turns, seeds), strict=True)
+    )
+    return [Completion.failed("server", _NO_TOOLS) if request.tools else next(elected) for request in requests]
+
+
+def _cut(answer: Completion, sampling: Sampling) -> Completion:
+    """Return the answer that was elected up to where the request wants it to end.
+
+    The debate itself is not cut short: answers without an end would not vote. A token is taken for as long as the
+    answer's are on average.
+    """
+    text = answer.text[: min((place for stop in sampling.stop if (place := answer.text.find(stop)) >= 0), default=None)]
+    limit, written = sampling.max_tokens, answer.usage.completion_tokens
+    if answer.ok and written > limit and len(text) > (room := len(answer.text) * limit // written):
+        failure = Failure("truncated", f"cut after about {limit} of {written} tokens: max_tokens is {limit}")
+        return replace(answer, text=text[:room], finish_reason="length", failure=failure)
+    return replace(answer, text=text)

@@ -12,9 +12,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
+from fulcrum.chat import Message
 from fulcrum.errors import RunError
 from fulcrum.hashing import canonical_json, content_hash, seed_from
-from fulcrum.society.debate import Transcript
+from fulcrum.society.arms import LINES
+from fulcrum.society.debate import Transcript, conversation
 from fulcrum.society.labels import PseudoLabel, margin
 from fulcrum.society.rows import Vetoes
 from fulcrum.society.settings import AnnotatorSettings
@@ -80,14 +82,40 @@ class Feedback:
         """What agents shall not learn."""
         return frozenset((event.agent, event.question_id) for event in self.events if event.kind == "veto")
 
-    def preferences(self, agent: str, debates: Sequence[Transcript]) -> list[PreferenceRow]:
-        """Return what one agent should rather say, as rows for preference training."""
-        prompts = {debate.question_id: debate.messages for debate in debates}
+    def preferences(self, agent: str, debates: Sequence[Transcript], update: str) -> list[PreferenceRow]:
+        """Return what one agent should rather say, as rows for preference training.
+
+        Args:
+            agent: one of the society's.
+            debates: what it was asked in; a question that it was not asked makes no row.
+            update: template of a critic's prompt.
+        """
+        known = {debate.question_id: debate for debate in debates}
         return [
-            PreferenceRow(prompts[event.question_id], event.chosen, event.rejected)
+            PreferenceRow(prompt, event.chosen, event.rejected)
             for event in self.events
-            if event.kind == "prefer" and event.agent == agent and event.question_id in prompts
+            if event.kind == "prefer" and event.agent == agent and event.question_id in known
+            if (prompt := _prompt(event, known[event.question_id], update))
         ]
+
+
+def _prompt(event: Event, debate: Transcript, update: str) -> tuple[Message, ...] | None:
+    """Return what an agent saw before it said the rejected text; if it did not here, before its last word.
+
+    A critic that heard nobody, or whose call came to nothing before, was not asked: there is no prompt then.
+    """
+    line = LINES["society"]
+    for participant in range(len(debate.first)):
+        if event.agent == line.generator(participant):
+            return debate.messages
+        if event.agent == line.critic(participant):
+            track = debate.track(participant)
+            prompts = conversation(debate.messages, track, update)
+            asked = [
+                (said.completion.text, prompt) for said, prompt in zip(track, prompts, strict=True) if said.summary
+            ]
+            return dict(reversed(asked)).get(event.rejected, asked[-1][1]) if asked else None
+    return None
 
 
 def read_feedback(folder: Path) -> Feedback:

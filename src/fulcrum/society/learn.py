@@ -72,10 +72,11 @@ def improve(workshop: Workshop, line: Line) -> Outcome:
         if not line.gold and (sentence := nothing_to_learn(debates, labels)):
             return Outcome(iterations, points, sentence)
         rows = training_rows(line, debates, labels, settings, workshop.seed(line, number), workshop.vetoes)
-        if sentence := too_few(rows, settings.min_rows):
+        preferred = any(workshop.preferences(session, agent) for agent in rows)
+        if not preferred and (sentence := too_few(rows, settings.min_rows)):
             return Outcome(iterations, points, sentence)
         before = agents
-        agents = workshop.finetune(session, rows, before)
+        agents = workshop.finetune(session, labels, rows, before)
         iterations.append(Iteration(number, agents, kept=[agent for agent in agents if agents[agent] == before[agent]]))
         points += workshop.measure(line, number, agents)
         if sentence := plateau(points, line, number, settings):

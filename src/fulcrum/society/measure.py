@@ -18,6 +18,21 @@ POINTS = "iterations.json"
 """All that was measured, in the run folder; `curve.json` in the artifact holds what a report draws of it."""
 
 CURVE = "curve.json"
+_DRAWN = (
+    ("disagreement", "", "first answers that differ from the vote, %", 100),
+    ("answers", "", "distinct first answers, % of the agents", 100),
+    ("dissimilarity", "", "distance of two first texts, 1 - cosine", 1),
+    ("error_overlap", "", "errors of one of two agents that both make, %", 100),
+    ("same_error", "", "errors of both that are the same wrong answer, %", 100),
+    ("consensus", "", "last answers that are the vote's, %", 100),
+    ("any_right", "", "questions with a right last answer, %", 100),
+    ("unused", "", "questions with a right last answer that the vote misses, points", 100),
+    ("nll_own", ", own answers", "surprise at answers, nats a token", 1),
+    ("nll_others", ", the others'", "surprise at answers, nats a token", 1),
+    ("kl", ", difference", "surprise at answers, nats a token", 1),
+)
+"""Measure of diversity, what its line is called beyond the arm, its chart, its unit."""
+
 DIRECT = "direct"
 """Name of the base's greedy answer among the arms of a curve."""
 
@@ -140,7 +155,10 @@ def plateau(points: Sequence[Point], line: Line, iteration: int, settings: Socie
 
 
 def write_points(path: Path, points: Sequence[Point]) -> None:
-    """Write all points with their gain over the base's greedy answer; scores of single examples are left out."""
+    """Write all points with their gain over the base's greedy answer; scores of single examples are left out.
+
+    A point of the society has in `ahead_of` by how much it is ahead of each other arm on the same examples.
+    """
     rows: list[dict[str, Any]] = []
     start = next((point for point in points if point.arm == DIRECT), None)
     for point in points:
@@ -150,12 +168,30 @@ def write_points(path: Path, points: Sequence[Point]) -> None:
         if pairing:
             gain = pairing.difference
             row |= {"gain": gain.estimate, "gain_low": gain.low, "gain_high": gain.high}
+        if point.arm == "society":
+            row["ahead_of"] = ahead_of(point, points)
         rows.append(row)
     write_json(path, rows)
 
 
+def ahead_of(society: Point, points: Sequence[Point]) -> dict[str, list[float]]:
+    """Return by how much a point of the society is ahead of each other arm, as estimate and paired 95 % interval.
+
+    An arm with a line of its own is taken after the same iteration, and left out if its line had ended before that; an
+    arm of the base is always the same.
+    """
+    measured = {(point.arm, point.iteration): point for point in points}
+    found: dict[str, list[float]] = {}
+    for arm in ARMS.values():
+        other = measured.get((arm.name, society.iteration if arm.line else 0))
+        if other and arm.name != "society" and (pairing := pair(other.outcomes, society.outcomes)):
+            gain = pairing.difference
+            found[arm.name] = [gain.estimate, gain.low, gain.high]
+    return found
+
+
 def write_curve(folder: Path, points: Sequence[Point], iterations: int) -> None:
-    """Write `curve.json` for reports: accuracy by iteration, and diversity beside it.
+    """Write `curve.json` for reports: accuracy by iteration, and every measure of diversity beside it.
 
     Arms without training are drawn as level lines over all iterations.
     """
@@ -166,7 +202,9 @@ def write_curve(folder: Path, points: Sequence[Point], iterations: int) -> None:
             place = {"series": point.arm, "x": x, "x_label": "iteration"}
             interval = {"low": point.low * 100, "high": point.high * 100}
             drawn.append({**place, "y": point.mean * 100, **interval, "y_label": f"{point.split} score, points"})
-            if point.diversity and point.arm in measured:
-                share = point.diversity["disagreement"] * 100
-                drawn.append({**place, "y": share, "y_label": "first answers that differ from the vote, %"})
+            drawn += [
+                {**place, "series": point.arm + line, "y": point.diversity[measure] * unit, "y_label": chart}
+                for measure, line, chart, unit in _DRAWN
+                if measure in point.diversity and point.arm in measured
+            ]
     write_json(folder / CURVE, drawn)

@@ -103,16 +103,44 @@ def training_rows(
         agent = line.critic(participant)
         pools: dict[Kind, list[list[TrainingRow]]] = {"corrected": [], "kept": []}
         for debate, label in zip(debates, labels, strict=True):
-            first, last = debate.first[participant], debate.last[participant]
-            if label.answer is None or last.key != label.answer or (agent, label.question_id) in vetoes:
-                continue
-            if not last.summary:
-                continue  # it heard nobody, so it was never asked as a critic
-            kind: Kind = "kept" if first.key == label.answer else "corrected"
-            pools[kind].append(_trajectory(agent, participant, kind, debate, label, settings))
+            if kind := _pool(agent, participant, debate, label, vetoes):
+                pools[kind].append(_trajectory(agent, participant, kind, debate, label, settings))
         chosen = _mix(pools["corrected"], pools["kept"], settings, seed_from(seed, agent, participant))
         rows[agent] += [row for trajectory in chosen for row in trajectory]
     return rows
+
+
+def empty_pools(
+    line: Line,
+    agent: str,
+    debates: Sequence[Transcript],
+    labels: Sequence[PseudoLabel],
+    w: float,
+    vetoes: Vetoes = frozenset(),
+) -> list[str]:
+    """Return which of D- and D+ have nothing in them, of those from which an agent's rows as a critic are drawn."""
+    parts = [place for place in range(len(debates[0].first)) if line.critic(place) == agent]
+    if not parts or not line.learns_critique:
+        return []
+    found = {
+        _pool(agent, participant, debate, label, vetoes)
+        for participant in parts
+        for debate, label in zip(debates, labels, strict=True)
+    }
+    pools = (("corrected", "D-", w), ("kept", "D+", 1 - w))
+    return [name for kind, name, share in pools if share > 0 and kind not in found]
+
+
+def _pool(
+    critic: str, participant: int, debate: Transcript, label: PseudoLabel, vetoes: Vetoes
+) -> Literal["corrected", "kept"] | None:
+    """Return whether a critic's debate is of D- or of D+; None if it teaches the critic nothing."""
+    first, last = debate.first[participant], debate.last[participant]
+    if label.answer is None or last.key != label.answer or (critic, label.question_id) in vetoes:
+        return None
+    if not last.summary:
+        return None  # it heard nobody, so it was never asked as a critic
+    return "kept" if first.key == label.answer else "corrected"
 
 
 def _trajectory(

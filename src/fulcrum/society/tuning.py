@@ -19,7 +19,7 @@ class Tuning:
 
     Attributes:
         stage: name of the stage.
-        rows: JSON of `ChatRow`s, with whatever else should stand in `rows.jsonl`.
+        rows: JSON of `ChatRow`s, with whatever else should stand in `rows.jsonl`; none if there are preferences only.
         start: weights to start from; None is the base.
         seed: of the training.
         preferences: what to learn after the rows.
@@ -57,14 +57,16 @@ def train(job: TuningJob, tell: Tell) -> None:
     tuning, training = job.tuning, job.training.model_copy(update={"seed": job.tuning.seed})
     full, on_step = training.tuning == "full", tell_steps(job.name, tell)
     chats = [ChatRow.from_json(dict(row)) for row in tuning.rows]
-    learned = job.folder / ("answers" if tuning.preferences else WEIGHTS)
-    base = str(tuning.start) if full and tuning.start else job.source
-    finetune(base, chats, learned, training, adapter=None if full else tuning.start, on_step=on_step)
+    learned = tuning.start
+    if chats:
+        learned = job.folder / ("answers" if tuning.preferences else WEIGHTS)
+        base = str(tuning.start) if full and tuning.start else job.source
+        finetune(base, chats, learned, training, adapter=None if full else tuning.start, on_step=on_step)
     if not tuning.preferences:
         return
     shape = {key: getattr(training, key) for key in ("tuning", "lora_rank", "lora_alpha", "seed", "dtype")}
     prefer(
-        str(learned) if full else job.source,
+        str(learned) if full and learned else job.source,
         tuning.preferences,
         job.folder / WEIGHTS,
         PreferenceSettings(**shape),

@@ -1,7 +1,8 @@
 """Where a society is made: every step of the algorithm as a stage of a run, so that a kill costs nothing."""
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +17,7 @@ from fulcrum.evaluation.rollouts import roll_out
 from fulcrum.evaluation.solver import Solver, Turn
 from fulcrum.hashing import content_hash, seed_from
 from fulcrum.runs import Run
+from fulcrum.runs.learn import RIVALS
 from fulcrum.society.arms import ARMS, Agents, Arm, Line
 from fulcrum.society.cast import Cast, Speaker, Voices, adapter_host, rater_of
 from fulcrum.society.debate import Debate, Transcript
@@ -23,10 +25,11 @@ from fulcrum.society.diversity import diversity, likelihoods
 from fulcrum.society.feedback import Feedback, append_feedback, read_feedback, simulate
 from fulcrum.society.labels import PseudoLabel, label_report
 from fulcrum.society.measure import DIRECT, Point, point_of, transcripts_of
-from fulcrum.society.rows import TrainingRow, Vetoes
+from fulcrum.society.rows import TrainingRow, Vetoes, empty_pools
 from fulcrum.society.settings import DebateSettings, SocietySettings
 from fulcrum.society.tuning import WEIGHTS, Tuning, TuningJob, train
 from fulcrum.task import Example, Split
+from fulcrum.training.rows import PreferenceRow
 from fulcrum.training.settings import TrainingSettings
 from fulcrum.training.source import parameters_of, trainable_source
 from fulcrum.workers import work_ahead
@@ -70,6 +73,7 @@ class Workshop:
         self._model = run.model("agent")
         self._host = adapter_host(self._model.model)
         self._voices = Voices(self._host, self._record)
+        self._for_rivals = False
         self._limit = settings.debate.max_tokens or run.task.max_tokens
 
     def close(self) -> None:
@@ -77,7 +81,17 @@ class Workshop:
         self._voices.close()
 
     def _record(self, model: ChatModel, role: str) -> ChatModel:
+        role = RIVALS if self._for_rivals else role
         return RecordedModel(model, role, self.run.store, self.run.ledger, self.run.budget)
+
+    @contextmanager
+    def _learning(self, line: Line | None) -> Generator[None]:
+        """Count what is asked meanwhile as learning of the society, or of a line that it is only compared with."""
+        self._for_rivals = line is not None and line.name != "society"
+        try:
+            yield
+        finally:
+            self._for_rivals = False
 
     def seed(self, line: Line, iteration: int) -> int:
         """Return the seed of an iteration; the first is the same for all lines, whose agents are all the base yet."""
@@ -98,13 +112,15 @@ class Workshop:
         return examples
 
     def examples(self, iteration: int) -> list[Example]:
-        """Return what is debated in an iteration.
+        """Return what is debated in an iteration; after the last, where no fresh questions are left, the first again.
 
         Raises:
             SettingsError: the train split has too few.
         """
-        start = (iteration - 1) * self.settings.questions if self.settings.draw == "fresh" else 0
-        return self._train[start : start + self.settings.questions]
+        count = self.settings.questions
+        start = (iteration - 1) * count if self.settings.draw == "fresh" else 0
+        start = start if start + count <= len(self._train) else 0
+        return self._train[start : start + count]
 
     def example(self, question_id: str) -> Example:
         """Return a train example."""
@@ -135,9 +151,9 @@ class Workshop:
         return Direct(self._model, Sampling(max_tokens=self._limit), name=DIRECT)
 
     def alone(self, weights: Path, name: str) -> Debate:
-        """Return one agent as a solver that answers with one draw."""
+        """Return one agent as a solver that answers once and greedily, as it is served."""
         speaker = Speaker("generator", weights)
-        settings = self.settings.debate.model_copy(update={"agents": 1, "rounds": 1})
+        settings = self.settings.debate.model_copy(update={"agents": 1, "rounds": 1, "temperature": 0.0})
         return self._debate(Cast((speaker,), (speaker,)), settings, self.run.recipe.seed, name)
 
     def debate(self, line: Line, iteration: int, agents: Agents) -> Session:
@@ -148,7 +164,8 @@ class Workshop:
         solver = self._debate(line.cast(agents, debate.agents), debate, seed, line.name)
 
         def work(folder: Path) -> None:
-            transcripts = solver.hold([Turn(question, question.messages) for question in questions])
+            with self._learning(line):
+                transcripts = solver.hold([Turn(question, question.messages) for question in questions])
             self.run.budget.check()  # what the budget cut short is no debate
             write_lines(folder / DEBATES, [transcript.to_json() for transcript in transcripts])
 
@@ -206,28 +223,55 @@ class Workshop:
 
     # Finetuning
 
-    def finetune(self, session: Session, rows: Mapping[str, Sequence[TrainingRow]], before: Agents) -> Agents:
-        """Finetune every agent on its own rows and return their new weights; with too few rows, the old ones."""
-        tunings = {agent: tuning for agent in before if (tuning := self._planned(session, agent, rows[agent], before))}
+    def preferences(self, session: Session, agent: str) -> list[PreferenceRow]:
+        """Return what people want an agent to say rather than what it said."""
+        return self._feedback.preferences(agent, session.debates, self.settings.debate.update)
+
+    def finetune(
+        self,
+        session: Session,
+        labels: Sequence[PseudoLabel],
+        rows: Mapping[str, Sequence[TrainingRow]],
+        before: Agents,
+    ) -> Agents:
+        """Finetune every agent on its own rows, then on what people prefer, and return their new weights.
+
+        Too few rows are left out; an agent that has no preferences either keeps its weights.
+        """
+        tunings = {
+            agent: tuning
+            for agent, weights in before.items()
+            if (tuning := self._planned(session, agent, labels, rows[agent], weights))
+        }
         learned = dict(zip(tunings, self.tune(list(tunings.values())), strict=True))
         return {agent: learned.get(agent, weights) for agent, weights in before.items()}
 
-    def _planned(self, session: Session, agent: str, rows: Sequence[TrainingRow], before: Agents) -> Tuning | None:
-        line, iteration = session.line.name, session.iteration
-        if len(rows) < self.settings.min_rows:
-            empty = agent.startswith("critic") and not any(row.kind == "corrected" for row in rows)
+    def _planned(
+        self,
+        session: Session,
+        agent: str,
+        labels: Sequence[PseudoLabel],
+        rows: Sequence[TrainingRow],
+        before: Path | None,
+    ) -> Tuning | None:
+        line, iteration, settings = session.line, session.iteration, self.settings
+        preferences, few = self.preferences(session, agent), len(rows) < settings.min_rows
+        if few:
+            empty = " and ".join(empty_pools(line, agent, session.debates, labels, settings.w, self.vetoes))
+            does = "learns only what people prefer" if preferences else "keeps its weights"
             self.run.log(
                 "society/kept",
-                sentence=f"{line}: {agent} keeps its weights in iteration {iteration}: it has {len(rows)} rows, "
-                f"min_rows is {self.settings.min_rows}" + (", and D- is empty." if empty else "."),
+                sentence=f"{line.name}: {agent} {does} in iteration {iteration}: it has {len(rows)} rows, "
+                f"min_rows is {settings.min_rows}" + (f"; empty: {empty}." if empty else "."),
             )
-            return None
+            if not preferences:
+                return None
         return Tuning(
-            f"finetune-{line}-{iteration}-{agent}",
-            [row.to_json() for row in rows],
-            before[agent] if self.settings.start == "previous" else None,
-            seed_from(self.run.recipe.seed, line, iteration, agent) % 2**32,
-            self._feedback.preferences(agent, session.debates),
+            f"finetune-{line.name}-{iteration}-{agent}",
+            [] if few else [row.to_json() for row in rows],
+            before if few or settings.start == "previous" else None,
+            seed_from(self.run.recipe.seed, line.name, iteration, agent) % 2**32,
+            preferences,
             {"debates": session.stage},
         )
 
@@ -280,9 +324,10 @@ class Workshop:
             return []
         arms = [arm for name, arm in ARMS.items() if name in self.settings.arms and arm.line == (line and line.name)]
         solvers: list[Solver] = [self.solver(arm, agents) for arm in arms]
-        return [
-            self._point(solver, iteration, agents, split, limit) for solver in ([] if line else [self.direct]) + solvers
-        ]
+        if not line:
+            solvers = [self.direct, *solvers]
+        with self._learning(line):
+            return [self._point(solver, iteration, agents, split, limit) for solver in solvers]
 
     def _point(self, solver: Solver, iteration: int, agents: Agents | None, split: Split, limit: int) -> Point:
         def work(folder: Path) -> None:
