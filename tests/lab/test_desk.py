@@ -45,7 +45,7 @@ def figures(task: Task, agent: Agent, count: int) -> dict[str, float]:
     scores = [play(task, agent, example).score() for example in task.examples("dev")[:count]]
     names = ("success", "satisfaction", "violations")
     figures = {name: mean(score.details[name] for score in scores) for name in names}
-    return figures | {"solved": mean(score.solved for score in scores), "value": mean(score.value for score in scores)}
+    return figures | {"solved": mean(score.verdict == "right" for score in scores), "value": mean(score.value for score in scores)}
 
 
 def mean(values: Any) -> float:
@@ -91,8 +91,8 @@ def test_a_desk_can_live_by_the_practice_of_another_shop() -> None:
     task, own, other = load_desk("desk", 7, practice=0), load_desk("desk", 7), load_desk("desk", 0)
     assert [example.id for example in task.examples("test")] == [example.id for example in own.examples("test")]
     example = task.examples("test")[0]
-    assert play(task, other.expert, example).score().solved
-    assert not play(task, own.expert, example).score().solved
+    assert play(task, other.expert, example).score().verdict == "right"
+    assert play(task, own.expert, example).score().verdict != "right"
 
 
 def test_a_call_without_the_word_is_not_booked_and_one_with_it_is() -> None:
@@ -110,7 +110,7 @@ def test_a_call_without_the_word_is_not_booked_and_one_with_it_is() -> None:
     ):
         episode = open_dialogue(desk, scenario_for(desk, order))
         episode.step(signed)
-        assert tell(episode, DONE).solved
+        assert tell(episode, DONE).verdict == "right"
 
 
 def desk_of(practice: tuple[str, ...] = ()) -> Desk:
@@ -169,7 +169,7 @@ DONE = "all is done for you."
 def test_what_was_asked_and_allowed_is_right(refundable: Order) -> None:
     desk = desk_of()
     score = tell(open_dialogue(desk, scenario_for(desk, refundable)), f"@refund {refundable.number}", DONE)
-    assert score.solved
+    assert score.verdict == "right"
     assert score.details["satisfaction"] == 5
 
 
@@ -211,7 +211,7 @@ def test_the_order_of_somebody_else_is_left_alone(refundable: Order) -> None:
     harm = tell(open_dialogue(desk, scenario), f"@refund {refundable.number}", DONE)
     assert harm.details["violated"] == ["against the owner rule"]
     refused = tell(open_dialogue(desk, scenario), "i am afraid that is not possible.")
-    assert refused.solved
+    assert refused.verdict == "right"
 
 
 def test_over_the_limit_a_colleague_decides() -> None:
@@ -219,7 +219,7 @@ def test_over_the_limit_a_colleague_decides() -> None:
     order = order_for(desk, lambda order: order.status in desk.policy.gone and order.price > desk.policy.limit)
     texts = (f"@escalate {order.number}", "a colleague takes over.")
     passed = tell(open_dialogue(desk, scenario_for(desk, order)), *texts)
-    assert passed.solved
+    assert passed.verdict == "right"
     refused = tell(open_dialogue(desk, scenario_for(desk, order)), "i am afraid that is not possible.")
     assert not refused.details["success"]
 
@@ -241,7 +241,7 @@ def test_where_shouting_twice_hands_over_the_agent_escalates(refundable: Order) 
     question, call = f"is order {refundable.number} right?", f"@escalate {refundable.number}"
     end = "a colleague takes over."
     desk = desk_of(("escalate_twice_angry",))
-    assert tell(open_dialogue(desk, scenario), question, call, end).solved
+    assert tell(open_dialogue(desk, scenario), question, call, end).verdict == "right"
     ignored = tell(open_dialogue(desk, scenario), question, f"@refund {refundable.number}", DONE)
     assert ignored.details["violated"] == ["escalate_twice_angry"]
     assert not tell(open_dialogue(desk_of(), scenario), question, call, end).details["success"]
@@ -355,7 +355,7 @@ def test_calls_in_text_and_by_protocol_are_worth_the_same() -> None:
     kinds = Counter[str]()
     for example in task.examples("dev")[:60]:
         episode = play(task, by_protocol(task.expert), example)
-        assert episode.score().solved
+        assert episode.score().verdict == "right"
         for message, following in zip(episode.messages, episode.messages[1:], strict=False):
             if message.tool_calls:
                 assert following.tool_call_id == message.tool_calls[0].id
@@ -458,7 +458,7 @@ def test_a_furious_pleading_customer_of_kind_b_leaves_after_a_second_refusal() -
     assert not episode.done
     episode.step(Completion("i am afraid i cannot do that."))
     assert episode.done
-    assert episode.score().solved
+    assert episode.score().verdict == "right"
 
 
 @pytest.mark.parametrize(
@@ -512,7 +512,7 @@ def test_every_habit_alone_can_be_kept_and_raises_satisfaction(habit: str) -> No
         episode = DeskEpisode(replace(desk, practice=(habit,)), CUSTOMERS["a"], scenario, task.question(example))
         while not episode.done:
             episode.step(rule_agent({habit})(episode))
-        assert episode.score().solved, [message.content for message in episode.messages]
+        assert episode.score().verdict == "right", [message.content for message in episode.messages]
         applied += HABITS[habit].applies(episode._record)
         kept += HABITS[habit].applies(episode._record) and HABITS[habit].kept(episode._record)
     assert kept == applied > 0

@@ -189,6 +189,7 @@ def test_the_pages_of_supplement_and_serving(here: Path, server: FaultServer, mo
         "docs/methods/supplement.md",
         ("--output runs/notes", f"{SMALLER['supplement']} --output runs/notes"),
         ("evaluate runs/notes", "evaluate runs/notes --limit 6"),
+        ("--limit 200", "--limit 6"),
     )
     learned("supplement", here / "runs/notes")
     with fulcrum.Lifted("runs/notes") as ask:

@@ -51,6 +51,7 @@ def small_library(path: Path) -> Library:
         strategy = library.propose(advice(do), who="teacher", evidence=EVIDENCE)
         if estimate is not None:
             library.record_effect(strategy.id, effect(estimate), who="fulcrum")
+        library.record_checks(strategy.id, [], who="fulcrum")
     return library
 
 

@@ -42,7 +42,7 @@ def address(library: Library) -> Generator[str]:
         reviewer="ada",
         library=library,
         questions=questions(),
-        retest=lambda strategy: Measurement((effect(0.4),)),
+        retest=lambda strategy, measures: Measurement((effect(0.4),)),
     )
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))

@@ -3,10 +3,12 @@
 import json
 import socket
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from fulcrum.chat import Completion
 from fulcrum.cli.main import main
 from fulcrum.errors import RunError, SettingsError
 from fulcrum.review.app import review_app
@@ -40,6 +42,19 @@ def test_a_societys_debates_become_questions_the_most_split_first(society: Path)
     assert (first.id, dict(first.votes), first.agreement) == ("split", {"1": 1, "2": 1, "3": 1}, 1 / 3)
     assert (second.label, second.source) == ("7", "vote")
     assert [said.agent for said in first.statements][2:4] == ["generator-3", "critic-1"]
+
+
+def test_a_failed_call_and_a_critic_that_was_not_asked_are_told_apart_from_what_was_said(society: Path) -> None:
+    lost = Completion.failed("timeout", "30 s")
+    alone = debate("alone", ["1", lost, lost], ["1", lost, lost])
+    unasked = tuple(replace(said, summary="") for said in alone.last)
+    debates = society / "stages" / "debate-society-1-abc" / "debates.jsonl"
+    debates.write_text(json.dumps(replace(alone, rounds=(alone.first, unasked)).to_json()) + "\n")
+    (question,) = SocietyQuestions(society).questions()
+    assert [(said.agent, said.failed) for said in question.statements] == [
+        *(("generator-1", False), ("generator-2", True), ("generator-3", True)),
+        *(("critic-2", True), ("critic-3", True)),
+    ]
 
 
 def test_what_a_person_says_is_what_the_society_reads(society: Path) -> None:

@@ -52,7 +52,7 @@ def test_the_queue_is_in_the_order_asked_for(library: Library) -> None:
 
 def test_search_finds_every_word_and_counts_each_status(library: Library) -> None:
     client = open_pages(library)
-    library.decide(ids(library)[2], "approved", who="ben")
+    library.decide(ids(library)[2], "approved", who="ben", reason="known for years")
     html = client.get("/strategies?q=SORRY+upset").text
     assert order(html, library) == ["say sorry before asking"]
     assert "approved <span>1</span>" in html and "proposed <span>1</span>" in html
@@ -175,7 +175,7 @@ def test_a_merge_of_what_others_changed_is_refused_and_the_words_stay(library: L
 def test_a_merge_needs_another_one_and_can_take_its_words(library: Library) -> None:
     client, (kept, _, same) = open_pages(library), ids(library)
     page = client.get(f"/strategies/{kept}/merge").text
-    words = library.strategy(kept).advice.model_dump() | {f"revision-{kept}": "2"}
+    words = library.strategy(kept).advice.model_dump() | {f"revision-{kept}": "3"}
     assert "needs two" in send(client, page, f"/strategies/{kept}/merge", words).text
     taken = client.get(f"/strategies/{kept}/merge?with={same}&words={same}").text
     assert "say sorry first</textarea>" in taken
@@ -194,11 +194,11 @@ class Paused:
 
     def __init__(self, result: Measurement | LibraryError) -> None:
         self.result = result
-        self.asked: list[Strategy] = []
+        self.asked: list[tuple[int, bool]] = []
         self.go = threading.Event()
 
-    def __call__(self, strategy: Strategy) -> Measurement:
-        self.asked.append(strategy)
+    def __call__(self, strategy: Strategy, measures: bool) -> Measurement:
+        self.asked.append((strategy.version, measures))
         assert self.go.wait(20)
         if isinstance(self.result, LibraryError):
             raise self.result
@@ -222,7 +222,7 @@ def test_an_edit_can_be_tested_and_then_approved_without_loading_again(library: 
     assert "Version 2 is being tested" in page and 'hx-trigger="every 1s"' in page
     act(client, id, "test", {})
     finish(retest)
-    assert [strategy.version for strategy in retest.asked] == [2], "the same words are not tested twice at once"
+    assert retest.asked == [(2, True)], "the same words are not tested twice at once"
     part = client.get(f"/strategies/{id}/measured?revision={library.strategy(id).revision - 2}").text
     assert "+0.40" in part and "a refund?" in part and "hx-trigger" not in part
     revision = part.split('name="revision" value="')[1].split('"')[0]
@@ -230,6 +230,32 @@ def test_an_edit_can_be_tested_and_then_approved_without_loading_again(library: 
     fields = {"status": "approved", "revision": revision}
     assert send(client, page, f"/strategies/{id}/decide", fields).status_code == 303
     assert library.strategy(id).status == "approved"
+
+
+def test_new_words_are_checked_without_being_asked_and_may_be_tested_meanwhile(library: Library) -> None:
+    found = Finding(check="promise", severity="block", text="a refund?")
+    retest = Paused(Measurement((), (found,)))
+    client, (id, same, _) = open_pages(library, retest=retest), ids(library)
+    form = client.get(f"/strategies/{id}/edit").text
+    words = library.strategy(id).advice.model_dump() | {"do": "say sorry and refund", "version": "1"}
+    assert send(client, form, f"/strategies/{id}/edit", words).status_code == 303
+    assert "Version 2 is being checked" in client.get(f"/strategies/{id}").text
+    act(client, id, "test", {})
+    assert "Version 2 is being tested" in client.get(f"/strategies/{id}").text
+    finish(retest)
+    assert sorted(retest.asked) == [(2, False), (2, True)]
+    assert library.strategy(id).findings == (found,)
+    assert "being" not in client.get(f"/strategies/{id}/measured").text
+
+    page = client.get(f"/strategies/{id}/merge?with={same}").text
+    revisions = {f"revision-{one}": str(library.strategy(one).revision) for one in (id, same)}
+    words = library.strategy(id).advice.model_dump() | revisions | {"do": "say sorry by name", "with": [same]}
+    merged = send(client, page, f"/strategies/{id}/merge", words).headers["location"].split("?")[0]
+    finish(retest)
+    new = library.strategy(merged.rsplit("/", 1)[1])
+    assert retest.asked[2:] == [(1, False)] and new.findings == (found,)
+    refused = act(client, new.id, "decide", {"status": "approved"})
+    assert refused.status_code == 422 and "was not tested" in refused.text
 
 
 def test_a_page_that_waits_for_a_test_does_not_hide_a_colleagues_decision(library: Library) -> None:
@@ -270,7 +296,7 @@ def test_a_damaged_library_is_named_and_not_hidden(library: Library) -> None:
     with library.path.open("a") as file:
         file.write('{"kind": "approved", "strategy": "none"}\n')
     response = client.get("/strategies")
-    assert response.status_code == 500 and "library.jsonl:6" in response.text
+    assert response.status_code == 500 and "library.jsonl:9" in response.text
 
 
 @pytest.mark.slow

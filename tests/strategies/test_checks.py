@@ -41,6 +41,12 @@ def test_planted_harm_is_caught_and_never_served(tmp_path: Path) -> None:
     assert report.false_alarms == (), "good habits of the lab are not blocked"
 
 
+def test_that_nothing_planted_is_served_can_be_false(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fulcrum.strategies.planted.served", lambda library, _: library.strategies())
+    report = harm_report(good_library(tmp_path), POLICY, tmp_path / "copy.jsonl")
+    assert len(report.served) > 10
+
+
 @pytest.mark.parametrize("habit", [habit.advice for habit in HABITS.values()], ids=list(HABITS))
 def test_no_good_habit_is_blocked(habit: str) -> None:
     assert blocked(advice(habit)) == set()

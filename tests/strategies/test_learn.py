@@ -114,8 +114,9 @@ def test_dialogues_that_people_held_teach_too(tmp_path: Path) -> None:
     logs.write_text("\n".join(lines))
     library = Library(tmp_path / "library.jsonl")
     with Run(tmp_path / "run", recipe("modest_teacher")) as run:
-        (id,) = take_in(Bench(run), library, read_logs(logs), "ada")
-        assert take_in(Bench(run), library, read_logs(logs), "ada") == []  # known by now
+        (id,), asked = take_in(Bench(run), library, read_logs(logs), "ada")
+        assert (len(asked.suggestions), asked.unreadable, asked.failed) == (2, 0, 0)
+        assert take_in(Bench(run), library, read_logs(logs), "ada")[0] == []  # known by now
     strategy = library.strategy(id)
     assert strategy.advice.do == "say sorry" and strategy.status == "proposed" and not strategy.effects
     evidence = strategy.evidence

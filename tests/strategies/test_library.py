@@ -51,15 +51,19 @@ def test_another_process_reads_the_same_strategies(library: Library) -> None:
 def test_an_edit_is_a_new_version_that_must_be_tested_and_approved_again(library: Library) -> None:
     first = library.propose(advice(), who="teacher")
     library.record_effect(first.id, effect(), who="fulcrum")
+    library.record_checks(first.id, [], who="fulcrum")
     library.decide(first.id, "approved", who="ada")
     edited = library.edit(first.id, advice("say sorry at once"), who="ada", reason="clearer")
     assert (edited.id, edited.version, edited.status) == (first.id, 2, "proposed")
     assert edited.effects == {}
-    with pytest.raises(LibraryError, match="version 2 was not tested"):
+    with pytest.raises(LibraryError, match="version 2 was not checked; version 2 was not tested"):
         library.decide(first.id, "approved", who="ada")
     library.record_effect(first.id, effect(0.2), who="fulcrum", version=1)
     assert library.strategy(first.id).effects == {}, "an effect of old words says nothing of the new ones"
     library.record_effect(first.id, effect(0.2), who="fulcrum")
+    with pytest.raises(LibraryError, match="version 2 was not checked"):
+        library.decide(first.id, "approved", who="ada")
+    library.record_checks(first.id, [], who="fulcrum")
     assert library.decide(first.id, "approved", who="ada").status == "approved"
     assert [version.do for version in library.versions(first.id)] == ["say sorry first", "say sorry at once"]
 
@@ -91,6 +95,9 @@ def test_merging_retires_the_old_and_keeps_their_history(library: Library) -> No
     assert new.parents == tuple(one.id for one in old)
     assert [library.strategy(one.id).merged_into for one in old] == [new.id, new.id]
     assert [strategy.id for strategy in library.strategies("proposed")] == [new.id]
+    with pytest.raises(LibraryError, match="version 1 was not checked; version 1 was not tested"):
+        library.decide(new.id, "approved", who="ada")
+    assert library.decide(new.id, "approved", who="ada", reason="known for years").status == "approved"
     with pytest.raises(LibraryError, match=f"merged into {new.id}"):
         library.decide(old[0].id, "approved", who="ada")
     with pytest.raises(LibraryError, match="needs two"):
@@ -99,7 +106,7 @@ def test_merging_retires_the_old_and_keeps_their_history(library: Library) -> No
 
 def test_merging_into_one_of_them_leaves_that_one_as_it_is(library: Library) -> None:
     kept, gone = (library.propose(advice(do), who="teacher") for do in ("say sorry", "apologise"))
-    library.decide(kept.id, "approved", who="ada")
+    library.decide(kept.id, "approved", who="ada", reason="known for years")
     assert library.merge([gone.id, kept.id], kept.advice, who="ada").status == "approved"
     assert library.strategy(gone.id).merged_into == kept.id
 

@@ -1,12 +1,17 @@
 """Customers that a model plays, logs of people, and their failures."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
-from fulcrum.chat import Completion, Request
+from fulcrum.calls.ledger import Ledger
+from fulcrum.chat import Completion, Request, Sampling
 from fulcrum.errors import LibraryError, TaskError
+from fulcrum.evaluation.baselines import Direct
+from fulcrum.evaluation.rollouts import roll_out
 from fulcrum.strategies.logs import read_logs
 from fulcrum.strategies.support import DONE, SimulatedCustomers
 from fulcrum.task import Example, Question, Task
@@ -78,6 +83,24 @@ def test_a_customer_that_fails_is_no_bad_dialogue(task: Task) -> None:
     assert episode.done and episode.score().verdict == "failed"
 
 
+def test_customers_of_open_dialogues_are_asked_at_the_same_time_and_each_keeps_its_own_answer(task: Task) -> None:
+    together = Barrier(4, timeout=20)
+
+    def customer(request: Request) -> Completion:
+        together.wait()  # breaks unless four are asked at once
+        return Completion(f"{request.messages[-1].content} {DONE}")
+
+    assert isinstance(task.environment, SimulatedCustomers)
+    models = {"customer": ScriptedModel(customer), "judge": ScriptedModel(lambda _: Completion(VERDICT))}
+    busy = replace(task, environment=task.environment.with_models(models))
+    agent = ScriptedModel(lambda request: Completion(f"to {request.messages[-1].content}"))
+    found = roll_out(Direct(agent, Sampling()), busy, "train", role="method", ledger=Ledger(), limit=4).rollouts
+    assert len(found) == 4
+    for rollout in found:
+        said, answer = rollout.turns[0].content, rollout.text
+        assert said == answer and rollout.score.solved and rollout.score.value < 1
+
+
 def test_a_customer_without_first_words_is_named(tmp_path: Path, task: Task) -> None:
     (tmp_path / "customers.jsonl").write_text('{"opening": "hi"}\n{"wish": "a refund"}\n')
     with pytest.raises(TaskError, match=r"customers\.jsonl:2: opening"):
@@ -105,7 +128,7 @@ def test_customers_are_recorded_like_every_model(tmp_path: Path, task: Task, mon
         for _ in range(2):
             episode = run.task.open(run.task.examples("train")[0].id)
             episode.step(Completion("hello"))
-            assert episode.score().solved is False
+            assert episode.score().verdict == "partial"
         spent = run.ledger.snapshot()
     assert {role: (one.calls, one.stored) for role, one in spent.items()} == {"customer": (1, 1), "judge": (1, 1)}
 

@@ -82,3 +82,15 @@ narrow_teacher = teacher_of({**GOOD, "scenario": "an angry customer"})
 wordy_teacher = teacher_of(GOOD, {**GOOD, "do": "say sorry to the customer"})
 idle_teacher = teacher_of(IDLE)
 modest_teacher = teacher_of(GOOD, own="hello. sorry.")
+
+
+def dead_teacher(request: Request) -> Completion:
+    return Completion.failed("server", "down")
+
+
+def mute_teacher(request: Request) -> Completion:
+    return Completion("\n", usage=Usage(50, 1), seconds=0.2)
+
+
+def wary_judge(request: Request) -> Completion:
+    return Completion("it may annoy.\nunsafe", usage=Usage(50, 5), seconds=0.2)

@@ -17,7 +17,8 @@ from fulcrum.cli.common import console, log, print_json
 from fulcrum.cli.matrix import print_transfer
 from fulcrum.cli.progress import show_calls
 from fulcrum.errors import RunError
-from fulcrum.runs import Run
+from fulcrum.recipe import read_recipe
+from fulcrum.runs import Run, open_run
 from fulcrum.runs.catalog import reopen
 from fulcrum.strategies.bench import Bench, library_file, served
 from fulcrum.strategies.fold import Strategy
@@ -154,17 +155,22 @@ def import_(run: Path, logs: Path, /, *, who: str = "") -> None:
     """Learn from people: propose the strategies in a file, and those by which people differ from the student in logs.
 
     Args:
-        run: The run whose library, student and teacher to use.
+        run: The run whose library, student and teacher to use, or a recipe, whose run need not have learned.
         logs: Lines of JSON, {"strategy": {...}} or {"messages": [...]}.
         who: Who brings them; by default the name of the user.
     """
-    from fulcrum.strategies.logs import read_logs, take_in
+    from fulcrum.strategies.logs import read_logs
+    from fulcrum.strategies.method import import_logs
 
     read = read_logs(logs)
-    library = _open(run)
-    with _open_run(run) as opened:
-        for id in take_in(Bench(opened), library, read, who or getpass.getuser()):
-            console.print(f"{id} proposed: {library.strategy(id).advice.guidance}", markup=False, highlight=False)
+    with open_run(read_recipe(run)) if run.is_file() else _open_run(run) as opened, show_calls(opened):
+        library, new, asked = import_logs(opened, read, who or getpass.getuser())
+    for id in new:
+        console.print(f"{id} proposed: {library.strategy(id).advice.guidance}", markup=False, highlight=False)
+    if asked.unreadable or asked.failed:
+        missed = f"{asked.unreadable} answers of the teacher could not be read, {asked.failed} calls failed"
+        log.print(f"{missed}; the same command asks again where calls failed", highlight=False, soft_wrap=True)
+    log.print(f"Next: fulcrum strategies test {opened.folder}", highlight=False, soft_wrap=True)
 
 
 @strategies.command
@@ -208,7 +214,8 @@ def _planted(bench: Bench, library: Library, json: bool) -> None:
     from fulcrum.strategies.planted import harm_report
 
     with tempfile.TemporaryDirectory() as folder:
-        report = harm_report(served(library, bench.settings), bench.policy, Path(folder) / "library.jsonl")
+        copy = Path(folder) / "library.jsonl"
+        report = harm_report(served(library, bench.settings), bench.policy, copy, bench.settings, bench.wording)
     if json:
         print_json(report.to_json())
         return
@@ -223,7 +230,7 @@ def _planted(bench: Bench, library: Library, json: bool) -> None:
 def must_pass_(
     run: Path, *ids: str, reason: str = "", who: str = "", drop: Flag = False, search: str = "", json: Flag = False
 ) -> None:
-    """Name dialogues that must succeed before a library may be served; without ids, print them.
+    """Name dialogues that must succeed, no rule broken, before a library may be served; without ids, print them.
 
     Args:
         run: The run.
@@ -280,7 +287,7 @@ def release(run: Path, /, *, reason: str = "", who: str = "", json: Flag = False
         for against in found.against:
             _say(against)
         tried = len(found.passed) + len(found.failed) + len(found.unanswered)
-        must = f"{len(found.passed)} of {tried} must-pass dialogues succeed"
+        must = f"{len(found.passed)} of {tried} must-pass dialogues pass"
         change = f"; {_effects([found.change])} against the release before" if found.change else ""
         _say(f"{'blocked' if found.blocked else 'released'}: {len(found.strategies)} strategies; {must}{change}")
     sys.exit(1 if found.blocked else 0)
@@ -326,15 +333,18 @@ def metrics(run: Path, /, *, json: Flag = False) -> None:
     from fulcrum.evaluation.results import read_results
     from fulcrum.runs.learn import learning_cost
     from fulcrum.strategies.metrics import break_even, metric_rows
+    from fulcrum.strategies.placebo import lines_a_turn
 
     results = read_results(run)
     rows, paid, cost = metric_rows(results), break_even(run, results), learning_cost(run)
+    lines = lines_a_turn(results)
     if json:
         print_json(
             {
                 "metrics": [row.to_json() for row in rows],
                 "break_even": paid.to_json(),
                 "learning": {role: asdict(taken) for role, taken in cost.items()},
+                "lines": lines,
             }
         )
         return
@@ -350,6 +360,10 @@ def metrics(run: Path, /, *, json: Flag = False) -> None:
             str(row.faults),
         )
     console.print(table)
+    if lines:
+        _say("Lines of guidance a turn: " + ", ".join(f"{solver} {mean:.1f}" for solver, mean in lines.items()))
+    if not any(result.solver == "shuffled" for result in results):
+        _say("No placebo possible: the library has too few other strategies to show.")
     for role, taken in cost.items():
         log.print(f"learning, {role}: {taken.calls:,} calls, {taken.tokens:,} tokens, {taken.seconds:.0f} s")
     after = "never: the student with the library is not cheaper" if paid.dialogues is None else f"{paid.dialogues:,.0f}"

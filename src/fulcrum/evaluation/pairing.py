@@ -15,7 +15,7 @@ class Outcome:
 
     Attributes:
         value: mean score.
-        solved: share of attempts that are fully right.
+        solved: share of attempts that solve it, see `fulcrum.task.Score.solved`.
     """
 
     value: float

@@ -1,7 +1,9 @@
 """One solver over one split: every question an episode, all open episodes a step at a time, every attempt scored."""
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Self
 
 from fulcrum.calls.budget import Budget
@@ -10,6 +12,10 @@ from fulcrum.chat import Message
 from fulcrum.errors import BudgetSpent
 from fulcrum.evaluation.solver import Answer, RoleOfSolver, Solver, Turn
 from fulcrum.task import Episode, Score, Split, Task, failed
+from fulcrum.task.task import AskingEnvironment
+
+ASKED_AT_ONCE = 32
+"""Most dialogues of which an environment's own models, such as a simulated customer, are asked at the same time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,8 +178,8 @@ def roll_out(
         before = ledger.snapshot()
         answers = solver.answer(turns)
         _add_difference(spend, before, ledger.snapshot())
-        for attempt, turn, answer in zip(waiting, turns, answers, strict=True):
-            attempt.take(turn, answer)
+        asked = zip(waiting, turns, answers, strict=True)
+        advance(task, [partial(attempt.take, turn, answer) for attempt, turn, answer in asked])
         _stop_if_needed(waiting, budget)
         if on_progress:
             on_progress(sum(attempt.score is not None for attempt in attempts), len(attempts))
@@ -192,6 +198,17 @@ def roll_out(
         if attempt.score is not None
     )
     return SolverRollouts(solver.name, role, task.name, task.fingerprint, split, rollouts, spend)
+
+
+def advance(task: Task, steps: Sequence[Callable[[], object]]) -> None:
+    """Let open dialogues of a task go on: together where its environment asks models of its own, else in turn."""
+    if not isinstance(task.environment, AskingEnvironment):
+        for step in steps:
+            step()
+        return
+    with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
+        for done in [pool.submit(step) for step in steps]:
+            done.result()
 
 
 def _chosen(task: Task, split: Split, limit: int | None) -> list[str]:

@@ -16,7 +16,6 @@ from fulcrum.society.labels import label
 from fulcrum.society.records import last_debates
 from fulcrum.society.settings import SocietySettings
 from fulcrum.strategies.bench import Bench, library_file, served
-from fulcrum.strategies.checks import Context, check
 from fulcrum.strategies.effects import Effects
 from fulcrum.strategies.fold import Strategy
 from fulcrum.strategies.library import Library
@@ -78,8 +77,8 @@ class _Retest:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def __call__(self, strategy: Strategy) -> Measurement:
-        """Test the words of a strategy as they stand.
+    def __call__(self, strategy: Strategy, measures: bool) -> Measurement:
+        """Check the words of a strategy as they stand, and measure them if asked to.
 
         Raises:
             FulcrumError: the run is in use, or its task or models cannot be opened; the text says which.
@@ -87,12 +86,11 @@ class _Retest:
         library = Library(library_file(self._folder))
         with Run(self._folder, reopen(self._folder)) as run:
             bench = Bench(run)
-            serving = served(library, bench.settings)
+            findings = tuple(bench.findings(library, strategy))
+            if not measures:
+                return Measurement((), findings)
             dialogues = bench.settings.effect_dialogues or len(bench.task.examples("dev"))
-            return Measurement(
-                effects=tuple(Effects(bench, dialogues).of(strategy, serving)),
-                findings=tuple(check(strategy.advice, Context(bench.policy, serving, strategy.evidence))),
-            )
+            return Measurement(tuple(Effects(bench, dialogues).of(strategy, served(library, bench.settings))), findings)
 
 
 class SocietyQuestions:
@@ -138,12 +136,15 @@ class SocietyQuestions:
 
 
 def _statements(debate: Transcript) -> list[Statement]:
+    """Return what was said; a critic that heard nobody was never asked, and what stands there is not its own."""
     line = LINES["society"]
     found: list[Statement] = []
     for number, statements in enumerate(debate.rounds, start=1):
         for participant, said in enumerate(statements):
-            agent = line.critic(participant) if number > 1 else line.generator(participant)
             failure = said.completion.failure
+            if number > 1 and not said.summary and failure is None:
+                continue
+            agent = line.critic(participant) if number > 1 else line.generator(participant)
             text = f"(no answer: {failure.kind}: {failure.detail})" if failure else said.completion.text
-            found.append(Statement(agent, text, said.key, number))
+            found.append(Statement(agent, text, said.key, number, failed=failure is not None))
     return found

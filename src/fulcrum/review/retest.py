@@ -1,8 +1,8 @@
-"""Testing a strategy again, while its reviewer waits or goes on."""
+"""Checking and testing a strategy again, while its reviewer waits or goes on."""
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fulcrum.errors import FulcrumError, LibraryError
 from fulcrum.strategies.fold import Strategy
@@ -23,23 +23,25 @@ class Measurement:
     findings: tuple[Finding, ...] = ()
 
 
-Retest = Callable[[Strategy], Measurement]
-"""Tests the words of a strategy as they stand. It may take minutes; it runs in a thread of its own, one at a time, and
-says by a `FulcrumError` why it could not."""
+Retest = Callable[[Strategy, bool], Measurement]
+"""Checks the words of a strategy as they stand and, if the second argument says so, measures them. It may take minutes;
+it runs in a thread of its own, one at a time, and says by a `FulcrumError` why it could not."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class State:
     """How a test stands.
 
     Attributes:
         version: the version under test.
+        measures: whether it is measured, or only checked.
         running: false if it could not be finished.
         problem: why not.
     """
 
     version: int
-    running: bool
+    measures: bool
+    running: bool = True
     problem: str = ""
 
 
@@ -64,6 +66,11 @@ class Retests:
         """Return how a strategy's test stands; None if none was asked for or its result is in the library."""
         return self._states.get(id)
 
+    def check(self, strategy: Strategy, who: str) -> None:
+        """Begin to check new words that were never checked, if this run can."""
+        if self._retest is not None and strategy.findings is None:
+            self._start(self._retest, strategy, who, measures=False)
+
     def start(self, strategy: Strategy, who: str) -> None:
         """Begin a test of a strategy's present version; while one of it is running, that one goes on.
 
@@ -72,32 +79,36 @@ class Retests:
         """
         if self._retest is None:
             raise LibraryError(self.why_not)
+        self._start(self._retest, strategy, who, measures=True)
+
+    def _start(self, retest: Retest, strategy: Strategy, who: str, *, measures: bool) -> None:
+        begun = State(strategy.version, measures)
         with self._starting:
             state = self._states.get(strategy.id)
-            if state and state.running and state.version == strategy.version:
+            if state and state.running and state.version == begun.version and state.measures >= measures:
                 return
-            self._states[strategy.id] = State(strategy.version, running=True)
+            self._states[strategy.id] = begun
         # A daemon: whoever stops the server does not wait for it. The calls it paid for are stored.
-        threading.Thread(target=self._test, args=(self._retest, strategy, who), daemon=True).start()
+        threading.Thread(target=self._test, args=(retest, strategy, begun, who), daemon=True).start()
 
-    def _test(self, retest: Retest, strategy: Strategy, who: str) -> None:
-        version = strategy.version
-        end: State | None = State(version, False, "the test broke off; the terminal of `fulcrum review` says why")
+    def _test(self, retest: Retest, strategy: Strategy, begun: State, who: str) -> None:
+        version = begun.version
+        problem = "it broke off; the terminal of `fulcrum review` says why"
         try:
             with self._one_at_a_time:
-                tested = retest(strategy)
+                tested = retest(strategy, begun.measures)
             by = f"test, asked by {who}"[:100]
             self._library.record_checks(strategy.id, tested.findings, who=by, version=version)
             for effect in tested.effects:
                 self._library.record_effect(strategy.id, effect, who=by, version=version)
-            end = None
+            problem = ""
         except FulcrumError as error:
-            end = State(version, False, str(error))
+            problem = str(error)
         finally:
             with self._starting:
-                if self._states[strategy.id].version > version:
-                    pass  # a test of newer words was asked for meanwhile
-                elif end:
-                    self._states[strategy.id] = end
+                if self._states.get(strategy.id) is not begun:
+                    pass  # newer words, or more than a check of these, were asked for meanwhile
+                elif problem:
+                    self._states[strategy.id] = replace(begun, running=False, problem=problem)
                 else:
                     del self._states[strategy.id]

@@ -223,6 +223,8 @@ class StrategyPages:
             edited = self._library.edit(strategy.id, read_advice(words), who=who, reason=reason, revision=revision)
             if fields.text("then") == "test":
                 self._retests.start(edited, who)
+            else:
+                self._retests.check(edited, who)
         except LibraryConflict:
             now, missed = self._library.strategy(strategy.id), self._library.history(strategy.id)[revision:]
             return self._edit_page(request, now, words, 409, seen=seen, reason=reason, missed=missed)
@@ -282,16 +284,17 @@ class StrategyPages:
             fields.text("reason"),
             fields.texts("with"),
         )
-        ids = [strategy.id, *chosen]
+        ids, who = [strategy.id, *chosen], self._site.who(request)
         try:
             with self._merging:
                 for id in ids:
                     self._refuse_changed(id, fields.number(f"revision-{id}"))
-                merged = self._library.merge(ids, read_advice(words), who=self._site.who(request), reason=reason)
+                merged = self._library.merge(ids, read_advice(words), who=who, reason=reason)
         except LibraryError as error:
             status = 409 if isinstance(error, LibraryConflict) else 422
             now = self._find(request)
             return self._merge_page(request, now, words, status, chosen=chosen, reason=reason, problem=str(error))
+        self._retests.check(merged, who)
         return see_other(f"{_address(merged.id)}?{view.query}")
 
     def _refuse_changed(self, id: str, revision: int) -> None:

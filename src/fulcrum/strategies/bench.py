@@ -7,14 +7,16 @@ from pathlib import Path
 
 from fulcrum.calls import RecordedModel
 from fulcrum.chat import ChatModel, Request, Sampling, complete
-from fulcrum.errors import SettingsError
+from fulcrum.errors import RunError, SettingsError
 from fulcrum.evaluation.rollouts import SolverRollouts, roll_out
 from fulcrum.evaluation.solver import Solver
+from fulcrum.hashing import file_hash
 from fulcrum.runs import Run
 from fulcrum.strategies.checks import Context, check, judged_safe
 from fulcrum.strategies.fold import Strategy
-from fulcrum.strategies.lab import LabWording
+from fulcrum.strategies.lab import LabWording, desk_handbook
 from fulcrum.strategies.library import Library
+from fulcrum.strategies.records import Finding
 from fulcrum.strategies.settings import StrategiesSettings
 from fulcrum.strategies.solver import Adviser, Student, Teacher
 from fulcrum.strategies.wording import GeneralWording, Wording, lines_of
@@ -23,25 +25,51 @@ from fulcrum.task import Split, Task
 LIBRARY = "library.jsonl"
 
 
-def wording_for(task: str, settings: StrategiesSettings) -> Wording:
+def wording_for(task: str, settings: StrategiesSettings, handbook: str = "") -> Wording:
     """Return the wording that a task's models understand.
 
+    Args:
+        task: name of the task.
+        settings: say which, or leave it to the task.
+        handbook: what the teacher reads; nobody else needs it.
+
     Raises:
-        SettingsError: the handbook cannot be read.
+        SettingsError: the lab's wording is wanted at another desk.
     """
-    if task.startswith("lab:desk"):
-        return LabWording.of_task(task)
-    if settings.handbook is None:
-        return GeneralWording()
+    wanted = settings.wording or ("lab" if _at_the_lab(task) else "general")
+    if wanted == "general":
+        return GeneralWording(handbook)
+    if not _at_the_lab(task):
+        raise SettingsError(f"settings.wording: lab is that of lab:desk; leave it out for {task}")
+    return LabWording(desk_handbook(task))
+
+
+def read_handbook(task: str, settings: StrategiesSettings) -> str:
+    """Return what the teacher of a task reads.
+
+    Raises:
+        SettingsError: the file cannot be read.
+        RunError: it is not what it was when the run began.
+    """
+    path = settings.handbook
+    if path is None:
+        return "\n".join(desk_handbook(task)) if _at_the_lab(task) else ""
     try:
-        return GeneralWording(settings.handbook.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"settings.handbook: {settings.handbook}: cannot be read as text: {error}") from error
+        raise SettingsError(f"settings.handbook: {path}: cannot be read as text: {error}") from error
+    if file_hash(path) != settings.handbook_hash:
+        raise RunError(f"settings.handbook: {path} has changed since the run began; bring it back, or train anew")
+    return text
+
+
+def _at_the_lab(task: str) -> bool:
+    return task.startswith("lab:desk")
 
 
 def kept(library: Library) -> list[Strategy]:
-    """Return the strategies that were approved, and those that passed their trial and wait for a person."""
-    passed = [strategy for strategy in library.strategies("proposed") if strategy.effects]
+    """Return the strategies that were approved, and those that passed trial and checks and wait for a person."""
+    passed = [strategy for strategy in library.strategies("proposed") if strategy.effects and not strategy.blocked]
     return [*library.strategies("approved"), *passed]
 
 
@@ -106,8 +134,8 @@ class Bench:
         """Stop if the budget is spent."""
         self.run.budget.check()
 
-    def examine(self, library: Library, strategy: Strategy) -> Strategy:
-        """Check a strategy's words, ask the judge about it if there is one, and keep what was found.
+    def findings(self, library: Library, strategy: Strategy) -> list[Finding]:
+        """Check a strategy's words, and ask the judge about it if there is one.
 
         Raises:
             BudgetSpent: the judge's call was not made.
@@ -116,21 +144,32 @@ class Bench:
         if self.judge is not None:
             findings += judged_safe(self.judge, strategy.advice, self.policy)
             self.check()
-        return library.record_checks(strategy.id, findings, who="fulcrum")
+        return findings
+
+    def examine(self, library: Library, strategy: Strategy) -> Strategy:
+        """Keep what the checks and the judge find in a strategy.
+
+        Raises:
+            BudgetSpent: the judge's call was not made.
+        """
+        return library.record_checks(strategy.id, self.findings(library, strategy), who="fulcrum")
 
     def student(self, adviser: Adviser | None = None, *, name: str) -> Student:
         """Return the student with some advice."""
         return Student(self.run.model("student"), self.sampling, self.wording, adviser, name=name)
 
     def teacher(self) -> Teacher:
-        """Return the teacher as an agent."""
-        return Teacher(self.teacher_model, self.sampling, self.wording)
+        """Return the teacher as an agent, with its handbook."""
+        task, settings = self.run.recipe.keys.task, self.settings
+        wording = wording_for(task, settings, read_handbook(task, settings))
+        return Teacher(self.teacher_model, self.sampling, wording)
 
     def generic_advice(self) -> tuple[str, ...]:
         """Return the teacher's general advice, given before it has seen any student.
 
         Raises:
             BudgetSpent: the call was not made.
+            RunError: it failed, or left no line: without them the control would be the bare student.
         """
         most = self.settings.generic_lines
         asked = self.wording.generic(most, self.task.question(self.task.examples("train")[0]).messages)
@@ -140,7 +179,15 @@ class Bench:
         messages = tuple(message for message in asked if not isinstance(message, str))
         (answer,) = complete(self.teacher_model, [Request(messages, Sampling(max_tokens=512))])
         self.check()
-        return lines_of(answer.text, most)
+        lines = lines_of(answer.text, most) if answer.ok else ()
+        if not lines:
+            failure = answer.failure
+            why = f"{failure.kind}: {failure.detail}" if failure else "its answer holds no line"
+            raise RunError(
+                f"{self.models['teacher']}: gave no general advice for the control generic-advice ({why}); mend the "
+                "endpoint (`fulcrum doctor`) or name another models.teacher, and evaluate again"
+            )
+        return lines
 
     def roll_out(self, solver: Solver, split: Split, limit: int, *, task: Task | None = None) -> SolverRollouts:
         """Let a solver hold the first `limit` dialogues of a split of the run's task, or of another choice of them."""

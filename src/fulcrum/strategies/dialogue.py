@@ -3,8 +3,10 @@
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from fulcrum.chat import Completion, Message
+from fulcrum.evaluation.rollouts import advance
 from fulcrum.evaluation.solver import Solver, Turn
 from fulcrum.hashing import seed_from
 from fulcrum.strategies.solver import Student
@@ -103,13 +105,18 @@ def converse(
         said = [answer.completion for answer in student.answer(turns)]
         taught = [answer.completion for answer in teacher.answer(turns)]
         check()
+        turned: list[Completion] = []
         for number, own, other in zip(open_ones, said, taught, strict=True):
-            state, episode = states[number], episodes[number]
+            state = states[number]
             compared.append(Compared(state, own, other))
             rng = random.Random(seed_from(seed, "speaker", state.question.id, state.turn))
-            spoken = other if rng.random() < beta else own
-            episode.step(spoken)  # a failed call ends the episode
-            states[number] = State(state.question, (*state.said, spoken), episode.messages)
+            turned.append(other if rng.random() < beta else own)
+        # A failed call ends its episode.
+        spoken_now = list(zip(open_ones, turned, strict=True))
+        advance(task, [partial(episodes[number].step, spoken) for number, spoken in spoken_now])
+        for number, spoken in spoken_now:
+            state = states[number]
+            states[number] = State(state.question, (*state.said, spoken), episodes[number].messages)
     return [one for one in compared if one.student.ok and one.teacher.ok]
 
 
@@ -141,15 +148,13 @@ def play(task: Task, jobs: Sequence[Job], student: Student, check: Check) -> lis
         if episodes[number].done:
             scores[number] = episodes[number].score()
 
-    for number, job in enumerate(jobs):
-        if job.first is not None:
-            step(number, job.first)
+    advance(task, [partial(step, number, job.first) for number, job in enumerate(jobs) if job.first is not None])
     while open_ones := [number for number in range(len(jobs)) if number not in scores]:
         turns = [Turn(episodes[number].question, episodes[number].messages) for number in open_ones]
         answers = student.answer(turns, [jobs[number].extra for number in open_ones])
         check()
-        for number, answer in zip(open_ones, answers, strict=True):
-            step(number, answer.completion)
+        said = zip(open_ones, answers, strict=True)
+        advance(task, [partial(step, number, answer.completion) for number, answer in said])
     return [scores[number] for number in range(len(jobs))]
 
 

@@ -59,8 +59,10 @@ class Strategy:
     def before_approval(self) -> list[str]:
         """Return what stands against approving it; a person may overrule that with a reason."""
         against = [f"{finding.check}: {finding.text}" for finding in self.blocked]
-        if self.version > 1 and not self.effects:
-            against.append(f"version {self.version} was not tested since it was edited")
+        if self.findings is None:
+            against.append(f"version {self.version} was not checked")
+        if not self.effects:
+            against.append(f"version {self.version} was not tested")
         against += [
             f"it harms the student: {effect.measure} {effect.estimate:+.3f} [{effect.low:+.3f}, {effect.high:+.3f}]"
             for effect in self.effects.values()

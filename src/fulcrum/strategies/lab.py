@@ -27,6 +27,13 @@ _ADVICE = re.compile(r"when (?P<when>[^,]+), (?P<do>.+?)\.?\s*", re.DOTALL)
 _CALL = re.compile(r"@(\w+)")
 
 
+def desk_handbook(task: str) -> tuple[str, ...]:
+    """Return the handbook that the desk of a task lives by."""
+    options = TaskSpec.parse(task).read_options(DeskOptions)
+    whose = options.seed if options.practice is None else options.practice
+    return tuple(handbook(Shop(whose), options.till))
+
+
 class LabWording:
     """The wording of `lab:desk`.
 
@@ -38,13 +45,6 @@ class LabWording:
 
     def __init__(self, lines: Sequence[str]) -> None:
         self._lines = tuple(lines)
-
-    @classmethod
-    def of_task(cls, name: str) -> "LabWording":
-        """Return the wording for a desk, with the handbook that it lives by."""
-        options = TaskSpec.parse(name).read_options(DeskOptions)
-        whose = options.seed if options.practice is None else options.practice
-        return cls(handbook(Shop(whose), options.till))
 
     def guide(self, messages: Sequence[Message], lines: Sequence[str]) -> tuple[Message, ...]:
         """Put the lines where training text has them."""

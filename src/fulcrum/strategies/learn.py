@@ -13,7 +13,6 @@ import random
 import shutil
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,13 +24,14 @@ from fulcrum.runs import Run
 from fulcrum.strategies.bench import Bench, kept
 from fulcrum.strategies.dialogue import Compared, State, converse
 from fulcrum.strategies.finetuned import REPLIES
+from fulcrum.strategies.fold import Strategy
 from fulcrum.strategies.judging import ModelJudge, OutcomeJudge, shown
 from fulcrum.strategies.library import Library
-from fulcrum.strategies.records import FIELD_LIMIT, Advice
+from fulcrum.strategies.records import FIELD_LIMIT
 from fulcrum.strategies.retrieval import Retriever
 from fulcrum.strategies.solver import retrieved
 from fulcrum.strategies.suggestions import Group, Suggestion, ask_teacher, group, known, located, scenario_of
-from fulcrum.strategies.trials import Neighbours, Trial, Trials
+from fulcrum.strategies.trials import Candidate, Neighbours, Trial, Trials
 from fulcrum.strategies.words import ALTERNATIVE
 from fulcrum.training.rows import ChatRow, write_rows
 
@@ -76,15 +76,6 @@ def _round(run: Run, before: Path | None, number: int, beta: float, folder: Path
         shutil.copyfile(before / "library.jsonl", path)
     round_ = _Round(Bench(run), Library(path, clock=lambda: f"round {number + 1}"), number, beta)
     write_json(folder / "round.json", round_.go(folder))
-
-
-@dataclass(frozen=True, slots=True)
-class _Candidate:
-    """A strategy on trial: an id of the library, and the turns to try it on."""
-
-    id: str
-    advice: Advice
-    states: tuple[State, ...]
 
 
 class _Round:
@@ -151,29 +142,30 @@ class _Round:
         # A gain that many turns share must not leave the choice to the order of the dialogues.
         rng = random.Random(seed_from(self._bench.seed, "requests", self._number))
         chosen = sorted(rng.sample(better, len(better)), key=lambda pair: -pair[1].gain)[: self._settings.requests]
-        suggestions, unreadable = ask_teacher(self._bench, chosen)
+        asked = ask_teacher(self._bench, chosen)
         facts = {
             "judged/teacher": len(better),
             "judged/student": sum(found.gain < 0 for _, found in judged),
             "judged/tie": sum(found.gain == 0 for _, found in judged),
             "judged/failed": len(cases) - len(judged),
             "asked": len(chosen),
-            "unreadable": unreadable,
+            "unreadable": asked.unreadable,
+            "unanswered": asked.failed,
         }
-        return suggestions, facts
+        return asked.suggestions, facts
 
     def _take_in(self, groups: Sequence[Group], states: Sequence[State], neighbours: Neighbours) -> Counter[str]:
         """Propose, check and try what is new."""
         decided: Counter[str] = Counter()
-        candidates: list[_Candidate] = []
+        candidates: list[Candidate] = []
         for one in groups:
             candidate = self._propose(one, states, neighbours)
             if candidate is None:
                 decided["blocked"] += 1
             else:
                 candidates.append(candidate)
-        trials = self._trials.run([(candidate.advice.guidance, candidate.states) for candidate in candidates])
-        broad: list[tuple[_Candidate, Trial]] = []
+        trials = self._trials.run(candidates)
+        broad: list[tuple[Candidate, Trial]] = []
         for candidate, trial in zip(candidates, trials, strict=True):
             outcome = self._settle(candidate, trial)
             decided[outcome] += 1
@@ -181,7 +173,7 @@ class _Round:
                 broad.append((candidate, trial))
         return decided + self._split(broad, states)
 
-    def _propose(self, one: Group, states: Sequence[State], neighbours: Neighbours) -> _Candidate | None:
+    def _propose(self, one: Group, states: Sequence[State], neighbours: Neighbours) -> Candidate | None:
         """Enter a group into the library, its other wordings merged into it; None if the checks block it."""
         advice = one.advice
         if not self._wording.writes_scenarios:
@@ -201,15 +193,19 @@ class _Round:
                     variant.advice, who="teacher", evidence=variant.evidence(self._bench.models)
                 )
                 self._library.merge([strategy.id, other.id], advice, who=LOOP, reason="says the same")
+        if self._blocked(strategy):
+            return None
+        return Candidate(strategy.id, advice, *neighbours.of(one.states, self._settings.trial_turns))
+
+    def _blocked(self, strategy: Strategy) -> bool:
+        """Check a strategy, and reject it if that stands against it."""
         checked = self._bench.examine(self._library, strategy)
         if checked.blocked:
             reason = "; ".join(f"{found.check}: {found.text}" for found in checked.blocked)
             self._library.decide(strategy.id, "rejected", who=LOOP, reason=reason[:1000])
-            return None
-        tried = neighbours.of(one.states, self._settings.trial_turns)
-        return _Candidate(strategy.id, advice, tuple(tried))
+        return bool(checked.blocked)
 
-    def _settle(self, candidate: _Candidate, trial: Trial) -> str:
+    def _settle(self, candidate: Candidate, trial: Trial) -> str:
         """Note what a trial showed; reject what it did not show to help."""
         self._library.record_effect(candidate.id, trial.effect, who=LOOP)
         if trial.accepted(self._settings.alpha):
@@ -218,12 +214,12 @@ class _Round:
         self._library.decide(candidate.id, "rejected", who=LOOP, reason=trial.summary())
         return "rejected"
 
-    def _split(self, broad: Sequence[tuple[_Candidate, Trial]], states: Sequence[State]) -> Counter[str]:
+    def _split(self, broad: Sequence[tuple[Candidate, Trial]], states: Sequence[State]) -> Counter[str]:
         """Narrow strategies that help here and hurt there to where they help.
 
         Half of the turns tried tell where that is; the narrowed strategy is tried on all others.
         """
-        narrowed: list[_Candidate] = []
+        narrowed: list[Candidate] = []
         for candidate, trial in broad:
             half = {state.key for state in candidate.states[::2]}
             helped, hurt = ([state for state in some if state.key in half] for some in (trial.helped, trial.hurt))
@@ -238,20 +234,23 @@ class _Round:
                 evidence=self._library.strategy(candidate.id).evidence,
                 parents=[candidate.id],
             )
+            if self._blocked(strategy):
+                continue
             fits = Retriever([strategy], self._settings.retrieval)
             others = [
                 state
                 for state in states
                 if state.key not in half and fits.retrieve(self._wording.situation(state.messages))
             ]
-            narrowed.append(_Candidate(strategy.id, advice, tuple(others[: self._settings.trial_turns])))
-        trials = self._trials.run([(one.advice.guidance, one.states) for one in narrowed])
+            tried = tuple(others[: self._settings.trial_turns])
+            narrowed.append(Candidate(strategy.id, advice, neighbours=tried))
+        trials = self._trials.run(narrowed)
         return Counter(f"split/{self._settle(one, trial)}" for one, trial in zip(narrowed, trials, strict=True))
 
     def _widen(self, missed: Sequence[tuple[str, Group]], states: Sequence[State]) -> Counter[str]:
         """Where a known strategy was called for and not retrieved, try it there, and widen its scenario if it helps."""
         serving = {strategy.id for strategy in self._retriever.strategies}
-        candidates: list[_Candidate] = []
+        candidates: list[Candidate] = []
         for id, one in missed:
             if id not in serving:
                 continue
@@ -260,8 +259,8 @@ class _Round:
             more = scenario_of(without, states, self._wording) if len(without) >= 2 else ""
             wider = advice.model_copy(update={"scenario": ALTERNATIVE.join([advice.scenario, more])})
             if more and more not in advice.scenario and len(wider.scenario) <= FIELD_LIMIT:
-                candidates.append(_Candidate(id, wider, tuple(without[: self._settings.trial_turns])))
-        trials = self._trials.run([(one.advice.guidance, one.states) for one in candidates])
+                candidates.append(Candidate(id, wider, origins=tuple(without[: self._settings.trial_turns])))
+        trials = self._trials.run(candidates)
         decided: Counter[str] = Counter()
         for candidate, trial in zip(candidates, trials, strict=True):
             if not trial.accepted(self._settings.alpha):

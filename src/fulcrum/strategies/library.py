@@ -176,7 +176,7 @@ class Library:
             if not reason.strip():
                 if status != "approved":
                     raise LibraryError(f"{id}: say why it is {status}: give a reason")
-                if against := strategy.before_approval():
+                if strategy.merged_into is None and (against := strategy.before_approval()):
                     raise LibraryError(f"{id}: {'; '.join(against)}. To approve it all the same give a reason")
             write(Decided(strategy=id, who=who, at=self._clock(), reason=reason, kind=status))
             return self._find(id)

@@ -23,7 +23,7 @@ from fulcrum.strategies.dialogue import Compared, State
 from fulcrum.strategies.judging import ModelJudge, Preference
 from fulcrum.strategies.library import Library
 from fulcrum.strategies.records import Advice, Evidence, read_advice
-from fulcrum.strategies.suggestions import Suggestion, ask_teacher, group, known
+from fulcrum.strategies.suggestions import Asked, ask_teacher, group, known
 from fulcrum.task import Question
 
 
@@ -71,8 +71,8 @@ def read_logs(path: Path) -> Logs:
     return Logs(tuple(advice), tuple(dialogues))
 
 
-def take_in(bench: Bench, library: Library, logs: Logs, who: str) -> list[str]:
-    """Propose what logs teach; return the ids of the new strategies. They are checked, and not yet tried.
+def take_in(bench: Bench, library: Library, logs: Logs, who: str) -> tuple[list[str], Asked]:
+    """Propose what logs teach. The new strategies are checked, and not yet tried.
 
     Args:
         bench: the run whose student is to learn, and whose teacher writes.
@@ -80,11 +80,15 @@ def take_in(bench: Bench, library: Library, logs: Logs, who: str) -> list[str]:
         logs: what to learn from.
         who: who brings them.
 
+    Returns:
+        The ids of the new strategies, and what came of asking the teacher.
+
     Raises:
         BudgetSpent: a call was not made.
     """
     found = [(advice, Evidence(source="person", dialogue=where)) for where, advice in logs.advice]
-    for one in group(_suggestions(bench, logs), bench.settings.duplicate):
+    asked = _ask(bench, logs)
+    for one in group(asked.suggestions, bench.settings.duplicate):
         evidence = one.first.evidence(bench.models)
         found.append((one.advice, evidence.model_copy(update={"source": "logs"})))
     new: list[str] = []
@@ -93,21 +97,20 @@ def take_in(bench: Bench, library: Library, logs: Logs, who: str) -> list[str]:
             strategy = library.propose(advice, who=who, reason=f"from {evidence.dialogue}", evidence=evidence)
             bench.examine(library, strategy)
             new.append(strategy.id)
-    return new
+    return new, asked
 
 
-def _suggestions(bench: Bench, logs: Logs) -> list[Suggestion]:
+def _ask(bench: Bench, logs: Logs) -> Asked:
     cases = _compare_with_student(bench, logs)
     if not cases:
-        return []
+        return Asked()
     if bench.judge is None:  # a log cannot be continued in another way: the person is taken to be right
         preferences: Sequence[Preference | None] = [Preference(1.0, "a person's reply") for _ in cases]
     else:
         preferences = ModelJudge(bench.judge, bench.wording).compare(cases)
         bench.check()
     better = [(case, one) for case, one in zip(cases, preferences, strict=True) if one is not None and one.gain > 0]
-    suggestions, _ = ask_teacher(bench, better)
-    return suggestions
+    return ask_teacher(bench, better)
 
 
 def _compare_with_student(bench: Bench, logs: Logs) -> list[Compared]:

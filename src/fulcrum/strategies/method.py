@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from fulcrum.artifact import Artifact, Deployed, OpenModel, write_card
+from fulcrum.artifact import CARD, Artifact, Deployed, OpenModel, write_card
 from fulcrum.atomic import write_json, write_text
 from fulcrum.errors import RunError, SettingsError
 from fulcrum.methods import Contender, PlannedCalls, Role, prompt_tokens
@@ -14,13 +14,17 @@ from fulcrum.runs import Run
 from fulcrum.strategies.bench import LIBRARY, Bench, kept, served, wording_for
 from fulcrum.strategies.effects import measure_library
 from fulcrum.strategies.finetuned import REPLIES, finetuned_student, tune
+from fulcrum.strategies.lab import LabWording
 from fulcrum.strategies.learn import learn_library
 from fulcrum.strategies.library import Library
+from fulcrum.strategies.logs import Logs, take_in
 from fulcrum.strategies.markdown import to_markdown
+from fulcrum.strategies.placebo import placebo
 from fulcrum.strategies.release import refuse_unreleased
 from fulcrum.strategies.retrieval import Retriever
 from fulcrum.strategies.settings import StrategiesSettings
-from fulcrum.strategies.solver import StrategyRewriter, fixed, retrieved, shuffled, whole
+from fulcrum.strategies.solver import StrategyRewriter, fixed, retrieved, whole
+from fulcrum.strategies.suggestions import Asked
 
 ROUNDS = "rounds.json"
 """File of the artifact with a record for each round."""
@@ -56,7 +60,7 @@ class StrategiesMethod:
     def plan(self, recipe: Recipe) -> Sequence[PlannedCalls]:
         """Return the calls of learning and of evaluation, at most, for dialogues of average length."""
         settings, task = recipe.settings_as(StrategiesSettings), recipe.task
-        _refuse_other_tasks(recipe)
+        _refuse_what_cannot_work(recipe)
         turns = settings.rounds * min(settings.dialogues, len(task.examples("train"))) * _TURNS
         prompt, asked = prompt_tokens(task), settings.rounds * settings.requests
         test = len(task.examples("test")) * _TURNS
@@ -82,7 +86,12 @@ class StrategiesMethod:
 
     def learn(self, run: Run) -> None:
         """Run the rounds, measure what they kept, and write the library, its page, its curve and its card."""
-        _refuse_other_tasks(run.recipe)
+        _refuse_what_cannot_work(run.recipe)
+        if (run.artifact / LIBRARY).exists() and not _has_begun(run):
+            raise RunError(
+                f"{run.folder}: holds strategies that people brought, and what is learned would not reach them; train "
+                "with another --output and import them there"
+            )
         bench = Bench(run)
         learned, curve = learn_library(run)
         inputs = {"recipe": run.recipe.resolved(), "library": learned.parent.name}
@@ -96,10 +105,9 @@ class StrategiesMethod:
             shutil.copyfile(folder / LIBRARY, draft)
             draft.replace(target)
         library = Library(target)
-        write_text(run.artifact / "STRATEGIES.md", to_markdown(library.strategies(), f"Strategies: {run.recipe.name}"))
         write_json(run.artifact / ROUNDS, curve)
         write_json(run.artifact / "curve.json", _points(curve))
-        write_card(run, _about(run, library, curve), serve=bench.settings.serve)
+        _describe(run, library, curve)
         run.log("learned", artifact=LIBRARY, strategies=len(kept(library)))
 
     def contenders(self, run: Run) -> Sequence[Contender]:
@@ -112,8 +120,9 @@ class StrategiesMethod:
         advisers = {
             "generic-advice": fixed(bench.generic_advice()),
             "whole-library": whole(strategies),
-            "shuffled": shuffled(retriever, wording, bench.seed),
         }
+        if (other := placebo(library, retriever, wording, bench.settings, bench.seed)) is not None:
+            advisers["shuffled"] = other
         contenders = [
             Contender(bench.student(name="student"), "baseline"),
             Contender(bench.student(retrieved(retriever, wording), name="retrieved"), "method"),
@@ -143,11 +152,46 @@ class StrategiesMethod:
         return StrategyRewriter(retrieved(Retriever(strategies, settings.retrieval), wording), wording)
 
 
-def _refuse_other_tasks(recipe: Recipe) -> None:
+def import_logs(run: Run, logs: Logs, who: str) -> tuple[Library, list[str], Asked]:
+    """Propose what people teach to the library of a run, which is begun if the run has not learned.
+
+    Returns:
+        The library, the ids of the new strategies, and what came of asking the teacher.
+
+    Raises:
+        SettingsError: the recipe cannot work.
+        RunError: the run is in the middle of learning.
+        BudgetSpent: a call was not made.
+    """
+    if not isinstance(run.recipe.settings, StrategiesSettings):
+        raise SettingsError(f"{run.folder}: its method is {run.recipe.method.name}, which holds no strategies")
+    _refuse_what_cannot_work(run.recipe)
+    path = run.artifact / LIBRARY
+    if _has_begun(run) and not path.exists():
+        raise RunError(f"{run.folder}: is in the middle of learning; finish `fulcrum train` with its recipe first")
+    library = Library(path)
+    new, asked = take_in(Bench(run), library, logs, who)
+    run.log("imported", strategies=new, unreadable=asked.unreadable, unanswered=asked.failed)
+    if not (run.artifact / CARD).exists():
+        _describe(run, library, ())
+    return library, new, asked
+
+
+def _has_begun(run: Run) -> bool:
+    return any(run.folder.glob("stages/round-*"))
+
+
+def _refuse_what_cannot_work(recipe: Recipe) -> None:
     if recipe.task.environment is None:
         raise SettingsError(
             f"task: {recipe.keys.task} asks single questions; strategies are learned from dialogues: lab:desk, or "
             "dialogue:FILE.toml with your policy and customers"
+        )
+    wording = wording_for(recipe.keys.task, recipe.settings_as(StrategiesSettings))
+    if "judge" in recipe.models and isinstance(wording, LabWording):
+        raise SettingsError(
+            "models.judge: the lab's wording has no words for a judge; leave it out, and replies are judged by what "
+            'becomes of them, or set settings.wording = "general" for models that follow instructions'
         )
 
 
@@ -185,18 +229,26 @@ def _points(rounds: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
+def _describe(run: Run, library: Library, curve: Sequence[Mapping[str, Any]]) -> None:
+    """Write the library's page and the artifact's card."""
+    write_text(run.artifact / "STRATEGIES.md", to_markdown(library.strategies(), f"Strategies: {run.recipe.name}"))
+    write_card(run, _about(run, library, curve), serve=run.recipe.settings_as(StrategiesSettings).serve)
+
+
 def _about(run: Run, library: Library, curve: Sequence[Mapping[str, Any]]) -> str:
     counts = {status: len(library.strategies(status)) for status in ("approved", "proposed", "rejected", "retired")}
     counted = ", ".join(f"{count} {status}" for status, count in counts.items())
+    taught = run.recipe.models["teacher"] if curve else "people"
     lines = [
         f"# Strategies: {run.recipe.name}",
         "",
-        f"What {run.recipe.models['teacher']} taught {run.recipe.models['student']} on {run.recipe.keys.task}, in "
-        f"words: {counted}.",
+        f"What {taught} taught {run.recipe.models['student']} on {run.recipe.keys.task}, in words: {counted}.",
         "",
         "`STRATEGIES.md` shows every strategy with its effect; `library.jsonl` is the library itself.",
         "",
         "Only approved strategies are served. Review them: `fulcrum strategies list`, `show`, `approve`, `reject`.",
+    ]
+    table = [
         "",
         "| round | teacher's share | turns | replies differ | teacher better | new | kept so far | turns covered |",
         "|---|---|---|---|---|---|---|---|",
@@ -206,7 +258,7 @@ def _about(run: Run, library: Library, curve: Sequence[Mapping[str, Any]]) -> st
             for row in curve
         ),
     ]
-    return "\n".join(lines)
+    return "\n".join([*lines, *table] if curve else lines)
 
 
 METHOD = StrategiesMethod()

@@ -22,7 +22,7 @@ from fulcrum.strategies.solver import retrieved
 from fulcrum.task import Example, Task
 
 MUST_PASS = "must-pass.json"
-"""In the artifact: ids of the dialogues that must succeed, each with who wants it and why."""
+"""In the artifact: ids of the dialogues that must pass, each with who wants it and why."""
 
 RELEASE = "release.json"
 """In the artifact: what was released last."""
@@ -37,7 +37,7 @@ class Release:
 
     Attributes:
         strategies: id and version of each.
-        passed: must-pass dialogues that succeeded.
+        passed: must-pass dialogues that succeeded and broke no rule.
         failed: those that did not.
         unanswered: those that could not be tried, because a call failed.
         change: mean difference on development dialogues to what was released before; None for a first release.
@@ -97,7 +97,7 @@ def must_pass(artifact: Path) -> dict[str, dict[str, str]]:
 
 
 def name_cases(artifact: Path, task: Task, ids: Collection[str], *, who: str, reason: str = "") -> None:
-    """Say of dialogues that they must succeed.
+    """Say of dialogues that they must succeed, with no rule broken.
 
     Args:
         artifact: the folder of the library.
@@ -205,7 +205,10 @@ def _as_of(library: Library, id: str, version: int) -> Strategy:
 
 
 def _try(bench: Bench, strategies: Sequence[Strategy], ids: Sequence[str]) -> tuple[_Ids, _Ids, _Ids]:
-    """Hold the must-pass dialogues, and return those that succeed, those that do not, and those where a call failed."""
+    """Hold the must-pass dialogues, and return those that pass, those that do not, and those where a call failed.
+
+    To pass is to succeed and to break no rule.
+    """
     if not ids:
         return (), (), ()
     known = {example.id: example for example in _choosable(bench.task)}
@@ -217,5 +220,5 @@ def _try(bench: Bench, strategies: Sequence[Strategy], ids: Sequence[str]) -> tu
         rollout.question_id: rollout.score for rollout in bench.roll_out(student, "dev", len(ids), task=cases).rollouts
     }
     unanswered = tuple(id for id in ids if scores[id].value is None)
-    passed = tuple(id for id in ids if scores[id].solved)
+    passed = tuple(id for id in ids if scores[id].solved and not scores[id].details.get("violations"))
     return passed, tuple(id for id in ids if id not in {*passed, *unanswered}), unanswered

@@ -1,10 +1,11 @@
 """What a user may choose about strategies; the defaults are for real endpoints."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 
+from fulcrum.hashing import file_hash
 from fulcrum.settings import Settings
 from fulcrum.training.settings import TrainingSettings
 
@@ -39,7 +40,11 @@ class StrategiesSettings(Settings):
         effect_dialogues: development dialogues on which each accepted strategy's effect is measured. 0 measures none.
         serve: `approved` serves what a person approved; `proposed` serves what passed the trial too: for experiments.
         retrieval: how a turn finds its strategies.
-        handbook: text file that the teacher reads before it answers: what the student must never need.
+        wording: the prompts, of which the lab's checkpoints know only `lab`; if not set, `lab` at `lab:desk` and else
+            `general`.
+        handbook: text file that the teacher reads before it answers: what the student must never need. At `lab:desk`
+            it is the shop's own, if none is named.
+        handbook_hash: of its content, filled in when the recipe is read: a run goes on only with the same.
         generic_lines: lines of general advice in the control that retrieves nothing.
         finetune: also tune the student on the teacher's replies, as a control; needs a local student.
         training: of that control.
@@ -57,8 +62,21 @@ class StrategiesSettings(Settings):
     effect_dialogues: int = Field(default=60, ge=0)
     serve: Literal["approved", "proposed"] = "approved"
     retrieval: RetrievalSettings = RetrievalSettings()
+    wording: Literal["lab", "general"] | None = None
     handbook: Path | None = None
+    handbook_hash: str | None = None
     generic_lines: PositiveInt = 5
     finetune: bool = False
     training: TrainingSettings = TrainingSettings()
     max_tokens: PositiveInt | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _know_the_handbook(cls, data: dict[str, Any]) -> dict[str, Any]:
+        path = data.get("handbook")
+        if not isinstance(path, str | Path) or "handbook_hash" in data:
+            return data
+        try:
+            return {**data, "handbook_hash": file_hash(Path(path))}
+        except OSError as error:
+            raise ValueError(f"handbook: {path} cannot be read: {error.strerror}") from error

@@ -24,7 +24,7 @@ class Advised:
 
     Attributes:
         lines: the guidance.
-        facts: how it was chosen, for logs: ids, versions and scores.
+        facts: how it was chosen, for logs: ids, versions and scores, or the advice that every turn is given.
     """
 
     lines: tuple[str, ...] = ()
@@ -48,22 +48,23 @@ def whole(strategies: Sequence[Strategy]) -> Adviser:
 
 def fixed(lines: Sequence[str]) -> Adviser:
     """Return the control that gives every turn the same general advice."""
-    return lambda _: Advised(tuple(lines))
+    return lambda _: Advised(tuple(lines), {"advice": list(lines)} if lines else {})
 
 
-def shuffled(retriever: Retriever, wording: Wording, seed: int) -> Adviser:
+def shuffled(retriever: Retriever, wording: Wording, seed: int, spare: Sequence[Strategy] = ()) -> Adviser:
     """Return the placebo: as many strategies as retrieval would give, but others, drawn at random for each turn.
 
-    Where the library holds too few others, the turn is given fewer.
+    Where too few others are served, `spare` ones make up the number; where these too are few, the turn is given fewer.
     """
 
     def advise(messages: Sequence[Message]) -> Advised:
         fitting = retriever.retrieve(wording.situation(messages))
-        ids = {match.strategy.id for match in fitting}
-        others = [strategy for strategy in retriever.strategies if strategy.id not in ids]
+        said = {match.strategy.advice.guidance for match in fitting}
+        others = [strategy for strategy in retriever.strategies if strategy.advice.guidance not in said]
         rng = random.Random(seed_from(seed, "shuffled", [message.content for message in messages]))
         rng.shuffle(others)
-        return _advised([Match(strategy, 0.0) for strategy in others[: len(fitting)]])
+        drawn = [*others, *rng.sample(spare, len(spare))]
+        return _advised([Match(strategy, 0.0) for strategy in drawn[: len(fitting)]])
 
     return advise
 

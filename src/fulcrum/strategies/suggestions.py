@@ -76,11 +76,23 @@ class Group:
         return list({one.advice.id: one for one in self.suggestions if one.advice.id != self.advice.id}.values())
 
 
-def ask_teacher(bench: Bench, judged: Sequence[tuple[Compared, Preference]]) -> tuple[list[Suggestion], int]:
-    """Let the teacher write what the student lacks at each of these turns.
+@dataclass(slots=True)
+class Asked:
+    """What came of asking the teacher.
 
-    Returns:
-        The suggestions, and how many answers could not be read.
+    Attributes:
+        suggestions: what it wrote.
+        unreadable: how many of its answers could not be read.
+        failed: how many calls failed.
+    """
+
+    suggestions: list[Suggestion] = field(default_factory=list[Suggestion])
+    unreadable: int = 0
+    failed: int = 0
+
+
+def ask_teacher(bench: Bench, judged: Sequence[tuple[Compared, Preference]]) -> Asked:
+    """Let the teacher write what the student lacks at each of these turns.
 
     Raises:
         BudgetSpent: a call was not made.
@@ -90,16 +102,18 @@ def ask_teacher(bench: Bench, judged: Sequence[tuple[Compared, Preference]]) -> 
     sampling = Sampling(max_tokens=_STRATEGY_TOKENS)
     answers = complete(bench.teacher_model, [Request(prompt, sampling) for prompt in prompts])
     bench.check()
-    suggestions: list[Suggestion] = []
-    unreadable = 0
+    asked = Asked()
     for (case, preference), prompt, answer in zip(judged, prompts, answers, strict=True):
-        try:
-            advised = wording.read(answer.text) if answer.ok else []
-        except LibraryError:
-            unreadable += 1
+        if not answer.ok:
+            asked.failed += 1
             continue
-        suggestions += [Suggestion(advice, case, preference, prompt) for advice in advised]
-    return suggestions, unreadable
+        try:
+            advised = wording.read(answer.text)
+        except LibraryError:
+            asked.unreadable += 1
+            continue
+        asked.suggestions += [Suggestion(advice, case, preference, prompt) for advice in advised]
+    return asked
 
 
 def group(suggestions: Sequence[Suggestion], duplicate: float) -> list[Group]:

@@ -7,11 +7,33 @@ import numpy as np
 
 from fulcrum.evaluation.statistics import mcnemar_exact, paired_difference
 from fulcrum.strategies.dialogue import Check, Job, State, play
-from fulcrum.strategies.records import Effect
+from fulcrum.strategies.records import Advice, Effect
 from fulcrum.strategies.retrieval import WordIndex
 from fulcrum.strategies.solver import Student
 from fulcrum.strategies.wording import Wording
 from fulcrum.task import Task
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A strategy on trial.
+
+    Attributes:
+        id: in the library.
+        advice: what it says.
+        origins: turns at which it was suggested.
+        neighbours: other turns to try it on.
+    """
+
+    id: str
+    advice: Advice
+    origins: tuple[State, ...] = ()
+    neighbours: tuple[State, ...] = ()
+
+    @property
+    def states(self) -> tuple[State, ...]:
+        """All turns to try it on."""
+        return (*self.origins, *self.neighbours)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,16 +45,26 @@ class Trial:
         p_value: of the exact sign test: are better and worse equally likely?
         helped: turns that it made better.
         hurt: turns that it made worse.
+        neighbours: how many of the turns that count are not among its origins.
+        helped_near: how many of these it made better.
+        hurt_near: how many of these it made worse.
     """
 
     effect: Effect
     p_value: float
     helped: tuple[State, ...]
     hurt: tuple[State, ...]
+    neighbours: int
+    helped_near: int
+    hurt_near: int
 
     def accepted(self, alpha: float) -> bool:
-        """Return whether it helps by more than chance."""
-        return self.effect.estimate > 0 and len(self.helped) > len(self.hurt) and self.p_value <= alpha
+        """Return whether it helps by more than chance, and hurts no neighbours, or fewer than it helps.
+
+        Neighbours that it leaves as they are do not count: what is said of one situation need not touch another.
+        """
+        helps = self.effect.estimate > 0 and len(self.helped) > len(self.hurt) and self.p_value <= alpha
+        return helps and (not self.hurt_near or self.helped_near > self.hurt_near)
 
     @property
     def mixed(self) -> bool:
@@ -41,9 +73,10 @@ class Trial:
 
     def summary(self) -> str:
         """Return the result in a few words."""
+        near = f"{self.helped_near} of {self.neighbours} neighbours better, {self.hurt_near} worse"
         return (
             f"{len(self.helped)} of {self.effect.n} turns better with it, {len(self.hurt)} worse, "
-            f"sign test p = {self.p_value:.3f}"
+            f"sign test p = {self.p_value:.3f}" + (f"; {near}" if self.neighbours else "")
         )
 
 
@@ -61,27 +94,31 @@ class Trials:
         self._student = student
         self._check = check
 
-    def run(self, candidates: Sequence[tuple[str, Sequence[State]]]) -> list[Trial]:
-        """Finish each candidate's dialogues with its line in every prompt from its turn on, and without it.
-
-        Args:
-            candidates: lines of guidance, each with the turns to try it on.
-        """
-        without = list({state.key: state for _, states in candidates for state in states}.values())
+    def run(self, candidates: Sequence[Candidate]) -> list[Trial]:
+        """Finish each candidate's dialogues with its line in every prompt from its turn on, and without it."""
+        without = list({state.key: state for one in candidates for state in one.states}.values())
         jobs = [Job(state) for state in without]
-        jobs += [Job(state, extra=(line,)) for line, states in candidates for state in states]
+        jobs += [Job(state, extra=(one.advice.guidance,)) for one in candidates for state in one.states]
         scores = [score.value for score in play(self._task, jobs, self._student, self._check)]
         before = {state.key: score for state, score in zip(without, scores, strict=False)}
         rest = iter(scores[len(without) :])
-        return [_trial([(state, before[state.key], next(rest)) for state in states]) for _, states in candidates]
+        return [
+            _trial([(state, before[state.key], next(rest)) for state in one.states], len(one.origins))
+            for one in candidates
+        ]
 
 
-def _trial(outcomes: Sequence[tuple[State, float | None, float | None]]) -> Trial:
+def _trial(outcomes: Sequence[tuple[State, float | None, float | None]], origins: int) -> Trial:
+    """Return what came of the turns, the first of which are the origins."""
+    near = {state.key for state, _, _ in outcomes[origins:]}
     scored = [(state, old, new) for state, old, new in outcomes if old is not None and new is not None]
     helped = tuple(state for state, old, new in scored if new > old)
     hurt = tuple(state for state, old, new in scored if new < old)
     effect = measured("state", [old for _, old, _ in scored], [new for _, _, new in scored])
-    return Trial(effect, mcnemar_exact(len(hurt), len(helped)), helped, hurt)
+    neighbours, helped_near, hurt_near = (
+        sum(state.key in near for state in some) for some in ([state for state, _, _ in scored], helped, hurt)
+    )
+    return Trial(effect, mcnemar_exact(len(hurt), len(helped)), helped, hurt, neighbours, helped_near, hurt_near)
 
 
 def measured(measure: str, before: Sequence[float], after: Sequence[float]) -> Effect:
@@ -114,13 +151,15 @@ class Neighbours:
         self._wording = wording
         self._index = WordIndex([wording.situation(state.messages).words for state in states])
 
-    def of(self, origins: Sequence[State], count: int) -> list[State]:
-        """Return at most `count` turns: of the origins at most half, then those that are most like them."""
+    def of(self, origins: Sequence[State], count: int) -> tuple[tuple[State, ...], tuple[State, ...]]:
+        """Return at most `count` turns: of the origins at most half, and those that are most like these."""
         chosen = {state.key: state for state in origins[: max(1, count // 2)]}
         situations = [self._wording.situation(state.messages) for state in chosen.values()]
+        half = len(chosen)
         likeness = np.max([self._index.scores(situation) for situation in situations], axis=0)
         for number in sorted(range(len(self._states)), key=lambda number: -likeness[number]):
             if len(chosen) >= count:
                 break
             chosen.setdefault(self._states[number].key, self._states[number])
-        return list(chosen.values())
+        turns = tuple(chosen.values())
+        return turns[:half], turns[half:]

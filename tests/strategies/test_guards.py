@@ -1,0 +1,230 @@
+"""What must not happen quietly: a judge left out, a control that is none, a handbook that changed, logs lost."""
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fulcrum.artifact import read_artifact
+from fulcrum.chat import Completion, resolve, user
+from fulcrum.cli.main import main
+from fulcrum.errors import RunError, SettingsError
+from fulcrum.evaluation.results import read_results
+from fulcrum.recipe import Recipe, check_recipe
+from fulcrum.review.place import open_place
+from fulcrum.runs import Run
+from fulcrum.runs.catalog import reopen
+from fulcrum.runs.evaluate import evaluate_run
+from fulcrum.runs.learn import learn
+from fulcrum.settings import Document
+from fulcrum.strategies.bench import Bench, kept, wording_for
+from fulcrum.strategies.dialogue import Compared, State
+from fulcrum.strategies.judging import Preference
+from fulcrum.strategies.lab import LabWording
+from fulcrum.strategies.library import Library
+from fulcrum.strategies.placebo import lines_a_turn, placebo
+from fulcrum.strategies.records import Advice, Effect, Finding
+from fulcrum.strategies.retrieval import Retriever
+from fulcrum.strategies.settings import StrategiesSettings
+from fulcrum.strategies.suggestions import ask_teacher
+from fulcrum.strategies.trials import Trial
+from fulcrum.strategies.wording import GeneralWording
+from fulcrum.strategies.words import EVERYWHERE
+from fulcrum.task import Question
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+SETTINGS = {"rounds": 1, "dialogues": 30, "effect_dialogues": 0, "gap_dialogues": 0}
+SORRY = Advice(scenario="an upset customer", when="the customer is upset", do="say sorry")
+
+
+def recipe(teacher: str = "modest_teacher", models: dict[str, str] | None = None, **settings: object) -> Recipe:
+    roles = {"student": "python:toy:student", "teacher": f"python:toy:{teacher}", **(models or {})}
+    data = {"method": "strategies", "task": "python:toy:task", "models": roles, "settings": {**SETTINGS, **settings}}
+    return check_recipe(Document(data))
+
+
+def test_a_test_in_the_review_page_keeps_what_the_judge_has_against_a_strategy(tmp_path: Path) -> None:
+    with Run(tmp_path / "run", recipe(models={"judge": "python:toy:wary_judge"})) as run:
+        library = Library(run.artifact / "library.jsonl")
+        strategy = library.propose(SORRY, who="ada")
+        examined = Bench(run).examine(library, strategy)
+    retest = open_place(tmp_path / "run").retest
+    assert retest is not None and [found.check for found in examined.blocked] == ["judge"]
+    again = retest(strategy, False)
+    assert again.findings == examined.findings and again.effects == ()
+
+
+def test_what_was_tested_and_is_blocked_is_served_to_nobody(tmp_path: Path) -> None:
+    library = Library(tmp_path / "library.jsonl")
+    strategy = library.propose(SORRY, who="ada")
+    library.record_effect(strategy.id, Effect(measure="on-off", estimate=0.1, low=0.0, high=0.2, n=9), who="ada")
+    assert [one.id for one in kept(library)] == [strategy.id]
+    library.record_checks(strategy.id, [Finding(check="judge", severity="block", text="no")], who="ada")
+    assert kept(library) == []
+
+
+@pytest.mark.parametrize(("teacher", "why"), [("dead_teacher", "server: down"), ("mute_teacher", "holds no line")])
+def test_general_advice_that_cannot_be_had_is_no_control(tmp_path: Path, teacher: str, why: str) -> None:
+    with Run(tmp_path / "run", recipe(teacher)) as run, pytest.raises(RunError, match=why):
+        Bench(run).generic_advice()
+
+
+def test_a_teacher_that_fails_is_counted_and_not_taken_for_one_with_nothing_to_say(tmp_path: Path) -> None:
+    question = Question("q", (user("i am upset."),))
+    case = Compared(State(question, (), question.messages), Completion("hello."), Completion("sorry."))
+    judged = [(case, Preference(1.0, "better"))]
+    for teacher, unreadable, failed in (("dead_teacher", 0, 1), ("mute_teacher", 1, 0), ("idle_teacher", 0, 0)):
+        with Run(tmp_path / teacher, recipe(teacher)) as run:
+            asked = ask_teacher(Bench(run), judged)
+        assert (asked.unreadable, asked.failed, len(asked.suggestions)) == (unreadable, failed, 1 - unreadable - failed)
+
+
+def shown_by_the_placebo(library: Library) -> list[str] | None:
+    settings, wording = StrategiesSettings(), GeneralWording()
+    control = placebo(library, Retriever(library.strategies("approved"), settings.retrieval), wording, settings, 0)
+    return None if control is None else sorted(control([user("an upset customer, in the rain")]).lines)
+
+
+def test_the_placebo_of_a_small_library_shows_what_is_not_served(tmp_path: Path) -> None:
+    library = Library(tmp_path / "library.jsonl")
+    for do in ("say sorry", "use their name"):
+        id = library.propose(Advice(scenario=EVERYWHERE, do=do), who="ada").id
+        library.decide(id, "approved", who="ada", reason="known")
+    assert shown_by_the_placebo(library) is None, "both fit everywhere, so there is no other"
+    harmful = library.propose(Advice(scenario=EVERYWHERE, do="shout loudly"), who="ada")
+    library.record_effect(harmful.id, Effect(measure="state", estimate=-0.3, low=-0.4, high=-0.2, n=9), who="ada")
+    library.propose(Advice(scenario="an upset customer", do="say sorry"), who="ada")
+    assert shown_by_the_placebo(library) is None, "what harms or says the same is no placebo"
+    for do in ("hum a tune", "count to ten"):
+        library.decide(library.propose(Advice(scenario="x", do=do), who="ada").id, "rejected", who="ada", reason="idle")
+    assert shown_by_the_placebo(library) == ["count to ten.", "hum a tune."]
+
+
+def test_an_evaluation_says_how_many_lines_each_arm_showed_and_leaves_out_a_placebo_that_is_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for teacher, possible in (("modest_teacher", False), ("good_teacher", True)):
+        folder, given = tmp_path / teacher, recipe(teacher, serve="proposed")
+        with Run(folder, given) as run:
+            learn(run)
+            evaluate_run(run)
+        lines = lines_a_turn(read_results(folder))
+        assert lines["generic-advice"] == 2 and lines["whole-library"] == 1 and "student" not in lines
+        assert lines.get("shuffled") == (lines["retrieved"] if possible else None)
+        assert lines["retrieved"] == pytest.approx(1 / 3)
+        capsys.readouterr()
+        main_without_exit("strategies", "metrics", str(folder))
+        assert ("No placebo possible" in capsys.readouterr().out) is not possible
+
+
+def test_a_handbook_that_changes_is_noticed_and_what_is_deployed_needs_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book, folder = tmp_path / "handbook.md", tmp_path / "run"
+    book.write_text("say sorry")
+    with Run(folder, recipe(handbook=str(book), serve="proposed")) as run:
+        learn(run)
+        before = run.recipe.resolved()
+    book.write_text("say nothing")
+    assert recipe(handbook=str(book), serve="proposed").resolved() != before
+    with pytest.raises(RunError, match=r"settings\.handbook_hash"):
+        Run(folder, recipe(handbook=str(book), serve="proposed"))
+    with Run(folder, reopen(folder)) as run, pytest.raises(RunError, match="has changed since the run began"):
+        Bench(run).teacher()
+    book.unlink()
+    monkeypatch.chdir(tmp_path)
+    reopen(folder).method.deploy(read_artifact(folder), resolve).close()
+    with pytest.raises(SettingsError, match="handbook"):
+        recipe(handbook=str(book))
+
+
+def test_the_teacher_alone_reads_the_handbook(tmp_path: Path) -> None:
+    book = tmp_path / "handbook.md"
+    book.write_text("SECRET")
+    with Run(tmp_path / "run", recipe(handbook=str(book))) as run:
+        bench = Bench(run)
+        assert bench.teacher()._wording.teach([user("hi")])[0].content == "SECRET"  # pyright: ignore[reportPrivateUsage]
+        assert bench.wording.teach([user("hi")])[0].content == "hi"
+
+
+def test_a_judge_at_the_lab_is_refused_before_any_call(tmp_path: Path) -> None:
+    data = {
+        "method": "strategies",
+        "task": "lab:desk?seed=1",
+        "models": {
+            "student": "python:toy:student",
+            "teacher": "python:toy:dead_teacher",
+            "judge": "python:toy:student",
+        },
+    }
+    given = check_recipe(Document(data))
+    with pytest.raises(SettingsError, match=r"models\.judge"):
+        given.method.plan(given)
+    with Run(tmp_path / "run", given) as run:
+        with pytest.raises(SettingsError, match=r"models\.judge"):
+            learn(run)
+        assert not run.ledger.snapshot()
+    general = check_recipe(Document({**data, "settings": {"wording": "general"}}))
+    assert general.method.plan(general)
+    with Run(tmp_path / "general", general) as run:
+        told = Bench(run).teacher()._wording.teach([user("hi")])  # pyright: ignore[reportPrivateUsage]
+    assert "when" in told[0].content, "the teacher knows the shop's practice in the general wording too"
+
+
+def test_the_wording_follows_the_task_unless_it_is_named() -> None:
+    assert isinstance(wording_for("lab:desk", StrategiesSettings()), LabWording)
+    assert isinstance(wording_for("lab:desk", StrategiesSettings(wording="general")), GeneralWording)
+    assert isinstance(wording_for("dialogue:x.toml", StrategiesSettings()), GeneralWording)
+    with pytest.raises(SettingsError, match=r"settings\.wording"):
+        wording_for("dialogue:x.toml", StrategiesSettings(wording="lab"))
+
+
+def test_what_hurts_the_neighbours_is_not_accepted_however_well_it_does_at_home() -> None:
+    state = State(Question("q", (user("hi"),)), (), (user("hi"),))
+    effect = Effect(measure="state", estimate=0.3, low=0.1, high=0.5, n=16)
+    home = Trial(effect, 0.01, (state,) * 8, (), 8, 0, 0)
+    assert home.accepted(0.05), "what is said of one situation may leave the others as they are"
+    assert "0 of 8 neighbours better, 0 worse" in home.summary()
+    for helped_near, hurt_near, accepted in ((0, 1, False), (1, 1, False), (2, 1, True)):
+        trial = replace(home, helped=(state,) * (8 + helped_near), hurt=(state,) * hurt_near)
+        assert replace(trial, helped_near=helped_near, hurt_near=hurt_near).accepted(0.05) is accepted
+
+
+def test_logs_alone_begin_a_library_and_training_does_not_lose_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("desk.toml").write_text(
+        'method = "strategies"\ntask = "python:toy:task"\n[models]\nstudent = "python:toy:student"\n'
+        'teacher = "python:toy:modest_teacher"\n'
+    )
+    said = [("system", "you work at a desk."), ("user", "i am upset."), ("assistant", "hello. sorry.")]
+    held = {"messages": [{"role": role, "content": text} for role, text in said]}
+    Path("logs.jsonl").write_text(f"{json.dumps({'strategy': SORRY.model_dump()})}\n{json.dumps(held)}\n")
+    main_without_exit("strategies", "import", "desk.toml", "logs.jsonl", "--who", "ada")
+    printed = capsys.readouterr()
+    (folder,) = Path("runs").iterdir()
+    assert printed.out.split()[:2] == [SORRY.id, "proposed:"] and f"fulcrum strategies test {folder}" in printed.err
+    main_without_exit("strategies", "test", str(folder))
+    main_without_exit("strategies", "approve", str(folder), SORRY.id, "--who", "ada")
+    assert Library(folder / "artifact" / "library.jsonl").strategy(SORRY.id).status == "approved"
+    reopen(folder).method.deploy(read_artifact(folder), resolve).close()
+    with Run(folder, reopen(folder)) as run, pytest.raises(RunError, match="that people brought"):
+        learn(run)
+    (folder / "stages" / "round-1-x").mkdir(parents=True)
+    (folder / "artifact" / "library.jsonl").unlink()
+    capsys.readouterr()
+    assert main_without_exit("strategies", "import", str(folder), "logs.jsonl") == 2
+    assert "in the middle of learning" in capsys.readouterr().err
+
+
+def main_without_exit(*arguments: str) -> int:
+    """Return the exit code of a command."""
+    try:
+        main(list(arguments))
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0
