@@ -45,7 +45,10 @@ def figures(task: Task, agent: Agent, count: int) -> dict[str, float]:
     scores = [play(task, agent, example).score() for example in task.examples("dev")[:count]]
     names = ("success", "satisfaction", "violations")
     figures = {name: mean(score.details[name] for score in scores) for name in names}
-    return figures | {"solved": mean(score.verdict == "right" for score in scores), "value": mean(score.value for score in scores)}
+    return figures | {
+        "solved": mean(score.verdict == "right" for score in scores),
+        "value": mean(score.value for score in scores),
+    }
 
 
 def mean(values: Any) -> float:
