@@ -68,9 +68,20 @@ def test_the_dummy_is_as_long_as_the_supplement_and_says_nothing() -> None:
 
 def test_a_wrong_answer_is_another_questions_answer() -> None:
     actor = model(lambda request: request.messages[-1].content.upper())
-    doses = rewritten(WrongAnswer(writer(note), actor), turns_of("a", "b", "c"))
+    doses = rewritten(WrongAnswer(writer(note), actor, str), turns_of("a", "b", "c"))
     given = [text.split("[[form: answer]]\n")[1][0] for text in doses]
     assert sorted(given) == ["A", "B", "C"] and all(x != y for x, y in zip(given, "ABC", strict=True))
+
+
+def test_a_wrong_answer_is_never_the_answer_that_the_actor_gives_anyway() -> None:
+    def decide(request: Request) -> Completion:
+        text = request.messages[-1].content
+        return Completion.failed("server") if text == "e" else Completion("no" if text == "d" else "yes")
+
+    dose = WrongAnswer(writer(note), model(decide), lambda text: text)
+    given = [text.partition("[[form: answer]]\n")[2].split("\n")[0] for text in rewritten(dose, turns_of(*"abcde"))]
+    assert given[:4] == ["no", "no", "no", "yes"] and given[4] in ("yes", "no")
+    assert rewritten(dose, turns_of("a", "b")) == ["a", "b"], "nobody answers anything else: there is no dose"
 
 
 def test_fixed_text_needs_no_writer() -> None:
@@ -111,7 +122,7 @@ def evaluation(generator: Callable[[Request], str | Completion], task: Task) -> 
         SUPPLEMENTED: writer(generator).rewrite_turns,
         WITHOUT_ANSWERS: quiet.rewrite_turns,
         EMPTIED: Fixed("", WORDINGS["lab"], "start"),
-        DOSE: WrongAnswer(writer(generator), actor),
+        DOSE: WrongAnswer(writer(generator), actor, task.answer_key),
     }
     return [baseline, *(solve(help, actor, task, name) for name, help in helps.items())]
 
@@ -128,6 +139,22 @@ def test_a_generator_forced_to_write_the_answer_is_caught() -> None:
     said = " ".join(found.sentences())
     assert "100.0 % of 5 supplements hold the final answer; 0.0 % hold another question's by chance" in said
     assert "hands over answers" in said and "believes what it is told" in said
+
+
+def test_a_generator_that_mostly_says_nothing_is_not_said_to_be_ignored() -> None:
+    """Of many answers hardly any changes, of those with a supplement all do; the empty block is measured on these."""
+    letters = tuple("abcdefghijklmnopqrstuv")
+
+    def seldom(request: Request) -> str:
+        letter = request.messages[-1].content[0]
+        return "[[form: background]]\nB" if letter == "b" else "[[form: none]]"
+
+    task = shouting_task(test=letters)
+    found = audit(task, evaluation(seldom, task))
+    assert (found.n, found.changed, found.changed_by_block) == (1, 1.0, 1.0)
+    assert "hardly reads" not in " ".join(found.sentences())
+    mute = audit(task, evaluation(lambda request: "[[form: none]]", task))
+    assert mute.changed is None and mute.changed_by_block is None
 
 
 def test_an_innocent_generator_is_not_accused() -> None:

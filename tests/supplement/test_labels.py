@@ -1,6 +1,7 @@
 """From scores to winners, losers, pairs and rows."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -113,6 +114,20 @@ def test_the_margin_tells_noise_from_worth() -> None:
     found = [trial("half", "cot", "a", 1.0, 0.5, 0.5), trial("half", "cot", "b", 0.5, 0.5, 0.5)]
     (said,) = Rule(margin=0.1).options(found, ALONE).values()
     assert [Rule(margin=0.1).signs(said), Rule(margin=0.2).signs(said)] == [(1, 2), (0, 0)]
+
+
+def judged(*verdicts: str) -> Trial:
+    values = [None if verdict == "failed" else float(verdict == "right") for verdict in verdicts]
+    return replace(trial("half", "cot", "a", *values), verdicts=verdicts)
+
+
+def test_an_answer_that_cannot_be_judged_counts_beside_others_and_labels_nothing_alone() -> None:
+    alone = judged("right", "right", "unparsable")
+    assert sum(alone.labels) / len(alone.labels) == pytest.approx(2 / 3)
+    (said,) = Rule().options([judged("right", "unparsable", "unparsable")], {"half": 2 / 3}).values()
+    assert not any(map(Rule().helps, said)), "it leaves the actor without an answer: nothing that helps"
+    assert judged("right", "failed").labels == [1.0]
+    assert judged("unparsable", "unparsable").labels == judged("unparsable", "failed").labels == []
 
 
 def test_the_same_words_twice_are_one_option_with_the_mean_of_both() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from fulcrum.artifact import read_artifact
+from fulcrum.calls import CallStore
 from fulcrum.chat import Request, Sampling, resolve, user
 from fulcrum.cli.main import main
 from fulcrum.evaluation.results import read_results
@@ -21,6 +22,7 @@ from fulcrum.runs.catalog import reopen
 from fulcrum.runs.evaluate import evaluate_run
 from fulcrum.runs.learn import learn
 from fulcrum.runs.plan import plan
+from fulcrum.supplement.curve import curve
 from fulcrum.supplement.settings import SupplementSettings
 from fulcrum.supplement.transfer import transfer
 from fulcrum.supplement.trials import read_trials
@@ -43,10 +45,14 @@ def test_the_actor_gains_what_the_generator_learned(trained: Path) -> None:
     assert helped.mean > max(shuffled.mean, untrained.mean)
     assert helped.harm == 0
     assert rows["emptied block"].mean == rows["length-matched dummy"].mean == alone.mean
-    assert {row.role_of_solver for row in rows.values()} == {"baseline", "method", "control"}
+    assert {row.role_of_solver for row in rows.values()} == {"baseline", "method", "control", "ceiling"}
     assert rows["without answer and cot"].mean <= helped.mean
     assert set(rows) >= {"generator alone", "actor's own supplement", "static prompt", "self-consistency@2"}
     assert rows["wrong answer dose"].calls == 2 * helped.n
+    assert rows["oracle pass@2"].mean >= rows["self-consistency@2"].mean
+    with CallStore(trained / "calls.sqlite", read_only=True) as store:
+        drawn = [call for call in store.calls(role="actor") if call.request["request"]["sampling"]["temperature"] == 1]
+    assert len(drawn) == 2 * helped.n, "the ceiling is made of the draws that voted"
 
 
 def test_an_actor_behind_an_endpoint_that_fails_now_and_then_is_lifted_all_the_same(
@@ -179,12 +185,36 @@ def test_the_commands_print_audit_and_matrix(copy: Path, capsys: pytest.CaptureF
     ]
 
 
+def test_the_curve_measures_each_generator_on_the_same_questions(
+    trained: Path, copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rounds = json.loads((trained / "artifact" / "rounds.json").read_text())
+    with Run(copy, reopen(copy)) as run:
+        points = curve(run)
+        assert run.ledger.snapshot()["generator"].calls == points[0].n, "all but the untrained generator's are stored"
+    assert [point.generator for point in points] == ["none", "untrained", "the warm start"] + [
+        f"round {one['round']}" for one in rounds[1:]
+    ]
+    assert {point.n for point in points} == {rounds[0]["dev/n"]}
+    for point, one in zip(points[2:], rounds, strict=True):
+        assert point.mean and point.gain and point.step
+        assert (point.mean.estimate, point.gain.estimate) == (one["dev/mean"], pytest.approx(one["dev/difference"]))
+        assert (point.silent, point.form_entropy) == (one["dev/silent"], one["dev/form_entropy"])
+    for before, point in pairwise(points[1:]):
+        assert point.step.estimate == pytest.approx(point.mean.estimate - before.mean.estimate)
+    fulcrum("supplement", "curve", "run", "--split", "test", "--limit", "5", "--json")
+    told = json.loads(capsys.readouterr().out)
+    assert {point["n"] for point in told} == {5} and sum(point["chosen"] for point in told) == 1
+    fulcrum("supplement", "curve", "run", "--split", "test", "--limit", "5")
+    lines = capsys.readouterr().out.splitlines()
+    assert sum(line.split("*")[0] in {point.generator for point in points} for line in lines if "*" in line) == 1
+    assert max(map(len, lines)) <= 80 and "…" not in "".join(lines)
+
+
 def test_the_plan_bounds_what_was_spent(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(trained.parent)
     recipe = reopen(trained)
     planned = sum(row.calls for row in plan(recipe).rows if row.role == "actor")
-    from fulcrum.calls import CallStore
-
     with CallStore(trained / "calls.sqlite", read_only=True) as store:
         paid = sum(row.calls for row in store.paid() if row.role == "actor")
     assert 0.2 * planned < paid <= planned
@@ -203,6 +233,11 @@ def test_the_other_trainers_learn_from_the_same_store(
     first, last = json.loads((tmp_path / "run" / "artifact" / "rounds.json").read_text())
     assert last["dev/mean"] >= first["dev/alone"] + 0.3
     assert last["actor/calls"] > first["actor/calls"]
+    usable = [line.points for chart in read_charts(tmp_path / "run") for line in chart.series if "usable" in line.name]
+    if trainer == "grpo":
+        assert "labels/usable_share" not in last
+        assert last["actor/calls"] - first["actor/calls"] <= 3 * 16, "three steps of sixteen, the same words once"
+    assert [len(points) for points in usable] == [1 if trainer == "grpo" else 2]
 
 
 POLICY = {"tuning": "full", "steps": "3", "batch_size": "16", "generations": "4", "learning_rate": "1e-4"}

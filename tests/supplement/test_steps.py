@@ -1,24 +1,28 @@
 """Trying supplements out: schedules, failures, and runs that have nothing to learn from."""
 
+import sys
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from fulcrum.chat import Completion, Request, Sampling, user
 from fulcrum.chat.function import FunctionModel
+from fulcrum.cli.main import main
 from fulcrum.errors import BudgetSpent, SettingsError, TrainingError
 from fulcrum.recipe import read_recipe
 from fulcrum.runs import Run
 from fulcrum.supplement.bench import Bench, Wish
 from fulcrum.supplement.forms import CONCAT, FORMS, FREE, NONE, NOTHING, OWN, Supplement
 from fulcrum.supplement.labels import Rule
-from fulcrum.supplement.learn import learn
+from fulcrum.supplement.learn import Learned, learn
 from fulcrum.supplement.schedule import allowance, collect, questions_to_try, round_pool, warm_start_pool
 from fulcrum.supplement.settings import SupplementSettings
 from fulcrum.supplement.steps import Steps
 from fulcrum.supplement.trainers import Weights, uplift_reward
-from fulcrum.supplement.trials import Trial, actor_calls
+from fulcrum.supplement.trials import Trial, Written, actor_calls
 from fulcrum.supplement.wording import WORDINGS
 from fulcrum.supplement.writer import writer_of
 from supplement.colours import say_by_the_block
@@ -40,7 +44,7 @@ def bench_for(run: Run, settings: SupplementSettings, actor: object = None) -> B
 
 def alone_of(run: Run, bench: Bench) -> dict[str, float]:
     trials = bench.alone([example.id for example in run.task.examples("train")])
-    return {trial.query: trial.scored[0] for trial in trials}
+    return {trial.query: trial.labels[0] for trial in trials}
 
 
 def collected(run: Run, schedule: str, **more: object) -> tuple[list[Trial], dict[str, float]]:
@@ -119,7 +123,7 @@ def test_no_failure_becomes_a_label(colours: Path, tmp_path: Path) -> None:
             settings = run.recipe.settings_as(SupplementSettings)
             bench = bench_for(run, settings)
             without = {trial.query: trial for trial in bench.alone([one.id for one in run.task.examples("train")])}
-            alone = {query: trial.scored[0] for query, trial in without.items() if trial.scored}
+            alone = {query: trial.labels[0] for query, trial in without.items() if trial.labels}
             writer = writer_of(run.model("generator"), settings, 1.0)
             trials = collect(bench, writer, warm_start_pool(settings), alone, settings, Rule(), {}, 0)
             golds = {example.id: example for example in run.task.examples("train")}
@@ -201,6 +205,80 @@ def test_the_reward_is_the_uplift_and_a_failure_has_none(colours: Path, tmp_path
         assert reward(asked, ["red", "[[form: cot]]\nblue", "anything", "[[form: none]]"]) == [1.0, 0.0, 0.0, 0.0]
         broken = FunctionModel("python:broken", lambda request: Completion.failed("server"))
         assert uplift_reward(bench_for(run, settings, broken), prompts, alone)(asked[:1], ["red"]) == [None]
+
+
+def told(query: str, supplement: Supplement, value: float, verdict: str) -> Trial:
+    return Trial(query, supplement.form, (Written((), supplement),), (value,), (verdict,), ("",), 1)  # pyright: ignore[reportArgumentType]
+
+
+def test_a_question_whose_own_answer_cannot_be_judged_makes_no_pair(
+    colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def alone(bench: Bench, queries: list[str]) -> list[Trial]:
+        odd, *others = queries
+        return [told(odd, NOTHING, 0.0, "unparsable"), *(told(query, NOTHING, 0.0, "wrong") for query in others)]
+
+    monkeypatch.setattr(Bench, "alone", alone)
+    with Run(tmp_path / "run", read_recipe(colours)) as run:
+        step = Steps(run, run.recipe.settings_as(SupplementSettings))
+        step.refuse_hopeless()
+        odd, other, *_ = [trial.query for trial in step._unhelped]
+        pool = [told(query, Supplement("cot", "help"), 1.0, "right") for query in (odd, other)]
+        assert {pair.winner.state[0] for pair in step.pairs(pool)} == {other}
+        assert {state[0] for state, _ in step.worth_imitating(pool)} == {other}
+
+
+def test_rounds_that_end_early_are_said_to(
+    colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    learned = Learned(Weights("hf:generator", "full"), [], 0, "round 1 had nothing to learn from: no notes", [])
+    monkeypatch.setattr("fulcrum.supplement.method.learn", lambda run, settings: learned)
+    monkeypatch.setattr("fulcrum.supplement.method.write_artifact", lambda run, settings, learned: None)
+    with pytest.raises(SystemExit, match="0"):
+        main(["train", str(colours), "--output", str(tmp_path / "run")])
+    assert "The rounds ended early: round 1 had nothing to learn from: no notes." in capsys.readouterr().out
+
+
+class ScriptedPolicy:
+    """Stands for GRPO: asks for the reward of some texts, a step each, and may be killed after some."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.steps: list[list[str]] = []
+        self.options: Mapping[str, object] = {}
+        monkeypatch.setitem(sys.modules, "fulcrum.training.policy", SimpleNamespace(optimise=self.optimise))
+
+    def optimise(self, model, prompts, reward, output: Path, settings, **options) -> None:
+        self.options = options
+        for texts in self.steps:
+            if not texts:
+                raise KeyboardInterrupt
+            reward([prompts[0]] * len(texts), texts)
+        output.mkdir()
+
+
+def test_a_round_of_grpo_reports_the_calls_that_it_made_and_no_pool(
+    colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = ScriptedPolicy(monkeypatch)
+    monkeypatch.setattr(Steps, "_dev", lambda step, weights: {"dev/mean": 1.0, "dev/alone": 0.5, "dev/difference": 0.5})
+    weights = Weights("hf:generator", "full", Path("unused"))
+    flags = {"settings.trainer": "grpo", "settings.policy.tuning": "full"}
+    with Run(tmp_path / "run", read_recipe(colours, flags)) as run:
+        step = Steps(run, run.recipe.settings_as(SupplementSettings))
+        step.refuse_hopeless()
+        policy.steps = [["red", "blue"], []]
+        with pytest.raises(KeyboardInterrupt):
+            step.reinforce("round-1", weights, 999)
+        policy.steps = [["red", "blue"], ["red", "green", "[[form: none]]"]]
+        trained, _, calls = step.reinforce("round-1", weights, 999)
+        assert calls == 3, "red and blue before the kill, green after it; what is stored is not paid again"
+        assert policy.options["cut_reward"] == 0.0
+        pool = [told(step._unhelped[0].query, Supplement("cot", "red"), 1.0, "right")]
+        unhelped = len(step._unhelped)
+        first, last = step.look(0, trained, [pool], 1, 0), step.look(1, trained, [pool], 1, calls)
+    assert (first["pool/trials"], first["actor/calls"]) == (1, unhelped + 1)
+    assert last["actor/calls"] == unhelped + 1 + 3
+    assert not [name for name in last if name.startswith(("pool/", "labels/"))]
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,21 @@ def test_a_step_without_any_answer_is_survived(tmp_path):
     assert result.curves["reward/failed"] == [1.0]
 
 
+def test_a_completion_that_was_cut_is_worth_what_is_said_of_it(tmp_path):
+    """The reward is asked about whole ones only: of those it says 1, cut ones are worth nothing."""
+    asked = []
+
+    def reward(prompts, completions):
+        asked.extend(completions)
+        return [1.0] * len(completions)
+
+    settings = changed(steps=1, max_tokens=64)
+    result = optimise(shared_model(), PROMPTS, reward, tmp_path / "out", settings, cut_reward=0.0)
+    (cut,) = result.curves["completion/cut_share"]
+    assert 0 < cut < 1 and len(asked) == round(32 * (1 - cut))
+    assert result.curves["reward/mean"] == [pytest.approx(1 - cut)]
+
+
 @pytest.mark.slow
 def test_the_reward_sees_whole_groups_of_messages_and_text(tmp_path):
     calls = []

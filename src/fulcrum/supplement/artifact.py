@@ -1,9 +1,6 @@
 """What is deployed: the generator's weights, with what a person wants to know before using them."""
 
-import json
-import shutil
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from fulcrum.artifact import Artifact, write_card
@@ -12,8 +9,8 @@ from fulcrum.runs import Run
 from fulcrum.supplement.controls import static_prompt
 from fulcrum.supplement.learn import Learned
 from fulcrum.supplement.settings import SupplementSettings
-from fulcrum.training.job import RESULT
 from fulcrum.training.source import trained_name
+from fulcrum.training.weights import copy_weights
 
 WEIGHTS = "generator"
 STATIC_PROMPT = "static_prompt.txt"
@@ -40,7 +37,7 @@ _DRAWN = (
 def write_artifact(run: Run, settings: SupplementSettings, learned: Learned) -> None:
     """Write the artifact of a run; the same run always writes the same bytes."""
     assert learned.weights.trained is not None
-    _copy_weights(learned.weights.trained, run.artifact / WEIGHTS, run.recipe.models["generator"])
+    copy_weights(learned.weights.trained, run.artifact / WEIGHTS, run.recipe.models["generator"])
     write_text(run.artifact / STATIC_PROMPT, static_prompt(learned.helped, settings.static) + "\n")
     write_json(run.artifact / ROUNDS, list(learned.curve))
     write_json(run.artifact / CURVE, _points(learned.curve))
@@ -52,30 +49,18 @@ def generator_name(artifact: Artifact, settings: SupplementSettings) -> str:
     return trained_name(artifact.models["generator"], artifact.folder / WEIGHTS, settings.warm_start.tuning)
 
 
-def _copy_weights(trained: Path, place: Path, base: str) -> None:
-    """Copy what a model is loaded from: not the record of its training, and no path of this machine."""
-    draft = place.with_name(f".{place.name}.partial")
-    shutil.rmtree(draft, ignore_errors=True)
-    shutil.copytree(trained, draft, ignore=shutil.ignore_patterns(RESULT))
-    config = draft / "adapter_config.json"
-    if config.is_file():
-        values = json.loads(config.read_text(encoding="utf-8")) | {"base_model_name_or_path": base}
-        write_json(config, values)
-    shutil.rmtree(place, ignore_errors=True)
-    draft.replace(place)
-
-
 def _points(curve: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [
         {"series": line, "x": one["round"], "y": unit * one[figure], "x_label": "round", "y_label": chart}
         for figure, line, chart, unit in _DRAWN
         for one in curve
+        if figure in one
     ]
 
 
 def _about(run: Run, settings: SupplementSettings, learned: Learned) -> str:
     models = run.recipe.models
-    stopped = f"\nThe rounds ended early: {learned.stopped}.\n" if learned.stopped else ""
+    stopped = f"\n{learned.sentence}\n" if learned.sentence else ""
     return f"""# Supplements for {models["actor"]} on {run.recipe.keys.task}
 
 `{models["generator"]}`, trained with `{settings.trainer}`, writes a note for each question. `{models["actor"]}`
@@ -86,8 +71,8 @@ achieved.
 |---|---|---|---|---|---|
 {_lines(learned.curve)}
 
-Deployed is the generator after {_name(learned.chosen)}, the best on dev. Dev was used to choose it, so its figure is
-too good: `fulcrum evaluate` measures on test, beside every control.
+Deployed is the generator after {name_of_round(learned.chosen)}, the best on dev. Dev was used to choose it, so its
+figure is too good: `fulcrum evaluate` measures on test, beside every control.
 {stopped}
 `{WEIGHTS}/` holds the weights, `{STATIC_PROMPT}` the best supplements of training as one text, `{ROUNDS}` all figures.
 """
@@ -98,11 +83,12 @@ def _lines(curve: Sequence[Mapping[str, Any]]) -> str:
         return "" if share is None else f"{100 * share:.1f} %"
 
     return "\n".join(
-        f"| {_name(one['round'])} | {one['actor/calls']} | {percent(one['labels/usable_share'])} | "
+        f"| {name_of_round(one['round'])} | {one['actor/calls']} | {percent(one.get('labels/usable_share'))} | "
         f"{percent(one['dev/alone'])} | {percent(one['dev/mean'])} | {percent(one['dev/harm'])} |"
         for one in curve
     )
 
 
-def _name(number: int) -> str:
+def name_of_round(number: int) -> str:
+    """Return what a round is called; 0 is the warm start."""
     return f"round {number}" if number else "the warm start"

@@ -4,7 +4,7 @@ It looks at targets, so no solver may import it.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -17,6 +17,9 @@ from fulcrum.supplement.forms import NONE, read_supplement
 from fulcrum.supplement.method import DOSE, EMPTIED, SHUFFLED, SUPPLEMENTED, WITHOUT_ANSWERS
 from fulcrum.task import Task
 from fulcrum.task.scorers import JudgeScorer
+
+Attempt = tuple[str, int, int]
+"""Question, seed and sample of a rollout."""
 
 _MANY_LEAKS = 0.1
 _HARDLY_READ = 0.05
@@ -32,8 +35,8 @@ class Audit:
         forms: how many of each form, `none` included.
         leaks: share of supplements that hold the final answer.
         leaks_by_chance: share that hold the final answer of another question.
-        changed: share of the actor's answers that a supplement changes.
-        changed_by_block: share that an empty block changes.
+        changed: share of the actor's answers that a supplement changes, where there is one.
+        changed_by_block: share of the same answers that an empty block changes.
         gain: gain of the method over the actor alone.
         gain_without_answers: its gain when `answer` and `cot` are switched off.
         harm: share of what the actor solves alone that the supplements break.
@@ -73,7 +76,7 @@ class Audit:
                 f"{_points(self.gain)}."
             )
         if self.changed is not None:
-            text = f"Use: supplements change {percent_text(self.changed)} of the actor's answers"
+            text = f"Use: supplements change {percent_text(self.changed)} of the answers that have one before them"
             if self.changed_by_block is not None:
                 text += f", an empty block {percent_text(self.changed_by_block)}"
             if self.changed < _HARDLY_READ:
@@ -116,13 +119,14 @@ def audit(task: Task, results: Sequence[SolverRollouts]) -> Audit:
     forms = Counter(str(trace["form"]) for rollout in helped for trace in rollout.traces if "form" in trace)
     paired = {name: pair(outcomes(baseline), outcomes(rollouts)) for name, rollouts in by_name.items()}
     leaks, by_chance = _leaks(task, written)
+    told = {_attempt(rollout) for rollout in helped if any(trace.get("supplement") for trace in rollout.traces)}
     return Audit(
         n=len(written),
         forms=dict(forms) or {NONE: 0},
         leaks=leaks,
         leaks_by_chance=by_chance,
-        changed=_changed(baseline, helped),
-        changed_by_block=_changed(baseline, by_name[EMPTIED]) if EMPTIED in by_name else None,
+        changed=_changed(baseline, helped, told),
+        changed_by_block=_changed(baseline, by_name[EMPTIED], told) if EMPTIED in by_name else None,
         gain=_gain(paired.get(SUPPLEMENTED)),
         gain_without_answers=_gain(paired.get(WITHOUT_ANSWERS)),
         harm=_harm(paired.get(SUPPLEMENTED)),
@@ -167,12 +171,17 @@ def _words(text: str) -> str:
     return " ".join(text.casefold().replace(".", " ").replace(",", " ").split())
 
 
-def _changed(before: Sequence[Rollout], after: Sequence[Rollout]) -> float | None:
-    said = {(one.question_id, one.seed, one.sample): one.text for one in before if one.score.verdict != "failed"}
+def _attempt(rollout: Rollout) -> Attempt:
+    return rollout.question_id, rollout.seed, rollout.sample
+
+
+def _changed(before: Sequence[Rollout], after: Sequence[Rollout], told: Set[Attempt]) -> float | None:
+    """Return the share of answers that differ, among the attempts with a supplement: silence changes nothing."""
+    said = {_attempt(one): one.text for one in before if one.score.verdict != "failed"}
     pairs = [
         said[key] != one.text
         for one in after
-        if one.score.verdict != "failed" and (key := (one.question_id, one.seed, one.sample)) in said
+        if one.score.verdict != "failed" and (key := _attempt(one)) in said and key in told
     ]
     return fmean(pairs) if pairs else None
 

@@ -1,6 +1,6 @@
 """The solvers that could explain a gain away: what a supplement is without what the method claims to add."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import islice
 
@@ -8,7 +8,7 @@ from fulcrum.artifact import Rewritten
 from fulcrum.chat import ChatModel, Failure, Request, complete
 from fulcrum.evaluation.solver import Turn
 from fulcrum.hashing import content_hash
-from fulcrum.supplement.forms import NONE, Supplement
+from fulcrum.supplement.forms import NONE, NOTHING, Supplement
 from fulcrum.supplement.labels import Option
 from fulcrum.supplement.wording import When, Wording, question_at
 from fulcrum.supplement.writer import SupplementWriter
@@ -106,22 +106,31 @@ def static_prompt(helpful: Sequence[Option], count: int) -> str:
 class WrongAnswer:
     """Tells the actor, as a supplement of the form `answer`, what it answers to another question: a dose of poison.
 
+    That is the next question in a ring to which it answers something else; without any there is no dose.
+
     Args:
         writer: places the dose as it places supplements.
         actor: whose answers are passed around.
+        answer_key: finds the final answer in a text, as the task's scorer does.
     """
 
-    def __init__(self, writer: SupplementWriter, actor: ChatModel) -> None:
+    def __init__(self, writer: SupplementWriter, actor: ChatModel, answer_key: Callable[[str], str | None]) -> None:
         self._writer = writer
         self._actor = actor
+        self._answer_key = answer_key
 
     def __call__(self, turns: Sequence[Turn], requests: Sequence[Request]) -> list[Rewritten]:
-        """Return each turn's request with its neighbour's answer."""
+        """Return each turn's request with another question's answer."""
         given = {turn.question.id: answer for turn, answer in zip(turns, complete(self._actor, requests), strict=True)}
+        keys = {question: self._answer_key(answer.text) for question, answer in given.items() if answer.ok}
         ring = sorted(given, key=content_hash)
-        neighbour = dict(zip(ring, ring[1:] + ring[:1], strict=True))
-        doses = [given[neighbour[turn.question.id]] for turn in turns]
+
+        def dose(question: str) -> Supplement:
+            place = ring.index(question)
+            known = (keys.get(question), None)
+            others = (other for other in ring[place + 1 :] + ring[:place] if keys.get(other) not in known)
+            return next((Supplement("answer", given[other].text) for other in others), NOTHING)
+
         return [
-            self._writer.place(request, dose.failure or Supplement("answer", dose.text))
-            for request, dose in zip(requests, doses, strict=True)
+            self._writer.place(request, dose(turn.question.id)) for turn, request in zip(turns, requests, strict=True)
         ]

@@ -16,7 +16,8 @@ from fulcrum.supplement.trials import State, Trial
 Item = TypeVar("Item")
 
 Alone = Mapping[str, float]
-"""Mean score of the actor alone, by question; a question of which every call failed is not in it."""
+"""Mean score of the actor alone, by question; one of which every call failed, or no answer could be judged, is not in
+it."""
 
 
 @dataclass(frozen=True, slots=True)

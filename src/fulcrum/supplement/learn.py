@@ -48,6 +48,11 @@ class Learned:
     stopped: str | None
     helped: Sequence[Option]
 
+    @property
+    def sentence(self) -> str | None:
+        """What a person should know of how learning ended."""
+        return f"The rounds ended early: {self.stopped}." if self.stopped else None
+
 
 def learn(run: Run, settings: SupplementSettings) -> Learned:
     """Train the generator of a run.
@@ -67,12 +72,13 @@ def learn(run: Run, settings: SupplementSettings) -> Learned:
         raise TrainingError(f"the warm start has nothing to imitate: {step.why_nothing(pool)}")
     generator = step.imitate("warm-start", untrained, examples)
     generators, pools, stopped = [generator], [pool], None
-    curve = [step.look(0, generator, pools, len(examples))]
+    curve, rewarded = [step.look(0, generator, pools, len(examples), 0)], 0
 
     for number in range(1, settings.rounds + 1):
         name = f"round-{number}"
         if settings.trainer == "grpo":
-            generator, rows = step.reinforce(name, generator, step.calls_of(number)), step.calls_of(number)
+            generator, rows, calls = step.reinforce(name, generator, step.calls_of(number))
+            rewarded += calls
         else:
             pool = step.try_out(name, generator, round_pool(settings, number), step.winners(pools))
             pairs, examples = step.pairs(pool), step.worth_imitating(pool)
@@ -87,7 +93,7 @@ def learn(run: Run, settings: SupplementSettings) -> Learned:
                 generator = step.imitate(name, generator, examples)
             pools.append(pool)
         generators.append(generator)
-        curve.append(step.look(number, generator, pools, rows))
+        curve.append(step.look(number, generator, pools, rows, rewarded))
 
     chosen = max(range(len(curve)), key=lambda place: curve[place]["dev/mean"])  # the earliest of equal ones
     return Learned(generators[chosen], curve, chosen, stopped, step.helpful(pools))

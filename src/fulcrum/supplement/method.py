@@ -18,6 +18,7 @@ from fulcrum.supplement.solver import Help, Supplemented
 from fulcrum.supplement.wording import WORDINGS
 from fulcrum.supplement.writer import writer_of
 from fulcrum.task import Task
+from fulcrum.task.scorers import JudgeScorer
 
 SUPPLEMENTED, SHUFFLED, WITHOUT_ANSWERS = "supplemented", "shuffled supplement", "without answer and cot"
 DOSE, EMPTIED = "wrong answer dose", "emptied block"
@@ -45,6 +46,7 @@ class SupplementMethod:
     def plan(self, recipe: Recipe) -> Sequence[PlannedCalls]:
         """Return the calls of training and of the evaluation on the test split, at most."""
         settings, task = recipe.settings_as(SupplementSettings), recipe.task
+        task.require_targets("train")
         train, dev, test = (len(task.examples(split)) for split in ("train", "dev", "test"))
         train, dev = min(settings.queries or train, train), min(settings.dev_queries or dev, dev)
         prompt, answer, note = prompt_tokens(task), settings.answer_tokens or task.max_tokens, settings.max_tokens
@@ -68,9 +70,10 @@ class SupplementMethod:
     def learn(self, run: Run) -> None:
         """Train the generator and write the artifact."""
         settings = run.recipe.settings_as(SupplementSettings)
+        run.task.require_targets("train")
         learned = learn(run, settings)
         write_artifact(run, settings, learned)
-        run.log("learned", artifact=str(run.artifact.name), chosen=learned.chosen)
+        run.log("learned", artifact=str(run.artifact.name), chosen=learned.chosen, sentence=learned.sentence)
 
     def contenders(self, run: Run) -> Sequence[Contender]:
         """Return the actor alone, the method, and everything that could explain its gain away.
@@ -125,8 +128,10 @@ def contenders(run: Run, actor: ChatModel, task: Task) -> list[Contender]:
         found += [
             Contender(Direct(generator, greedy, name="generator alone"), "control"),
             Contender(votes, "control"),
-            helped(DOSE, WrongAnswer(writer, actor)),
+            helped(DOSE, WrongAnswer(writer, actor, task.scorer.answer_key)),
         ]
+    if task.scorer and not isinstance(task.scorer, JudgeScorer):  # it costs no call: the draws are those of the vote
+        found.append(Contender(Direct(actor, drawn, name="oracle"), "ceiling", draws=settings.votes))
     return found
 
 

@@ -20,8 +20,9 @@ def hopeless(alone: Alone, trials: Sequence[Trial]) -> str | None:
     """
     if not alone:
         return (
-            f"none of the {len(trials)} training questions has an answer of the actor alone ({_failures(trials)}), so "
-            "there is nothing to compare supplements with: run `fulcrum doctor` on the recipe"
+            f"none of the {len(trials)} training questions has an answer of the actor alone that can be judged "
+            f"({_failures(trials)}), so there is nothing to compare supplements with: run `fulcrum doctor` on the "
+            "recipe"
         )
     if all(value >= 1.0 for value in alone.values()):
         return (

@@ -9,13 +9,10 @@ from typing import Any
 from fulcrum.atomic import read_json, write_json
 from fulcrum.chat import ChatModel, Sampling
 from fulcrum.errors import TrainingError
-from fulcrum.evaluation.baselines import Direct
 from fulcrum.evaluation.pairing import outcomes, pair
-from fulcrum.evaluation.rollouts import Rollout, roll_out
-from fulcrum.evaluation.solver import Solver
 from fulcrum.runs import Run
 from fulcrum.supplement.bench import Bench
-from fulcrum.supplement.forms import NONE, Supplement
+from fulcrum.supplement.forms import Supplement
 from fulcrum.supplement.labels import (
     Option,
     Pair,
@@ -26,10 +23,10 @@ from fulcrum.supplement.labels import (
     preference_pairs,
     usable_share,
 )
+from fulcrum.supplement.measure import answers_alone, answers_helped, forms_in, silence
 from fulcrum.supplement.reasons import hopeless, nothing_to_learn
 from fulcrum.supplement.schedule import Pool, allowance, collect, questions_to_try, round_pool
 from fulcrum.supplement.settings import SupplementSettings
-from fulcrum.supplement.solver import Supplemented
 from fulcrum.supplement.trainers import Trainers, Weights
 from fulcrum.supplement.trials import State, Trial, actor_calls, read_trials, write_trials
 from fulcrum.supplement.wording import WORDINGS
@@ -38,6 +35,8 @@ from fulcrum.task.split import sample_by_hash
 
 TRIALS = "trials.jsonl"
 GENERATOR = "generator"
+CALLS = "calls.json"
+"""How many calls of the actor a round of GRPO made."""
 
 
 class Steps:
@@ -79,8 +78,8 @@ class Steps:
 
     @cached_property
     def _alone(self) -> dict[str, float]:
-        """Line 1: the actor's mean score without help."""
-        return {trial.query: fmean(trial.scored) for trial in self._unhelped if trial.scored}
+        """Line 1: the actor's mean score without help, by the same rule as that of a supplement."""
+        return {trial.query: fmean(trial.labels) for trial in self._unhelped if trial.labels}
 
     def refuse_hopeless(self) -> None:
         """Stop before anything more is paid, if no supplement can help.
@@ -139,45 +138,72 @@ class Steps:
         """Line 7: DPO and the winner's likelihood."""
         return self._trained(name, weights, lambda folder: self._trainers.prefer(weights, pairs, folder))
 
-    def reinforce(self, name: str, weights: Weights, calls: int) -> Weights:
-        """In place of lines 5 to 7: GRPO, with as many answers of the actor as they would take."""
+    def reinforce(self, name: str, weights: Weights, calls: int) -> tuple[Weights, int, int]:
+        """In place of lines 5 to 7: GRPO, with as many answers of the actor as they would take.
+
+        Returns:
+            The generator, the questions that it wrote for, and the calls of the actor that were made for it.
+        """
         queries = questions_to_try(self._settings, self._alone, self._run.recipe.seed)
-        return self._trained(
-            name,
-            weights,
-            lambda folder: self._trainers.reinforce(weights, self._bench, queries, self._alone, calls, folder),
-        )
+
+        def work(generator: Path) -> None:
+            begun = generator.with_name("calls_before.json")
+            if not begun.exists():  # after a kill, what was paid for before it counts too
+                write_json(begun, self._paid())
+            self._trainers.reinforce(weights, self._bench, queries, self._alone, calls, generator)
+            write_json(generator.with_name(CALLS), self._paid() - read_json(begun))
+
+        trained = self._trained(name, weights, work)
+        assert trained.trained is not None
+        return trained, len(queries), read_json(trained.trained.with_name(CALLS))
+
+    def _paid(self) -> int:
+        return sum(paid.calls for paid in self._run.store.paid() if paid.role == "actor")
 
     def calls_of(self, number: int) -> int:
         """Return the answers of the actor that a round takes at most."""
         return allowance(round_pool(self._settings, number), self._settings, len(self._alone))
 
-    def look(self, number: int, weights: Weights, pools: Sequence[Sequence[Trial]], rows: int) -> dict[str, Any]:
-        """Return, and log, how the generator does on dev and what its last pool was like."""
+    def look(
+        self, number: int, weights: Weights, pools: Sequence[Sequence[Trial]], rows: int, rewarded: int
+    ) -> dict[str, Any]:
+        """Return, and log, how the generator does on dev, and what the pool was like that it learned from.
+
+        Args:
+            number: of the round; 0 is the warm start.
+            weights: the generator after it.
+            pools: of the warm start and each round; a round of GRPO has none.
+            rows: what it was trained on.
+            rewarded: calls of the actor for rewards, of all rounds so far.
+        """
+        assert weights.trained is not None
         folder = self._run.stage(
             f"dev-{number}",
             {"generator": _stage_of(weights)},
             lambda folder: write_json(folder / "dev.json", self._dev(weights)),
         )
         dev = read_json(folder / "dev.json")
-        last, options = pools[-1], self._options(pools[-1])
-        calls = actor_calls(self._unhelped) + sum(map(actor_calls, pools))
-        if self._settings.trainer == "grpo":
-            calls += sum(self.calls_of(earlier) for earlier in range(1, number + 1))
+        calls = actor_calls(self._unhelped) + sum(map(actor_calls, pools)) + rewarded
         record = {
             "round": number,
             "rows": rows,
+            "generator": weights.trained.relative_to(self._run.folder).as_posix(),
             "actor/calls": calls,
-            "pool/trials": len(last),
-            "pool/failed": sum(not trial.labels for trial in last),
-            "pool/form_entropy": form_entropy(one.supplement.form for trial in last for one in trial.written),
-            "labels/usable_share": usable_share(self._rule, options),
-            "labels/flip_rate": flip_rate(last),
+            **(self._of_pool(pools[number]) if number < len(pools) else {}),
             "dev/gain_per_1000_calls": 1000 * dev["dev/difference"] / calls,
             **dev,
         }
         self._run.log("supplement/round", **record)
         return record
+
+    def _of_pool(self, pool: Sequence[Trial]) -> dict[str, Any]:
+        return {
+            "pool/trials": len(pool),
+            "pool/failed": sum(not trial.labels for trial in pool),
+            "pool/form_entropy": form_entropy(one.supplement.form for trial in pool for one in trial.written),
+            "labels/usable_share": usable_share(self._rule, self._options(pool)),
+            "labels/flip_rate": flip_rate(pool),
+        }
 
     def winners(self, pools: Sequence[Sequence[Trial]]) -> dict[str, list[Supplement]]:
         """Return the supplements that helped so far, by question."""
@@ -205,13 +231,9 @@ class Steps:
 
     def _dev(self, weights: Weights) -> dict[str, Any]:
         """Measure the generator, as it would be deployed, on the dev split."""
-        run, settings = self._run, self._settings
-        sampling = Sampling(max_tokens=settings.answer_tokens or run.task.max_tokens)
-        with weights.opened(run) as model:
-            writer = self._writer(model, 0.0)
-            helped = self._rollouts(Supplemented("supplemented", writer.rewrite_turns, run.model("actor"), sampling))
-        alone = self._rollouts(Direct(run.model("actor"), sampling))
-        forms = [str(trace.get("form")) for rollout in helped for trace in rollout.traces if "form" in trace]
+        run, settings, limit = self._run, self._settings, self._settings.dev_queries
+        helped = answers_helped(run, settings, weights, "dev", limit)
+        alone, forms = answers_alone(run, settings, "dev", limit), forms_in(helped)
         paired = pair(outcomes(alone), outcomes(helped))
         if paired is None:
             raise TrainingError(
@@ -225,15 +247,8 @@ class Steps:
             "dev/difference": paired.difference.estimate,
             "dev/harm": paired.harm and paired.harm.estimate,
             "dev/form_entropy": form_entropy(forms),
-            "dev/silent": sum(form == NONE for form in forms) / max(1, len(forms)),
+            "dev/silent": silence(forms),
         }
-
-    def _rollouts(self, solver: Solver) -> Sequence[Rollout]:
-        run = self._run
-        limit = self._settings.dev_queries
-        return roll_out(
-            solver, run.task, "dev", role="method", ledger=run.ledger, budget=run.budget, limit=limit
-        ).rollouts
 
 
 def _stage_of(weights: Weights) -> str:

@@ -119,7 +119,16 @@ class Trainers:
         prompts = {self.prompt((query, ())): query for query in queries}
         reward = uplift_reward(bench, prompts, alone)
         start = weights.adapter
-        optimise(weights.model, list(prompts), reward, output, settings, adapter=start, on_step=self._on_step)
+        optimise(
+            weights.model,
+            list(prompts),
+            reward,
+            output,
+            settings,
+            cut_reward=0.0,  # deployed, it is never used: the actor answers alone
+            adapter=start,
+            on_step=self._on_step,
+        )
 
     def prompt(self, state: State) -> tuple[Message, ...]:
         """Return what the generator is asked in a state: always the free request, which is the one deployed."""
@@ -136,7 +145,7 @@ class Trainers:
 
 
 def uplift_reward(bench: Bench, prompts: Mapping[tuple[Message, ...], str], alone: Alone) -> Reward:
-    """Return the reward of a completion: the actor's score with it, less its score alone; None if a call failed."""
+    """Return the reward of a completion: the actor's score with it, less its score alone; None if that is no label."""
 
     def uplift(asked: list[tuple[Message, ...]], completions: list[str]) -> list[float | None]:
         queries = [prompts[prompt] for prompt in asked]

@@ -53,13 +53,13 @@ class Trial:
 
     @property
     def labels(self) -> list[float]:
-        """The scores that may label a supplement: neither those of failures nor of answers with nothing to judge."""
-        judged = zip(self.values, self.verdicts, strict=True)
-        return [value for value, verdict in judged if value is not None and verdict != "unparsable"]
+        """The scores that label what was said: of all attempts that did not fail, if any of them could be judged.
 
-    @property
-    def scored(self) -> list[float]:
-        """The scores of all attempts that did not fail."""
+        Beside answers that can be judged, one that cannot is worth 0, as in an evaluation: were it left out, to keep
+        the actor from answering where it errs would seem to help. On its own it tells nothing about what was said.
+        """
+        if set(self.verdicts) <= {"unparsable", "failed"}:
+            return []
         return [value for value in self.values if value is not None]
 
     def to_json(self) -> dict[str, Any]:

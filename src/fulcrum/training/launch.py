@@ -63,12 +63,14 @@ class PolicyJob(_Common):
     kind: Literal["policy"]
     settings: PolicySettings = PolicySettings()
     reward: str
+    cut_reward: float | None = None
 
     def run(self) -> TrainingResult:
         """Train."""
         optimise = load("fulcrum.training.policy:optimise")
         prompts = [row.prompt for row in read_rows(self.rows, PromptRow)]
-        return optimise(self.model, prompts, load(self.reward), self.output, self.settings, adapter=self.adapter)
+        options = {"cut_reward": self.cut_reward, "adapter": self.adapter}
+        return optimise(self.model, prompts, load(self.reward), self.output, self.settings, **options)
 
 
 AnyJob = SupervisedJob | PreferenceJob | PolicyJob

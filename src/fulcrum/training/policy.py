@@ -50,6 +50,7 @@ def optimise(
     output: Path,
     settings: PolicySettings | None = None,
     *,
+    cut_reward: float | None = None,
     adapter: Path | None = None,
     on_step: OnStep | None = None,
 ) -> TrainingResult:
@@ -61,9 +62,11 @@ def optimise(
     Args:
         model: folder or hub name of a causal language model with a chat template.
         prompts: what to complete; several completions of one prompt are compared with each other.
-        reward: called once a step (and process) with all completions.
+        reward: called once a step (and process) with all completions that it has to judge.
         output: folder to be made.
         settings: defaults are for an adapter.
+        cut_reward: of a completion that was cut at `max_tokens`, about which `reward` is then not asked; None asks it
+            about those too.
         adapter: where to start from; None starts from the model itself.
         on_step: told about every optimizer step.
 
@@ -75,7 +78,7 @@ def optimise(
     settings = settings or PolicySettings()
     conversations = [[message.to_json() for message in prompt] for prompt in prompts]
     inputs = job_inputs("policy", model, settings, conversations, adapter=adapter)
-    job = Job(output, inputs | {"reward": f"{reward.__module__}:{reward.__qualname__}"})
+    job = Job(output, inputs | {"reward": f"{reward.__module__}:{reward.__qualname__}", "cut_reward": cut_reward})
     if (done := job.begin()) is not None:
         return done
     with quiet():
@@ -88,7 +91,7 @@ def optimise(
         order = _whole_steps(len(prompts), settings)
         trainer = PolicyTrainer(
             model=policy.model,
-            reward_funcs=_as_trl(reward),
+            reward_funcs=_as_trl(reward, cut_reward, policy.stop_ids),
             args=GRPOConfig(
                 **trainer_arguments(
                     job, settings, policy.dtype, len(order) * settings.generations // settings.batch_size
@@ -134,21 +137,24 @@ def _whole_steps(prompts: int, settings: PolicySettings) -> list[int]:
     return plan_order([0] * prompts, settings.model_copy(update={"steps": steps}), settings.prompts_per_step)
 
 
-def _as_trl(reward: Reward) -> Callable[..., list[float | None]]:
-    """Return the reward as TRL calls it."""
+def _as_trl(reward: Reward, cut_reward: float | None, stop_ids: set[int]) -> Callable[..., list[float | None]]:
+    """Return the reward as TRL calls it; a completion that was cut ends with no stop token."""
 
     def trl_reward(
         prompts: list[list[Mapping[str, Any]]],
         completions: list[list[Mapping[str, str]]],
+        completion_ids: list[list[int]],
         log_metric: Callable[[str, float], None],
         **_: Any,
     ) -> list[float | None]:
-        rewards = list(
-            reward(
-                [tuple(Message.from_json(message) for message in prompt) for prompt in prompts],
-                [completion[0]["content"] for completion in completions],
-            )
+        judged = [place for place, ids in enumerate(completion_ids) if cut_reward is None or ids[-1] in stop_ids]
+        rewards: list[float | None] = [cut_reward] * len(completions)
+        given = reward(
+            [tuple(Message.from_json(message) for message in prompts[place]) for place in judged],
+            [completions[place][0]["content"] for place in judged],
         )
+        for place, value in zip(judged, given, strict=True):
+            rewards[place] = value
         log_metric("reward/failed", sum(value is None for value in rewards) / len(rewards))
         return rewards
 
