@@ -6,14 +6,19 @@ from collections import Counter
 
 import pytest
 
-from fulcrum.lab import talk_text
-from fulcrum.lab.corpus import sql_lookups, table_lookups, word_lookups
+from fulcrum.lab import talk_text, words
+from fulcrum.lab.corpus import column_lookups, sql_lookups, word_lookups
 from fulcrum.lab.desk.corpus import GUIDANCE, SAME, comparisons, guided_shift, handbook_dialogue, handbook_shift
 from fulcrum.lab.desk.expert import reply
 from fulcrum.lab.desk.practice import HABITS
 from fulcrum.lab.instructions import letter_book, letters, register
 
 SEEDS = range(60)
+
+
+def homes(tables: list[str]) -> dict[str, str]:
+    """Return the table of every column that the lines of a schema name."""
+    return {column: table for line in tables for column, table in re.findall(r"(\w+) of (\w+)", line)}
 
 
 def turns(messages):
@@ -45,28 +50,31 @@ def test_what_a_house_word_is_and_where_a_column_stands_can_be_read_above(seed: 
                 f"not {meaning}," in line or f"wrong {meaning}" in line for line in notes if found[1] in line
             )
         elif found := re.fullmatch(r"where is (.+)\?", question):
-            homes = [line.partition(":")[0] for line in tables if f" {found[1]} " in line]
-            if homes:
-                assert [answer.content] == [f"{table}." for table in homes]
+            if found[1] in homes(tables):
+                assert answer.content == f"{homes(tables)[found[1]]}."
             else:  # a house word: its note names a column of that table
-                (home,) = [line for line in tables if answer.content == f"{line.partition(':')[0]}."]
                 told = re.findall(r"\w+", " ".join(line for line in notes if found[1] in line))
-                assert any(f" {column} " in home for column in told)
+                assert answer.content in {f"{homes(tables)[column]}." for column in told if column in homes(tables)}
         else:
             assert answer.content.startswith("select ")
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_where_a_column_or_a_value_stands_can_be_read_above_and_nowhere_else(seed: int) -> None:
-    messages = table_lookups(random.Random(seed))
-    *tables, _ = messages[0].content.split("\n")
-    lines = {line.partition(":")[0]: re.findall(r"\w+", line.partition(":")[2]) for line in tables}
+def test_where_a_column_stands_can_be_read_above_by_its_name_and_by_the_words_for_it(seed: int) -> None:
+    messages = column_lookups(random.Random(seed))
+    known = homes(messages[0].content.split("\n")[:3])
     asked = [(question.split("\n")[-1], answer.content) for question, answer in turns(messages)[::2]]
-    assert len(asked) == len(set(asked)) >= 7
-    for question, answer in asked:
-        thing = re.fullmatch(r"where is (.+)\?", question)[1]
-        assert [table for table, words in lines.items() if thing in words] == [answer.removesuffix(".")]
-    assert len({answer for _, answer in asked}) == 3
+    assert len(asked) == len(set(asked)) >= 8
+    things = [(re.fullmatch(r"where is (.+)\?", question)[1], answer) for question, answer in asked]
+    named = {thing: answer for thing, answer in things if thing in known}
+    assert named == {column: f"{table}." for column, table in known.items() if column in named}
+    phrases = {**words.CATEGORIES, **{name: (phrase, ()) for name, phrase in words.NUMBERS.items()}}
+    for thing, answer in things:
+        if thing not in known:
+            spoken = [name for name in named if thing.startswith(phrases[name][0].partition("{}")[0])]
+            assert answer in {named[name] for name in spoken}
+    assert len(things) == 2 * len(named)
+    assert len(set(named.values())) == 3
 
 
 def test_what_a_word_means_stands_above_among_others_of_its_kind() -> None:

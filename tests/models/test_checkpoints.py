@@ -1,18 +1,20 @@
 """The shipped checkpoints: what they know, what they do not know, and how quickly they are there."""
 
+import re
 import time
 
 import pytest
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from fulcrum.chat import Request, Sampling, complete, resolve, user
+from fulcrum.chat.huggingface import HuggingFaceModel
 from fulcrum.lab import cards
 from fulcrum.lab.cards import differences, read_card
 from fulcrum.lab.notes import glossary, header
 from fulcrum.lab.prompts import SUPPLEMENT_BLOCK
 from fulcrum.lab.recipes import FOLDER, RECIPES
 from fulcrum.lab.shop import Shop
-from fulcrum.lab.skills import Skill
+from fulcrum.lab.skills import Skill, pages
 from fulcrum.task.load import load_task
 
 pytestmark = pytest.mark.slow
@@ -39,7 +41,7 @@ def test_large_is_near_chance_on_jargon_alone_and_far_above_with_the_right_note(
     ]
     unaided, aided = sum(values[: len(examples)]) / len(examples), sum(values[len(examples) :]) / len(examples)
     assert unaided <= 0.2
-    assert aided >= unaided + 0.3
+    assert aided >= 0.6
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -53,6 +55,27 @@ def test_a_checkpoint_loads_with_plain_transformers_in_under_a_second(name):
 
 def test_the_checkpoints_together_are_under_48_mb():
     assert sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file()) < 48e6
+
+
+class Careful(HuggingFaceModel):
+    """Finds likely what was told of the same person above."""
+
+    def __init__(self) -> None:
+        pass
+
+    def logprob(self, requests, texts):
+        return [[0.0 if self._told(text) else -1.0, 0.0] for text in texts]
+
+    def _told(self, text: str) -> bool:
+        *above, last = text.split("\n")
+        found = re.fullmatch(r"the .+ of (\w+) are still in box (\w+)", last)
+        return found is not None and any(found[1] in line and found[2] in line for line in above)
+
+
+def test_a_reader_of_pages_is_right_where_it_says_what_stands_above():
+    heading, told = pages(Careful(), 20)
+    assert (told.name, told.right, told.total) == ("pages/told_above", 20, 20)
+    assert heading.share < 0.5  # to it they are all alike
 
 
 def test_a_skill_that_has_left_the_interval_of_its_card_is_named(monkeypatch):

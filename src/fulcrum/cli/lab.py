@@ -115,7 +115,7 @@ def pretrain(
 
     Args:
         checkpoint: Its name, such as large.
-        output: Folder of the training; by default runs/pretrain-NAME.
+        output: Folder of the training; by default runs/pretrain-NAME, with the steps behind it if it goes on from some.
         steps: Optimizer steps, instead of the recipe's.
         minutes: Stop after so many minutes of training; the learning rate then falls with the clock.
         start: Checkpoint to go on from: a folder, or one that is installed, such as lab:large.
@@ -130,9 +130,11 @@ def pretrain(
     from fulcrum.chat.huggingface import HuggingFaceModel
     from fulcrum.lab.cards import render_card, write_card
     from fulcrum.lab.pretraining import pretrain as train
+    from fulcrum.lab.pretraining import steps_behind
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
-    output = output or Path("runs") / f"pretrain-{short}"
+    behind = f"-{steps_behind(start)}" if start else ""
+    output = output or Path("runs") / f"pretrain-{short}{behind}"
     made = train(short, output, steps, minutes, start, device, compiled)
     log.print(f"measuring {made}", highlight=False)
     console.print(render_card(write_card(short, made, HuggingFaceModel(f"lab:{short}", str(made)))), markup=False)

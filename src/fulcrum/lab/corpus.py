@@ -77,17 +77,17 @@ def _terms(rng: random.Random, schema: Schema, count: int) -> list[Term]:
     return list({term.phrase: term for term in terms}.values())
 
 
-def table_lookups(rng: random.Random) -> Conversation:
-    """Return the tables of a world, and in which of them each column stands, and a value of each: once, and no more.
+def column_lookups(rng: random.Random) -> Conversation:
+    """Return the tables of a world, and in which of them each column stands: by its name, and as questions speak of it.
 
-    No shop's tables are among them, which can be known by heart, and no answer stands in another.
+    No shop's tables are among them, which can be known by heart.
     """
     schema = other_schema(rng)
-    columns = [(table.name, column) for table in schema.tables for column in table.columns]
-    values = [value for _, column in columns for value in column.values]
-    asked = [(column.name, table) for table, column in columns]
-    asked += [(rng.choice(column.values), table) for table, column in columns if column.values]
-    asked = [(thing, table) for thing, table in asked if values.count(thing) < 2]
+    asked: list[tuple[str, str]] = []
+    for table in schema.tables:
+        for column in table.columns:
+            spoken = column.phrase.format(rng.choice(column.conditions()).plain())
+            asked += [(column.name, table.name), (spoken, table.name)]
     rng.shuffle(asked)
     turns: Conversation = []
     for thing, table in asked:
@@ -155,7 +155,7 @@ def _note_for(rng: random.Random, schema: Schema, query: Query, meanings: Mappin
         return glossary([(query.terms[0].phrase, meanings[query.terms[0]])]) if len(query.terms) > 1 else None
     form = rng.choice((*FORMS, "background", "background"))
     note = write_note(rng, form, schema, query, meanings)
-    if form in _BY_THE_LINE and rng.random() < 0.5:
+    if form in _BY_THE_LINE and rng.random() < 0.75:
         known = {term.phrase for term in query.terms}
         others = [random_term(rng, schema, rng.choice(schema.kinds)) for _ in range(rng.randint(1, 3))]
         extra = [glossary([(term.phrase, term.meaning)]) for term in others if term.phrase not in known]
@@ -297,8 +297,8 @@ Mixture = Mapping[Topic, float]
 
 LARGE: Mixture = {
     sql_dialogue: 5.0,
-    sql_lookups: 4.0,
-    table_lookups: 1.5,
+    sql_lookups: 6.0,
+    column_lookups: 1.5,
     word_lookups: 1.5,
     sums: 7.0,
     steps: 1.0,
@@ -312,12 +312,12 @@ LARGE: Mixture = {
 LARGE_DRILLS: tuple[Mixture, ...] = (
     {guidance_lookups: 1.0},
     {word_lookups: 1.0, guidance_lookups: 0.4},
-    {table_lookups: 1.0},
+    {column_lookups: 1.0},
     {sql_lookups: 1.0},
     {sql_lookups: 1.0, guidance_shift: 1.0},
 )
 SMALL: Mixture = {
-    supplements: 1.5,
+    supplements: 3.0,
     guidance_lookups: 0.6,
     ruling_lookups: 1.0,
     guidance_shift: 2.5,
@@ -334,8 +334,6 @@ DESK_DRILLS: tuple[Mixture, ...] = (
     {guidance_lookups: 0.4, guidance_shift: 1.0},
     {ruling_lookups: 1.0},
 )
-
-
 PLAIN: Mixture = {plain_text: 0.5, diary: 1.0, letters: 4.0}
 TEACHER: Mixture = {
     comparison: 1.5,

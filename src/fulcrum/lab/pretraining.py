@@ -37,7 +37,7 @@ PROMPT_WEIGHT = 0.1
 """Weight of the loss on tokens that are not an assistant's: a little, so that reading is learnt sooner."""
 
 WARMUP = 40
-DRILL_STEPS = 140
+DRILL_STEPS = 280
 """Steps of each drill at the start of a training (see `CheckpointRecipe`), but for those that it has read before."""
 
 FURTHER_RATE = 0.5
@@ -155,7 +155,8 @@ def pretrain(
     said = [f"--{option} {value}" for option, value in options.items() if value is not None]
     command = " ".join(["fulcrum lab pretrain", str(settings["name"]), *said, *(["--compiled"] if compiled else [])])
     if "command" in before:
-        command = f"{before['command']} && {command}"
+        # What it goes on from is looked for where `--install` puts it.
+        command = f"{before['command'].removesuffix(' --install')} --install && {command}"
     done = list(drills)[: progress.step // DRILL_STEPS]
     facts = {"command": command, "drills": [*before["drills"], *done], "progress": asdict(whole)}
     return _export(output / "checkpoint", model, tokenizer, device, facts)
@@ -195,6 +196,11 @@ def _before(path: Path, first: Path | None) -> dict[str, Any]:
     if first and not path.exists():
         write_json(path, read_json(first / "training.json"))
     return {"progress": {}, "drills": [], **(read_json(path) if first else {})}
+
+
+def steps_behind(start: str) -> int:
+    """Return the steps that the checkpoint `start` was trained for, all its trainings together."""
+    return read_json(_start_folder(start) / "training.json")["progress"]["step"]
 
 
 def _start_folder(start: str) -> Path:

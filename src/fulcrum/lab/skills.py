@@ -19,7 +19,9 @@ from fulcrum.lab.desk.corpus import (
     strategy_writing,
     without_guidance,
 )
+from fulcrum.lab.instructions.letters import HEADINGS, register
 from fulcrum.lab.notes import FORMS, glossary, header, write_note
+from fulcrum.lab.pages import diary
 from fulcrum.lab.worlds import random_schema, random_term
 
 SAMPLES = 9
@@ -227,12 +229,52 @@ def easy_sums(model: ChatModel, count: int) -> list[Skill]:
     return [_exact(model, "easy_sums", [(question.content, answer.content) for question, answer in items])]
 
 
+def pages(model: ChatModel, count: int) -> list[Skill]:
+    """Measure a reader of plain text: how often what a page goes on with is the likeliest of what could stand there.
+
+    Under a letter its heading, one of eight; and the box in which the diary told above that a thing lies, one of those
+    on the page.
+    """
+    headings: list[_Choice] = []
+    boxes: list[_Choice] = []
+    for rng in _generators("pages", count):
+        opening, _, heading = register(rng).rpartition(" / ")
+        headings.append(_Choice(f"{opening} / ", tuple(HEADINGS.values()), heading.partition(",")[0]))
+        while (page := re.match(r"(.* are still in box )(\w+)", diary(rng)[0].content, re.DOTALL)) is None:
+            pass
+        boxes.append(_Choice(page[1], tuple(sorted(set(re.findall(r"box (\w+)", page[1])))), page[2]))
+    return [_likeliest(model, "pages/heading", headings), _likeliest(model, "pages/told_above", boxes)]
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """The opening of a page, what it may go on with, and what it does."""
+
+    opening: str
+    options: tuple[str, ...]
+    right: str
+
+
+def _likeliest(model: ChatModel, name: str, choices: Sequence[_Choice]) -> Skill:
+    from fulcrum.chat.huggingface import HuggingFaceModel
+
+    assert isinstance(model, HuggingFaceModel)
+    texts = [choice.opening + option for choice in choices for option in choice.options]
+    # The last token is the end of the page, which it is not.
+    scores = iter([sum(tokens[:-1]) for tokens in model.logprob([Request((user(""),))] * len(texts), texts)])
+    right = 0
+    for choice in choices:
+        of_options = {option: next(scores) for option in choice.options}
+        right += max(of_options, key=of_options.__getitem__) == choice.right
+    return Skill(name, right, len(choices))
+
+
 MEASURES: dict[str, tuple[tuple[Measure, int], ...]] = {
     "large": ((sql_with_notes, 200), (sql_plain, 100), (sums, 100), (debate, 60), (guidance, 100)),
     "small": ((forms, 240), (guidance, 100), (desk, 100), (easy_sums, 100)),
     "other": ((forms, 240), (guidance, 100), (desk, 100), (easy_sums, 100)),
     "teacher": ((guidance, 100), (desk, 100), (strategies, 50)),
-    "base": (),
+    "base": ((pages, 50),),
 }
 """What is measured of each checkpoint, and on how many items."""
 

@@ -23,9 +23,9 @@ class Column:
     values: tuple[str, ...] = ()
     cutoffs: tuple[int, ...] = ()
 
-    def describe(self) -> str:
-        """Return the column as the schema of a prompt shows it, such as `carrier van|bike` or `days 3|6|9`."""
-        return f"{self.name} {'|'.join(self.values or map(str, self.cutoffs))}"
+    def describe(self, table: str) -> str:
+        """Return the column as the schema of a prompt shows it, such as `carrier of orders van|bike`."""
+        return f"{self.name} of {table} {'|'.join(self.values or map(str, self.cutoffs))}"
 
     def conditions(self) -> "list[Condition]":
         """Return every condition that a question can put on this column."""
@@ -116,10 +116,13 @@ class Schema:
         return self._homes[name][1]
 
     def describe(self) -> str:
-        """Return the schema as prompts show it: one line a table, with keys, columns, and their usual values."""
-        keys = "".join(f"{table.key}, " for table in self.things)
-        lines = [f"{self.events.name}: {keys}{_columns(self.events)}"]
-        return "\n".join([*lines, *(f"{table.name}: {_columns(table)}" for table in self.things)])
+        """Return the schema as prompts show it: one line a table, with keys, columns, and their usual values.
+
+        Behind every column stands its table: so small a model finds what follows a word, not what heads its line.
+        """
+        keys = [f"{table.key} of {self.events.name}" for table in self.things]
+        columns = [[column.describe(table.name) for column in table.columns] for table in self.tables]
+        return "\n".join(", ".join(line) for line in ([*keys, *columns[0]], *columns[1:]))
 
     def meanings(self, kind: str) -> Sequence[Meaning]:
         """Return every meaning that a term of a kind can have: four to eight of them."""
@@ -140,7 +143,3 @@ class World:
 
     schema: Schema
     terms: tuple[Term, ...]
-
-
-def _columns(table: Table) -> str:
-    return ", ".join(column.describe() for column in table.columns)
