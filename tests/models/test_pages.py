@@ -254,6 +254,8 @@ def write_log(path: Path, *, shadow: bool) -> None:
 
 def test_the_pages_of_strategies_and_reviewing(here: Path) -> None:
     page = commands("docs/methods/strategies.md")
+    taught = {"scenario": "the customer is in a hurry", "when": "they hurry", "do": "answer in one sentence"}
+    (here / "logs.jsonl").write_text(json.dumps({"strategy": taught}) + "\n")
     train = page[0].replace("strategies-lab-desk.toml", f"strategies-lab-desk.toml {SMALLER['strategies']}")
     run(f"{train} --output runs/desk")
     strategy = next(iter(read_lines(here / "runs/desk/artifact/library.jsonl")))["strategy"]

@@ -13,6 +13,8 @@ from fulcrum.task import Example, PromptTemplate, Question, Score, Task, failed,
 class SameText:
     """Right if the text is the target as text; `?` is unparsable."""
 
+    needs_target = True
+
     def score(self, example: Example, text: str) -> Score:
         if self.answer_key(text) is None:
             return unparsable()
