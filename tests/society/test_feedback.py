@@ -111,3 +111,11 @@ def test_random_choice_follows_the_seed() -> None:
     assert set(chosen.values()) == set(GOLD)
     again = simulate(DEBATES, GOLD, AnnotatorSettings(labels=1, choose="random"), 0)
     assert again[0].question_id == chosen[0]
+
+
+def test_a_simulated_person_answers_only_what_has_a_target_and_says_so_if_nothing_has() -> None:
+    known = dict(list(GOLD.items())[:1])
+    assert [event.question_id for event in simulate(DEBATES, known, AnnotatorSettings(labels=3), 0)] == list(known)
+    assert simulate(DEBATES, {}, AnnotatorSettings(labels=0), 0) == []
+    with pytest.raises(RunError, match="no question debated has one"):
+        simulate(DEBATES, {}, AnnotatorSettings(labels=3), 0)

@@ -174,12 +174,20 @@ def simulate(
 
     Args:
         debates: what the person sees.
-        gold: the right answer of each question.
+        gold: the right answer of each question that has one; others are passed over.
         settings: how many questions, which, and how often the person is wrong.
         seed: of choice and error.
+
+    Raises:
+        RunError: labels are wanted, and no question has a right answer to go by.
     """
     generator = random.Random(seed_from(seed, "annotator"))
-    order = most_split(debates)
+    order = [debate for debate in most_split(debates) if gold.get(debate.question_id) is not None]
+    if not order and settings.labels:
+        raise RunError(
+            "settings.annotator: a simulated person answers by the targets, and no question debated has one; set "
+            "labels to 0, or let people answer with `fulcrum review`"
+        )
     if settings.choose == "random":
         generator.shuffle(order)
     events: list[Event] = []

@@ -145,7 +145,7 @@ class Task:
             first = missing[0].source or missing[0].id
             raise TaskError(
                 f"{self.name}: {len(missing)} {split} examples have no target ({first} is the first), and this method "
-                "learns from what answers to them are worth; only the society learns without"
+                "learns from what answers to them are worth; give them targets, or take a method that needs none"
             )
 
     def question(self, example: Example) -> Question:
