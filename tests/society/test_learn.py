@@ -265,6 +265,29 @@ def test_a_persons_label_changes_what_is_learnt_and_a_veto_takes_it_out(train: T
     assert not any("debate" in stage for stage in after.rows)
 
 
+def test_a_persons_answer_is_looked_for_in_further_debates(train: Train) -> None:
+    def rows(trainer: Trainer, question_id: str) -> list[Mapping[str, Any]]:
+        learnt = trainer.rows["finetune-society-1-generator-1"]
+        return [row for row in learnt if row["label"]["question_id"] == question_id]
+
+    def late(request: Request) -> str:
+        a, b = (int(number) for number in re.findall(r"What is (\d+) \+ (\d+)", request.messages[0].content)[0])
+        missed = request.sample == 0 and len(request.messages) == 1 and a in (1, 10, 11)
+        return f"It is {0 if missed else a + b}."
+
+    for again in (0, 3):
+        _, _, before, folder = train(late, folder=f"again-{again}", again=again, measure=0)
+        debate = next(one for one in last_debates(folder) if not rows(before, one.question_id))
+        a, b = map(int, re.findall(r"What is (\d+) \+ (\d+)", debate.messages[-1].content)[0])
+        append_feedback(folder, [Event("label", debate.question_id, "anna", answer=str(a + b))])
+        _, model, after, _ = train(late, folder=f"again-{again}", again=again, measure=0)
+        asked = {one.sample for one in model.requests if one.messages == debate.messages and not one.adapter}
+        found = rows(after, debate.question_id)
+        # Each of three agents is asked anew in each further debate.
+        assert asked == set(range(3, 3 + 3 * again)) and bool(found) == bool(again)
+        assert {row["label"]["source"] for row in found} <= {"person"}
+
+
 def test_what_a_person_prefers_is_learnt_even_without_rows(train: Train) -> None:
     _, _, first, folder = train(min_rows=50)
     assert first.rows == {}
@@ -287,13 +310,15 @@ def test_a_simulated_person_fixes_labels_once_and_the_events_can_be_replayed(tra
     assert (folder / "feedback.jsonl").read_text().splitlines() == lines
 
 
-def test_every_row_leads_back_to_its_debate(train: Train, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    _, _, trainer, folder = train()
+@pytest.mark.parametrize("labels", [0, 4])
+def test_every_row_leads_back_to_its_debate(train: Train, labels: int) -> None:
+    _, _, trainer, folder = train(**{"annotator.labels": labels})
+    kind = "again" if labels else "debate"
     for stage, rows in trainer.rows.items():
         place = folder / "stages" / f"{stage}-real"
         place.mkdir()
         (place / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-        debates = next(path.name for path in (folder / "stages").glob("debate-society-1-*"))
+        debates = next(path.name for path in (folder / "stages").glob(f"{kind}-society-1-*"))
         (place / "inputs.json").write_text(json.dumps({"debates": debates}))
     found = list(learned_rows(folder))
     assert len(found) == sum(map(len, trainer.rows.values()))
@@ -302,7 +327,8 @@ def test_every_row_leads_back_to_its_debate(train: Train, monkeypatch: pytest.Mo
         said = debate.rounds[same.row.turn][same.row.participant]
         assert said.completion.text == same.row.response
         assert debate.question_id == same.row.label.question_id
-        assert (debate.votes.most_common(1)[0][0] == same.row.label.answer) or same.row.label.margin == 0
+        if same.row.label.source == "vote" and same.row.label.margin > 0:
+            assert debate.votes.most_common(1)[0][0] == same.row.label.answer
 
 
 def fulcrum(*arguments: object) -> int:

@@ -72,8 +72,9 @@ def word_lookups(rng: random.Random) -> Conversation:
 
 
 def _terms(rng: random.Random, schema: Schema, count: int) -> list[Term]:
-    """Return up to so many house words, no two of them alike; their kinds may be."""
-    terms = [random_term(rng, schema, rng.choice(schema.kinds)) for _ in range(count)]
+    """Return up to so many house words, no two of them alike; their kinds may be, and half of the time are."""
+    kinds = schema.kinds if rng.random() < 0.5 else rng.sample(schema.kinds, 2)
+    terms = [random_term(rng, schema, rng.choice(kinds)) for _ in range(count)]
     return list({term.phrase: term for term in terms}.values())
 
 
@@ -157,7 +158,8 @@ def _note_for(rng: random.Random, schema: Schema, query: Query, meanings: Mappin
     note = write_note(rng, form, schema, query, meanings)
     if form in _BY_THE_LINE and rng.random() < 0.75:
         known = {term.phrase for term in query.terms}
-        others = [random_term(rng, schema, rng.choice(schema.kinds)) for _ in range(rng.randint(1, 3))]
+        kinds = schema.kinds if rng.random() < 0.5 else tuple(term.kind for term in query.terms)
+        others = [random_term(rng, schema, rng.choice(kinds)) for _ in range(rng.randint(1, 3))]
         extra = [glossary([(term.phrase, term.meaning)]) for term in others if term.phrase not in known]
         lines = [*note.split("\n"), *extra]
         rng.shuffle(lines)
@@ -319,12 +321,12 @@ LARGE_DRILLS: tuple[Mixture, ...] = (
 SMALL: Mixture = {
     supplements: 3.0,
     guidance_lookups: 0.6,
-    ruling_lookups: 1.0,
-    guidance_shift: 2.5,
+    ruling_lookups: 0.5,
+    guidance_shift: 2.0,
     guidance: 1.5,
     guided_shift: 2.5,
     guided_turn: 1.0,
-    guided_dialogue: 1.5,
+    guided_dialogue: 2.5,
     easy_sums: 0.4,
     chat: 0.2,
     sql_dialogue: 0.2,

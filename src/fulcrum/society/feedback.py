@@ -90,7 +90,7 @@ class Feedback:
             debates: what it was asked in; a question that it was not asked makes no row.
             update: template of a critic's prompt.
         """
-        known = {debate.question_id: debate for debate in debates}
+        known = {debate.question_id: debate for debate in reversed(debates)}  # what the person saw was held first
         return [
             PreferenceRow(prompt, event.chosen, event.rejected)
             for event in self.events

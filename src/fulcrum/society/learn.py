@@ -5,7 +5,7 @@
     every agent starts as the base
     L times:
         debate every question                         `Debate`
-        label it with the vote of the last round      `label`
+        label it with the vote of the last round      `label`, or a person
         give each agent its own data                  `training_rows`
         finetune each agent on its own data only      `Workshop.finetune`
         measure, and stop at a plateau                `Workshop.measure`
@@ -71,7 +71,8 @@ def improve(workshop: Workshop, line: Line) -> Outcome:
         workshop.report_labels(session, labels)
         if not line.gold and (sentence := nothing_to_learn(debates, labels)):
             return Outcome(iterations, points, sentence)
-        rows = training_rows(line, debates, labels, settings, workshop.seed(line, number), workshop.vetoes)
+        session, labels = workshop.debate_again(session, labels, agents)
+        rows = training_rows(line, session.debates, labels, settings, workshop.seed(line, number), workshop.vetoes)
         preferred = any(workshop.preferences(session, agent) for agent in rows)
         if not preferred and (sentence := too_few(rows, settings.min_rows)):
             return Outcome(iterations, points, sentence)

@@ -62,8 +62,12 @@ def explain(run: Path, row_id: str) -> tuple[LearnedRow, Transcript]:
             f"{run}: {what} an id that begins with {row_id!r}; `fulcrum society rows RUN --agent AGENT` lists ids"
         )
     learned = found[0]
-    debates = read_debates(run / "stages" / learned.debates)
-    return learned, next(debate for debate in debates if debate.question_id == learned.row.label.question_id)
+    return learned, next(
+        debate
+        for debate in read_debates(run / "stages" / learned.debates)
+        if debate.question_id == learned.row.label.question_id
+        and debate.track(learned.row.participant)[learned.row.turn].completion.text == learned.row.response
+    )
 
 
 def last_debates(run: Path, line: str = "society") -> list[Transcript]:

@@ -125,6 +125,7 @@ class SocietySettings(Settings):
         measure: dev questions on which every iteration is measured; 0 measures nothing and never stops early.
         likelihood: dev questions on which the agents rate each other's answers; 0 leaves that out.
         arms: what is trained and compared; see `fulcrum.society.arms`.
+        again: how often a question that a person gave the answer to is debated once more, for answers that match it.
         annotator: a simulated person.
         distil: train one more adapter on the answers that the finished society votes for.
         serve: what an endpoint runs: the debate, or the distilled adapter.
@@ -147,6 +148,7 @@ class SocietySettings(Settings):
     measure: int = Field(default=150, ge=0)
     likelihood: int = Field(default=0, ge=0)
     arms: tuple[ArmName, ...] = ("base", "majority", "debate", "self-consistency", "society")
+    again: int = Field(default=3, ge=0)
     annotator: AnnotatorSettings = AnnotatorSettings()
     distil: bool = False
     serve: Literal["debate", "distilled"] = "debate"

@@ -46,7 +46,7 @@ class Session:
         line: who debated.
         iteration: from 1.
         stage: name of the stage folder that holds the debates.
-        debates: one a question.
+        debates: one a question, and after them those that were held again.
     """
 
     line: Line
@@ -158,24 +158,52 @@ class Workshop:
 
     def debate(self, line: Line, iteration: int, agents: Agents) -> Session:
         """Debate the questions of an iteration."""
-        debate = line.settings(self.settings.debate)
         questions = [self.task.question(example) for example in self.examples(iteration)]
-        seed = self.seed(line, iteration)
+        return self._session("debate", line, iteration, agents, [Turn(one, one.messages) for one in questions])
+
+    def debate_again(
+        self, session: Session, labels: Sequence[PseudoLabel], agents: Agents
+    ) -> tuple[Session, list[PseudoLabel]]:
+        """Debate again what a person gave an answer to, and return all debates, each with its label.
+
+        A label teaches nothing if no agent's answer matches it, and where votes are split few do. A person's label is
+        known to be right, so whatever matches it in further debates may be learnt as well.
+        """
+        fixed = [label for label in labels if label.source == "person" and label.answer is not None]
+        if not fixed or not self.settings.again:
+            return session, list(labels)
+        questions = [self.task.question(self.example(label.question_id)) for label in fixed]
+        samples = range(1, self.settings.again + 1)
+        turns = [Turn(question, question.messages, sample) for sample in samples for question in questions]
+        found = self._session("again", session.line, session.iteration, agents, turns, session.debates)
+        return found, [*labels, *(label for _ in samples for label in fixed)]
+
+    def _session(
+        self,
+        kind: str,
+        line: Line,
+        iteration: int,
+        agents: Agents,
+        turns: Sequence[Turn],
+        earlier: Sequence[Transcript] = (),
+    ) -> Session:
+        """Hold debates in a stage of their own, which keeps earlier ones of the iteration before them."""
+        debate, seed = line.settings(self.settings.debate), self.seed(line, iteration)
         solver = self._debate(line.cast(agents, debate.agents), debate, seed, line.name)
 
         def work(folder: Path) -> None:
             with self._learning(line):
-                transcripts = solver.hold([Turn(question, question.messages) for question in questions])
+                transcripts = solver.hold(turns)
             self.run.budget.check()  # what the budget cut short is no debate
-            write_lines(folder / DEBATES, [transcript.to_json() for transcript in transcripts])
+            write_lines(folder / DEBATES, [transcript.to_json() for transcript in (*earlier, *transcripts)])
 
         inputs = {
-            "questions": [question.id for question in questions],
+            "questions": [turn.question.id for turn in turns],
             "debate": debate.model_dump(mode="json"),
             "seed": seed,
             **self._who(agents),
         }
-        folder = self.run.stage(f"debate-{line.name}-{iteration}", inputs, work)
+        folder = self.run.stage(f"{kind}-{line.name}-{iteration}", inputs, work)
         return Session(line, iteration, folder.name, read_debates(folder))
 
     def _who(self, agents: Agents | None) -> dict[str, Any]:

@@ -174,16 +174,15 @@ def ruling_lookups(rng: random.Random) -> list[Message]:
     """Return the rules of a desk, and of many customers with their orders which rule stands against them, if one does.
 
     Each is as likely. In dialogues most of a reply can be right without, and what a desk may do is hardly learnt there.
-    Mostly what matters is said in a few words, so that many cases stand together, else in those of customers and desk.
+    Mostly the wish is said in a word, so that many cases stand together, else in those of customers.
     """
     desk = _world(rng.randrange(WORLD_SEEDS, WORLD_SEEDS + _WORLDS))
     brief = rng.random() < 0.7
     turns: list[Message] = []
-    for _ in range(16 if brief else 4):
+    for _ in range(8 if brief else 4):
         ruling = rng.choice(_RULINGS)
         opening, asked, order = _case(rng, desk, ruling)
-        said = f"{asked.name}, {asked.action}: {order.owner}, {order.price} coins, {order.status}"
-        said = said if brief else f"{opening}\n{ECHO} {describe(order)}"
+        said = f"{asked.action if brief else opening}\n{ECHO} {describe(order, desk.policy, asked.name)}"
         turns += [user(said if turns else f"{desk.policy.describe()}\n{said}"), assistant(f"{ruling}.")]
     return turns
 

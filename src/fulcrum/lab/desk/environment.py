@@ -20,7 +20,7 @@ from fulcrum.lab.desk.till import word_behind
 from fulcrum.lab.desk.tools import ECHO, Result, read_calls, run
 from fulcrum.task import Example, Question, Score, failed, graded
 
-VERSION = 1
+VERSION = 2
 """Version of the desk's rules and of its customers."""
 
 MAX_TURNS = 12
@@ -112,7 +112,7 @@ class DeskEpisode:
         if not calls:
             self._answer(said)
             return
-        for result in run(calls, self._database, self._word_behind):
+        for result in run(calls, self._database, self._desk.policy, self._word_behind):
             if result.kind in ("changed", "escalated") and self._record.said_before_acting is None:
                 self._record.said_before_acting = earlier
                 self._record.said_while_acting = said.lower()

@@ -33,7 +33,7 @@ def reply(messages: Sequence[Message], habits: Collection[str]) -> str:
     if seen.number is None:
         return f"@customer {seen.name}" if seen.lost_number else write.ask_number()
     if seen.order is None:
-        return f"@order {seen.number}"
+        return f"@order {seen.number} {seen.name}"
     objection = _objection(seen)
     if objection == "limit":
         return _act(write, seen, habits, "escalate")

@@ -64,6 +64,10 @@ class Policy:
         """Return the statuses in which an order may have this done to it."""
         return self.waiting if action in ("cancel", "address") else self.gone
 
+    def granted(self, order: Order) -> tuple[Action, ...]:
+        """Return what the status of an order allows to be done to it."""
+        return tuple(action for action in ACTIONS if order.status in self.statuses_for(action))
+
     def objection(self, order: Order, action: Action, asker: str) -> Reason | None:
         """Return the rule that keeps the agent from doing this itself, or None."""
         if order.owner != asker:

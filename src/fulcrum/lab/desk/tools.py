@@ -12,13 +12,16 @@ from typing import Literal, cast
 
 from fulcrum.chat import Completion, Tool, ToolCall
 from fulcrum.lab.desk.database import DeskDatabase
-from fulcrum.lab.desk.policy import ACTIONS, Action, Order
+from fulcrum.lab.desk.policy import ACTIONS, Action, Order, Policy
 
 SIGN = "@"
 """What opens a call within a text."""
 
 ECHO = "[desk]"
 """What opens the answer to a call within a text."""
+
+NOT_THEIRS = "of another customer"
+"""What closes the answer to the look-up of an order that is not the customer's own."""
 
 NOT_BOOKED = "not booked"
 """What closes the answer to a call that the till does not take."""
@@ -70,7 +73,7 @@ class Result:
 
 
 _ORDER = {"order": {"type": "integer", "description": "number of the order"}}
-
+_NAME = {"name": {"type": "string", "description": "the customer's full name"}}
 
 _NOTE = {"note": {"type": "string", "description": "what the till wants to know, if anything"}}
 
@@ -82,8 +85,8 @@ def _tool(name: str, description: str, properties: dict[str, dict[str, str]]) ->
 
 
 TOOLS: tuple[Tool, ...] = (
-    _tool("order", "Look up an order: owner, item, price, status, address.", _ORDER),
-    _tool("customer", "Look up the latest orders of a customer.", {"name": {"type": "string"}}),
+    _tool("order", "Look up an order for a customer: the order, and what its status allows.", {**_ORDER, **_NAME}),
+    _tool("customer", "Look up the latest orders of a customer.", _NAME),
     _tool("refund", "Pay back what an order cost.", {**_ORDER, **_NOTE}),
     _tool("exchange", "Send the same goods once more.", {**_ORDER, **_NOTE}),
     _tool("cancel", "Cancel an order.", {**_ORDER, **_NOTE}),
@@ -92,7 +95,7 @@ TOOLS: tuple[Tool, ...] = (
 )
 """The tools as the chat protocol offers them."""
 
-FORMS = "@order N, @customer NAME, @refund N, @exchange N, @cancel N, @address N TEXT, @escalate N"
+FORMS = "@order N NAME, @customer NAME, @refund N, @exchange N, @cancel N, @address N TEXT, @escalate N"
 """The tools as the prompt names them to an agent that writes its calls in text."""
 
 
@@ -106,20 +109,25 @@ def read_calls(completion: Completion) -> tuple[str, list[Call]]:
     return said, calls + [_protocol_call(call) for call in completion.tool_calls]
 
 
-def run(calls: Sequence[Call], database: DeskDatabase, word_behind: Callable[[str, Order], str]) -> list[Result]:
+def run(
+    calls: Sequence[Call], database: DeskDatabase, policy: Policy, word_behind: Callable[[str, Order], str]
+) -> list[Result]:
     """Run calls one after the other.
 
     Args:
         calls: what the agent wants done.
         database: what they change.
+        policy: the rules that the look-up of an order goes by.
         word_behind: the word that must stand behind a tool's call on an order; empty for none.
     """
-    return [_run(call, database, word_behind) for call in calls]
+    return [_run(call, database, policy, word_behind) for call in calls]
 
 
-def describe(order: Order) -> str:
-    """Return an order as the agent is told it."""
-    return f"order {order.number}: {order.owner}, {order.item}, {order.price} coins, {order.status}, {order.address}"
+def describe(order: Order, policy: Policy, asker: str) -> str:
+    """Return an order as the agent is told it, and what may be done to it for a customer, whatever it costs."""
+    told = f"order {order.number}: {order.owner}, {order.item}, {order.price} coins, {order.status}, {order.address}"
+    allowed = f"may {', '.join(policy.granted(order))}"
+    return f"{told}; {allowed if order.owner == asker else NOT_THEIRS}"
 
 
 def in_days(days: int) -> str:
@@ -145,7 +153,7 @@ def _protocol_call(call: ToolCall) -> Call:
     return Call(call.name, int(number.group()) if number else None, " ".join(text.lower().split()), call.id)
 
 
-def _run(call: Call, database: DeskDatabase, word_behind: Callable[[str, Order], str]) -> Result:
+def _run(call: Call, database: DeskDatabase, policy: Policy, word_behind: Callable[[str, Order], str]) -> Result:
     if call.name == "customer":
         orders = database.orders_of(call.text)
         listed = ", ".join(f"{order.number} {order.category}" for order in orders)
@@ -158,8 +166,10 @@ def _run(call: Call, database: DeskDatabase, word_behind: Callable[[str, Order],
     if (word := word_behind(call.name, order)) and word not in re.findall(r"\w+", call.text):
         return Result(call, f"order {order.number}: {call.name} {NOT_BOOKED}", order=order)
     match call.name:
+        case "order" if not call.text:
+            return Result(call, "which customer?", order=order)
         case "order":
-            return Result(call, describe(order), "looked up", order)
+            return Result(call, describe(order, policy, call.text), "looked up", order)
         case "escalate":
             database.escalate(order.number)
             return Result(call, f"order {order.number} passed to a colleague", "escalated", order)

@@ -13,7 +13,7 @@ from fulcrum.lab.desk.tools import ECHO, NOT_BOOKED, read_calls
 _NAME = re.compile(r"(?:it is|this is|name is|i am) ([a-z]+ [a-z]+)[.,]|^([a-z]+ [a-z]+) here")
 _ADDRESS = re.compile(r"(?:to|:) (\d+ [a-z]+ [a-z]+)")
 _NUMBER = re.compile(r"\b\d{4}\b")
-_ORDER = re.compile(r"order (\d+): ([a-z]+ [a-z]+), (.+), (\d+) coins, (\w+), (.+)")
+_ORDER = re.compile(r"order (\d+): ([a-z]+ [a-z]+), (.+), (\d+) coins, (\w+), (.+); .+")
 _CHANGED = re.compile(r"order \d+: \w+ done, (\d+) days?")
 _UPSET = re.compile(r"not happy|this is bad|let down|hoped for better|disappoint")
 _WAITED = re.compile(r"waited|queue|on hold")
