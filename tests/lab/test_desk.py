@@ -116,6 +116,25 @@ def test_a_call_without_the_word_is_not_booked_and_one_with_it_is() -> None:
         assert tell(episode, DONE).verdict == "right"
 
 
+@pytest.mark.parametrize(("waiting", "allowed"), [(True, "cancel, address"), (False, "refund, exchange")])
+def test_a_look_up_tells_what_may_be_done_for_whoever_asks(waiting: bool, allowed: str) -> None:
+    desk = desk_of()
+    order = order_for(desk, lambda one: (one.status in desk.policy.waiting) == waiting)
+    other = order_for(desk, lambda one: one.owner != order.owner).owner
+
+    def answer(call: str | ToolCall) -> str:
+        episode = open_dialogue(desk, scenario_for(desk, order))
+        episode.step(Completion(call) if isinstance(call, str) else Completion("", tool_calls=(call,)))
+        return episode.messages[-1].content.removeprefix("[desk] ")
+
+    told = f"order {order.number}: {order.owner}, {order.item}, {order.price} coins, {order.status}, {order.address}"
+    assert answer(f"@order {order.number} {order.owner.title()}") == f"{told}; may {allowed}"
+    assert answer(f"@order {order.number} {other}") == f"{told}; of another customer"
+    assert answer(f"@order {order.number}") == "which customer?"
+    by_protocol = f'{{"order": {order.number}, "name": "{order.owner}"}}'
+    assert answer(ToolCall("1", "order", by_protocol)) == f"{told}; may {allowed}"
+
+
 def desk_of(practice: tuple[str, ...] = ()) -> Desk:
     return replace(shop_desk(1), practice=practice)
 

@@ -178,7 +178,7 @@ def test_a_student_tuned_on_the_teachers_replies_stands_beside_the_library(tmp_p
     assert tuned.mean > 0.55, "it is sorry where the teacher is, in other dialogues too"
 
 
-def test_the_method_beats_its_controls_and_the_metrics_say_so(run_folder: Path) -> None:
+def test_the_method_beats_its_controls_and_the_metrics_say_so(run_folder: Path, tmp_path: Path) -> None:
     with Run(run_folder, recipe()) as run:
         rows, _ = evaluate_run(run)
     means = {row.solver: row.mean for row in rows}
@@ -198,6 +198,7 @@ def test_the_method_beats_its_controls_and_the_metrics_say_so(run_folder: Path) 
         learn(run)
     assert learning_cost(run_folder) == cost, "an evaluation is no part of learning"
     assert paid.unit == "seconds" and paid.dialogues == pytest.approx(paid.learning / 0.1, rel=0.01)
+    assert break_even(tmp_path, results).dialogues == 0, "what people wrote took no learning"
 
 
 def test_what_people_decided_outlives_the_same_command(tmp_path: Path) -> None:
