@@ -1,6 +1,7 @@
 """Text from which the checkpoints learn the desk: replies that follow the guidance shown, and strategies."""
 
 import random
+import re
 from collections import Counter
 
 import pytest
@@ -10,6 +11,7 @@ from fulcrum.errors import TaskError
 from fulcrum.lab.desk.corpus import (
     GUIDANCE,
     SAME,
+    booking_lookups,
     desk_dialogues,
     fitting_lines,
     guided_dialogue,
@@ -23,7 +25,7 @@ from fulcrum.lab.desk.policy import Policy
 from fulcrum.lab.desk.practice import HABITS, PARAPHRASES
 from fulcrum.lab.desk.tools import NOT_THEIRS
 from fulcrum.lab.desk.view import view
-from fulcrum.lab.shop import Shop
+from fulcrum.lab.shop import BOOKINGS, Shop
 
 
 def test_training_replies_follow_the_guidance_shown_and_nothing_else() -> None:
@@ -99,6 +101,26 @@ def test_which_rule_stands_against_a_wish_can_be_read_above(seed: int) -> None:
         seen = view([prompt, user(said), user(looked_up)])
         asker = seen.name or ("someone else" if looked_up.endswith(NOT_THEIRS) else seen.order.owner)
         assert answer.content == f"{rules.objection(seen.order, seen.action, asker) or 'none'}."
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_the_word_behind_a_booking_is_what_the_till_wants(seed: int) -> None:
+    prompt, *turns = booking_lookups(random.Random(seed))
+    clerk = prompt.content.split()[2]
+    told = prompt.content.split("\n- ")[1:]
+    advised = {id for id in BOOKINGS if {HABITS[id].advice, *PARAPHRASES[id]} & set(told)}
+    assert len(advised) == len(told) > 0
+    for asked, answer in zip(turns[::2], turns[1::2], strict=True):
+        number, owner, price, tool = re.search(
+            r"order (\d+): (\w+) \w+, .+, (\d+) coins, .+\n(\w+)$", asked.content
+        ).groups()
+        wanted = {
+            "refund": ("sign_refunds", clerk),
+            "exchange": ("price_exchanges", price),
+            "cancel": ("name_cancels", owner),
+            "escalate": ("sign_escalations", clerk),
+        }[tool]
+        assert answer.content == f"@{tool} {number}" + (f" {wanted[1]}" if wanted[0] in advised else "")
 
 
 def test_rulings_are_as_likely_one_as_another() -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from fulcrum.chat import Message, assistant, user
 from fulcrum.lab import arithmetic_text, prompts, talk_text
 from fulcrum.lab.desk.corpus import (
+    booking_lookups,
     comparison,
     comparisons,
     guided_dialogue,
@@ -321,7 +322,8 @@ LARGE_DRILLS: tuple[Mixture, ...] = (
 SMALL: Mixture = {
     supplements: 3.0,
     guidance_lookups: 0.6,
-    ruling_lookups: 0.5,
+    ruling_lookups: 0.3,
+    booking_lookups: 0.7,
     guidance_shift: 2.0,
     guidance: 1.5,
     guided_shift: 2.5,
@@ -335,6 +337,7 @@ DESK_DRILLS: tuple[Mixture, ...] = (
     {guidance_lookups: 1.0},
     {guidance_lookups: 0.4, guidance_shift: 1.0},
     {ruling_lookups: 1.0},
+    {booking_lookups: 1.0},
 )
 PLAIN: Mixture = {plain_text: 0.5, diary: 1.0, letters: 4.0}
 TEACHER: Mixture = {
@@ -346,7 +349,12 @@ TEACHER: Mixture = {
     guided_dialogue: 0.5,
     guidance_lookups: 0.3,
     guidance_shift: 0.5,
-    ruling_lookups: 0.5,
+    ruling_lookups: 0.3,
+    booking_lookups: 0.7,
     chat: 0.2,
 }
-TEACHER_DRILLS: tuple[Mixture, ...] = ({comparisons: 1.0}, {comparisons: 1.0, handbook_shift: 1.0})
+TEACHER_DRILLS: tuple[Mixture, ...] = (
+    {comparisons: 1.0},
+    {comparisons: 1.0, handbook_shift: 1.0},
+    {booking_lookups: 1.0},
+)

@@ -30,8 +30,8 @@ from fulcrum.lab.tokenizer import END, PAD, load_tokenizer, segments
 
 logger = logging.getLogger(__name__)
 
-ROW, ROWS = 384, 12
-"""Tokens in a row, and rows in a step: 4,608 tokens."""
+ROW, ROWS = 768, 6
+"""Tokens in a row, and rows in a step: 4,608 tokens. What lies beyond a row's length no checkpoint learns to read."""
 
 PROMPT_WEIGHT = 0.1
 """Weight of the loss on tokens that are not an assistant's: a little, so that reading is learnt sooner."""

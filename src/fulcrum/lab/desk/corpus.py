@@ -21,6 +21,7 @@ from fulcrum.lab.desk.policy import Order, Reason
 from fulcrum.lab.desk.practice import HABITS, PARAPHRASES
 from fulcrum.lab.desk.scenario import Scenario
 from fulcrum.lab.desk.task import TEMPLATE, make_example
+from fulcrum.lab.desk.till import word_behind
 from fulcrum.lab.desk.tools import ECHO, describe
 from fulcrum.lab.shop import BOOKINGS, BOOKINGS_OF_A_SHOP, PRACTICES, PRACTICES_OF_A_SHOP, WORLD_SEEDS
 from fulcrum.task import Question
@@ -42,6 +43,9 @@ _ADVISED = {0: 3, 1: 4, 2: 3, 3: 3, 5: 1, 8: 2}
 
 _ADVISED_A_TURN = {0: 1, 1: 5, 2: 4, 3: 2, 5: 1}
 """The same, where a text is about one reply."""
+
+_TILL_ADVISED = 0.4
+"""Share of prompts that surely say what a till wants: it shows in one word of a dialogue, and decides on success."""
 
 _CUSTOMERS_A_SHIFT = 2
 
@@ -187,6 +191,23 @@ def ruling_lookups(rng: random.Random) -> list[Message]:
     return turns
 
 
+def booking_lookups(rng: random.Random) -> list[Message]:
+    """Return what a till wants, and many orders that are booked, each with the word that belongs behind its number.
+
+    In dialogues that is one word in a hundred, and most tills want none.
+    """
+    desk = _world(rng.randrange(WORLD_SEEDS, WORLD_SEEDS + _WORLDS))
+    bookings = rng.sample(BOOKINGS, rng.randint(1, len(BOOKINGS)))
+    lines = [rng.choice((HABITS[id].advice, *PARAPHRASES[id])) for id in bookings]
+    turns: list[Message] = [system(f"you are {desk.policy.clerk} at the desk.")]
+    for _ in range(10):
+        order, tool = rng.choice(desk.orders), rng.choice(("refund", "exchange", "cancel", "escalate"))
+        word = word_behind(tool, bookings, order, desk.policy.clerk)
+        said = f"{ECHO} {describe(order, desk.policy, order.owner)}\n{tool}"
+        turns += [user(said), assistant(f"@{tool} {order.number} {word}".rstrip())]
+    return list(with_guidance(turns, lines))
+
+
 def _case(rng: random.Random, desk: Desk, ruling: str) -> tuple[str, Scenario, Order]:
     """Return a customer's first words, what is behind them, and the order in question, of which a rule says that."""
     orders = {order.number: order for order in desk.orders}
@@ -296,6 +317,8 @@ class _Advice:
         if practices is not None:
             return cls(tuple(practices), [HABITS[id].advice for id in practices])
         habits = rng.sample(tuple(HABITS), rng.choices(list(advised), list(advised.values()))[0])
+        if rng.random() < _TILL_ADVISED:
+            habits = list(dict.fromkeys([*habits, *rng.sample(BOOKINGS, BOOKINGS_OF_A_SHOP)]))
         lines = [rng.choice((HABITS[id].advice, *PARAPHRASES[id])) for id in habits]
         first = last = ""
         # Some advice is about nothing that any desk does, so that a model must read it to follow it.
