@@ -493,3 +493,5 @@ def test_the_plan_is_what_the_run_then_asks(train: Train, monkeypatch: pytest.Mo
     assert planned["debates of society"] == 2 * 12 * 9
     assert planned["measuring iterations"] == 6 * (1 + 1 + 9 + 3 * 9)
     assert planned["evaluation"] == 4 * (1 + 1 + 9 + 9)
+    with_person = {row.stage: row.calls for row in METHOD.plan(recipe_of({"annotator.labels": 4}))}
+    assert with_person["debates of society"] == (12 + 3 * 4) * 9

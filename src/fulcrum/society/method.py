@@ -45,10 +45,11 @@ class SocietyMethod:
         debate, answer = settings.debate, settings.debate.max_tokens or recipe.task.max_tokens
         dev = min(settings.measure, len(task.splits.get("dev", ())))
         prompt = prompt_tokens(task)
+        again = settings.again * min(settings.annotator.labels, settings.questions)
         rows: list[PlannedCalls] = []
         for line in lines_of(settings.arms):
             calls = line.settings(debate).calls if line.debates else debate.agents
-            asked = settings.iterations * settings.questions * calls
+            asked = settings.iterations * (settings.questions + (0 if line.gold else again)) * calls
             rows.append(PlannedCalls(f"debates of {line.name}", "agent", asked, prompt + answer, answer))
         calls = {name: ARMS[name].settings(debate).calls for name in settings.arms}
         often = {name: settings.iterations + 1 if ARMS[name].line else 1 for name in settings.arms}
