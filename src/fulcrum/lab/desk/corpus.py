@@ -111,7 +111,7 @@ def fitting_lines(messages: Sequence[Message], said: str) -> int:
 
 def guided_dialogue(rng: random.Random, practices: Collection[str] | None = None) -> list[Message]:
     """Return a whole dialogue in a random world, whose every reply follows the guidance in its system message."""
-    episode = _open(rng, _world(rng.randrange(WORLD_SEEDS, WORLD_SEEDS + _WORLDS)))
+    episode = _open(rng, _any_world(rng))
     advice = _Advice.draw(rng, practices)
     while not episode.done:
         episode.step(Completion(advice.follow(episode.messages)))
@@ -126,7 +126,7 @@ def guided_turn(rng: random.Random) -> list[Message]:
     is about the guidance, and it is learnt from far less of it than from whole dialogues.
     """
     while True:
-        episode = _open(rng, _world(rng.randrange(WORLD_SEEDS, WORLD_SEEDS + _WORLDS)))
+        episode = _open(rng, _any_world(rng))
         advice = _Advice.draw(rng, None, _ADVISED_A_TURN)
         turns: list[list[Message]] = []
         while not episode.done:
@@ -161,7 +161,7 @@ def guided_shift(rng: random.Random, practices: Collection[str] | None = None) -
     No agent works like that. But there are nearly twice as many replies to the token as in whole dialogues, and each
     asks again which lines of the guidance fit: that is what a model learns to tell apart from such text in minutes.
     """
-    desk = _world(rng.randrange(WORLD_SEEDS, WORLD_SEEDS + _WORLDS))
+    desk = _any_world(rng)
     advice = _Advice.draw(rng, practices, _ADVISED_A_TURN)
     turns: list[Message] = []
     for _ in range(_CUSTOMERS_A_SHIFT):
@@ -180,7 +180,7 @@ def ruling_lookups(rng: random.Random) -> list[Message]:
     Each is as likely. In dialogues most of a reply can be right without, and what a desk may do is hardly learnt there.
     Mostly the wish is said in a word, so that many cases stand together, else in those of customers.
     """
-    desk = _world(rng.randrange(WORLD_SEEDS, WORLD_SEEDS + _WORLDS))
+    desk = _any_world(rng)
     brief = rng.random() < 0.7
     turns: list[Message] = []
     for _ in range(8 if brief else 4):
@@ -196,9 +196,9 @@ def booking_lookups(rng: random.Random) -> list[Message]:
 
     In dialogues that is one word in a hundred, and most tills want none.
     """
-    desk = _world(rng.randrange(WORLD_SEEDS, WORLD_SEEDS + _WORLDS))
+    desk = _any_world(rng)
     bookings = rng.sample(BOOKINGS, rng.randint(1, len(BOOKINGS)))
-    lines = [rng.choice((HABITS[id].advice, *PARAPHRASES[id])) for id in bookings]
+    lines = [_worded(rng, id) for id in bookings]
     turns: list[Message] = [system(f"you are {desk.policy.clerk} at the desk.")]
     for _ in range(10):
         order, tool = rng.choice(desk.orders), rng.choice(("refund", "exchange", "cancel", "escalate"))
@@ -273,7 +273,7 @@ def _pair(mine: str, theirs: str) -> str:
 def comparisons(rng: random.Random) -> list[Message]:
     """Return several pairs of replies to the same dialogue, each with its strategy: as `comparison`, but denser."""
     while True:
-        episode = _open(rng, _world(rng.randrange(WORLD_SEEDS, WORLD_SEEDS + _WORLDS)))
+        episode = _open(rng, _any_world(rng))
         for _ in range(rng.choice((0, 0, 1, 2, 3))):
             if not episode.done:
                 episode.step(Completion(reply(episode.messages, rng.sample(tuple(HABITS), 4))))
@@ -319,7 +319,7 @@ class _Advice:
         habits = rng.sample(tuple(HABITS), rng.choices(list(advised), list(advised.values()))[0])
         if rng.random() < _TILL_ADVISED:
             habits = list(dict.fromkeys([*habits, *rng.sample(BOOKINGS, BOOKINGS_OF_A_SHOP)]))
-        lines = [rng.choice((HABITS[id].advice, *PARAPHRASES[id])) for id in habits]
+        lines = [_worded(rng, id) for id in habits]
         first = last = ""
         # Some advice is about nothing that any desk does, so that a model must read it to follow it.
         if len(habits) < 4 and rng.random() < 0.2:
@@ -349,6 +349,15 @@ def _world(seed: int) -> Desk:
     desk = Desk.random_world(seed)
     bookings = random.Random(seed_from("till", seed)).sample(BOOKINGS, BOOKINGS_OF_A_SHOP) if seed % 2 else ()
     return replace(desk, practice=(*desk.practice, *bookings))
+
+
+def _any_world(rng: random.Random) -> Desk:
+    return _world(rng.randrange(WORLD_SEEDS, WORLD_SEEDS + _WORLDS))
+
+
+def _worded(rng: random.Random, habit: str) -> str:
+    """Return a habit as a line of guidance, in the words of a handbook or in others."""
+    return rng.choice((HABITS[habit].advice, *PARAPHRASES[habit]))
 
 
 def _open(rng: random.Random, desk: Desk) -> DeskEpisode:
