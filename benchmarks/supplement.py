@@ -13,9 +13,10 @@ kept below runs/benchmark-supplement, so that the same command continues.
 
 import argparse
 import shlex
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from fulcrum.runs import Run
 from fulcrum.runs.evaluate import evaluate_run
 from fulcrum.runs.learn import learn
 from fulcrum.supplement.audit import audit
+from fulcrum.supplement.curve import Measured, measure_generators, points_of
 from fulcrum.supplement.transfer import transfer
 
 RECIPE = Path("recipes/supplement-lab-sql.toml")
@@ -41,8 +43,14 @@ def trained(seed: int, quick: bool, **settings: str) -> tuple[Run, float]:
     """Return the open run of one world, learned, and the seconds that its stages took."""
     flags = {"task": f"lab:sql?seed={seed}", "seed": str(seed)}
     flags |= {f"settings.{name}": value for name, value in settings.items()}
-    name = "-".join([str(seed), *settings.values(), *(["quick"] if quick else [])])
-    run = Run(RUNS / name, read_recipe(RECIPE, flags, quick=quick))
+    recipe = read_recipe(RECIPE, flags, quick=quick)
+    folder, first = (
+        RUNS / "-".join([str(seed), *values, *(["quick"] if quick else [])]) for values in (settings.values(), ())
+    )
+    if not folder.exists() and first.exists():
+        Run(folder, recipe).close()
+        shutil.copy(first / "calls.sqlite", folder)  # all variants of a world begin with the same calls
+    run = Run(folder, recipe)
     learn(run)
     return run, sum(read_json(path)["seconds"] for path in run.folder.glob("stages/*/finished.json"))
 
@@ -64,7 +72,9 @@ def figures(found: Mapping[tuple[int, str], Outcome], before: Mapping[tuple[int,
 def worlds(seeds: Sequence[int], quick: bool, limit: int | None) -> dict[str, Any]:
     achieved: Outcomes = {}
     jargon: dict[tuple[int, str], bool] = {}
+    known: dict[tuple[int, str], bool] = {}
     singles: dict[str, Any] = {}
+    by_round: dict[str, list[Measured]] = {}
     for seed in seeds:
         run, seconds = trained(seed, quick)
         with run:
@@ -78,27 +88,56 @@ def worlds(seeds: Sequence[int], quick: bool, limit: int | None) -> dict[str, An
                 "audit": asdict(audit(run.task, results)),
             }
             _add(achieved, seed, results)
-    baseline = achieved["direct"]
-
-    def part(wanted: Mapping[tuple[int, str], bool]) -> dict[str, Any]:
-        kept = {
-            name: {key: outcome for key, outcome in found.items() if wanted[key]} for name, found in achieved.items()
-        }
-        return {name: figures(found, kept["direct"]) for name, found in kept.items()}
-
-    method = achieved["supplemented"]
-    rivals = {
-        name: asdict(pairing.difference)
-        for name, found in achieved.items()
-        if name not in ("direct", "supplemented") and (pairing := pair(found, method)) is not None
-    }
+            known |= {(seed, id): sure for id, sure in always_solved(results).items()}
+            for one in measure_generators(run, "test", limit):
+                by_round.setdefault(one.generator, []).append(
+                    replace(one, achieved={(seed, key): outcome for key, outcome in one.achieved.items()})
+                )
+    with_words = restricted(achieved, jargon)
+    without_words = restricted(achieved, {key: not value for key, value in jargon.items()})
+    whole = [found for found in by_round.values() if len(found) == len(seeds)]  # a world's rounds may end early
     return {
-        "questions": {name: figures(found, baseline) for name, found in achieved.items()},
-        "with_house_words": part(jargon),
-        "without_house_words": part({key: not value for key, value in jargon.items()}),
-        "method_minus_control": rivals,
+        "questions": against_direct(achieved),
+        "with_house_words": against_direct(with_words),
+        "without_house_words": against_direct(without_words),
+        "solved_alone_in_all_of_four_answers": against_direct(restricted(achieved, known)),
+        "method_minus_control": ahead_of_controls(achieved),
+        "method_minus_control_with_house_words": ahead_of_controls(with_words),
+        "curve_on_test": [asdict(point) for point in points_of([pooled(found) for found in whole])],
         "worlds": singles,
     }
+
+
+def always_solved(results: Sequence[SolverRollouts]) -> dict[str, bool]:
+    """Return whether the actor alone solves a question greedily and in every draw, so that it was hardly luck."""
+    found: dict[str, bool] = {}
+    for result in results:
+        if result.solver in ("direct", "oracle"):
+            for rollout in result.rollouts:
+                found[rollout.question_id] = found.get(rollout.question_id, True) and rollout.score.solved
+    return found
+
+
+def restricted(achieved: Outcomes, wanted: Mapping[tuple[int, str], bool]) -> Outcomes:
+    return {name: {key: outcome for key, outcome in found.items() if wanted[key]} for name, found in achieved.items()}
+
+
+def against_direct(achieved: Outcomes) -> dict[str, Any]:
+    return {name: figures(found, achieved["direct"]) for name, found in achieved.items()}
+
+
+def ahead_of_controls(achieved: Outcomes) -> dict[str, Any]:
+    return {
+        name: asdict(pairing.difference)
+        for name, found in achieved.items()
+        if name not in ("direct", "supplemented") and (pairing := pair(found, achieved["supplemented"])) is not None
+    }
+
+
+def pooled(worlds: Sequence[Measured]) -> Measured:
+    """Return what the generators of one round of every world achieve, on all questions together."""
+    achieved = {key: outcome for one in worlds for key, outcome in one.achieved.items()}
+    return Measured(worlds[0].generator, False, achieved, [form for one in worlds for form in one.forms])
 
 
 def _add(achieved: Outcomes, seed: int, results: Sequence[SolverRollouts]) -> None:

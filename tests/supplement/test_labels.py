@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fulcrum.chat import assistant, user
-from fulcrum.supplement.forms import NONE, NOTHING, Supplement
+from fulcrum.supplement.forms import CONCAT, NONE, NOTHING, OWN, Supplement
 from fulcrum.supplement.labels import (
     Option,
     Rule,
@@ -79,13 +79,23 @@ def test_no_form_dominates_what_is_imitated(found: list[Trial], rule: Rule, seed
     options = rule.options(found, ALONE)
     rows = examples_to_imitate(rule, options, ALONE, 0.15, seed)
     helping = [one for said in options.values() for one in said if rule.helps(one)]
-    forms = Counter(supplement.form for _, supplement in rows if supplement != NOTHING)
-    present = {one.supplement.form for one in helping}
+    forms = Counter(supplement.family for _, supplement in rows if supplement != NOTHING)
+    present = {one.supplement.family for one in helping}
     for form, count in forms.items():
         assert count <= -(-len(helping) // len(present))
-        assert count <= sum(one.supplement.form == form for one in helping)
+        assert count <= sum(one.supplement.family == form for one in helping)
     known = {(one.state, one.supplement) for one in helping}
     assert all(row in known or row == (("easy", ()), NOTHING) for row in rows)
+
+
+def test_all_concatenations_together_are_imitated_no_more_often_than_a_form() -> None:
+    """And so are forms of the generator's own: each has its name, and would else be most of what is learned."""
+    alone = {f"hard {n}": 0.0 for n in range(24)}
+    names = ["cot"] * 4 + [f"cot+{n}" for n in range(10)] + [f"mine {n}" for n in range(10)]
+    found = [trial(query, form, f"help {query}", 1.0) for query, form in zip(alone, names, strict=True)]
+    rule = Rule("binary")
+    rows = examples_to_imitate(rule, rule.options(found, alone), alone, 0.0, 0)
+    assert Counter(supplement.family for _, supplement in rows) == {"cot": 4, CONCAT: 8, OWN: 8}
 
 
 def test_silence_is_imitated_no_more_often_than_any_other_form() -> None:

@@ -3,6 +3,7 @@
 import sys
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -225,7 +226,40 @@ def test_a_question_whose_own_answer_cannot_be_judged_makes_no_pair(
         odd, other, *_ = [trial.query for trial in step._unhelped]
         pool = [told(query, Supplement("cot", "help"), 1.0, "right") for query in (odd, other)]
         assert {pair.winner.state[0] for pair in step.pairs(pool)} == {other}
-        assert {state[0] for state, _ in step.worth_imitating(pool)} == {other}
+        assert {state[0] for state, _ in step.worth_imitating([pool])} == {other}
+
+
+def test_what_was_solved_by_luck_is_not_solved(colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One question is solved, drawn again, always; another only at first; the third never, and is not drawn again."""
+    asked: list[tuple[int, float, list[str]]] = []
+
+    def alone(bench: Bench, queries: list[str]) -> list[Trial]:
+        asked.append((bench.samples, bench.sampling.temperature, list(queries)))
+        if bench.sampling.temperature == 0:
+            known, lucky, *others = queries
+            return [
+                *(told(query, NOTHING, 1.0, "right") for query in (known, lucky)),
+                *(told(query, NOTHING, 0.0, "wrong") for query in others),
+            ]
+        known, lucky = queries
+        return [
+            replace(told(known, NOTHING, 1.0, "right"), values=(1.0,) * 3, calls=3),
+            replace(told(lucky, NOTHING, 0.0, "wrong"), values=(0.0,) * 3, calls=3),
+        ]
+
+    monkeypatch.setattr(Bench, "alone", alone)
+    recipe = read_recipe(colours, {"settings.luck_samples": "3", "settings.margin": "0.25"})
+    with Run(tmp_path / "run", recipe) as run:
+        step = Steps(run, run.recipe.settings_as(SupplementSettings))
+        step.refuse_hopeless()
+        (_, _, queries), (samples, temperature, again) = asked
+        known, lucky, wrong, *_ = queries
+        assert (samples, temperature, again) == (3, 1.0, [known, lucky])
+        assert [step._alone[query] for query in (known, lucky, wrong)] == [1.0, 0.25, 0.0]
+        pool = [told(query, Supplement("cot", "help"), 1.0, "right") for query in (known, lucky)]
+        imitated = step.worth_imitating([pool])
+        assert (lucky, Supplement("cot", "help")) in [(state[0], said) for state, said in imitated]
+        assert [state[0] for state, said in imitated if said == NOTHING] in ([known], [])
 
 
 def test_rounds_that_end_early_are_said_to(

@@ -1,6 +1,6 @@
 """How good the generator is before training and after each round, all of them on the same questions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fulcrum.artifact import read_artifact
@@ -44,7 +44,53 @@ class Point:
     form_entropy: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What the actor achieves, alone or with the notes of one generator.
+
+    Attributes:
+        generator: as in `Point`.
+        chosen: as in `Point`.
+        achieved: outcome of each question.
+        forms: of the notes, see `forms_in`.
+    """
+
+    generator: str
+    chosen: bool
+    achieved: Mapping[str, Outcome]
+    forms: Sequence[str] = ()
+
+
 def curve(run: Run, split: Split = "dev", limit: int | None = None) -> list[Point]:
+    """Return what `measure_generators` measures, as points of a curve."""
+    return points_of(measure_generators(run, split, limit))
+
+
+def points_of(measured: Sequence[Measured]) -> list[Point]:
+    """Return the points of a curve; the first is the actor alone."""
+    alone = measured[0].achieved
+    points = [Point("none", False, len(alone), mean_of(alone))]
+    before: Mapping[str, Outcome] = {}
+    for one in measured[1:]:
+        gained, stepped = pair(alone, one.achieved), pair(before, one.achieved)
+        points.append(
+            Point(
+                one.generator,
+                one.chosen,
+                len(one.achieved),
+                mean_of(one.achieved),
+                gain=gained and gained.difference,
+                step=stepped and stepped.difference,
+                harm=gained and gained.harm,
+                silent=silence(one.forms),
+                form_entropy=form_entropy(one.forms),
+            )
+        )
+        before = one.achieved
+    return points
+
+
+def measure_generators(run: Run, split: Split = "dev", limit: int | None = None) -> list[Measured]:
     """Measure the actor alone and with each generator of a run, greedy as it would be deployed.
 
     Args:
@@ -70,25 +116,8 @@ def curve(run: Run, split: Split = "dev", limit: int | None = None) -> list[Poin
     chosen = name_of_round(artifact.facts["chosen"])
     if limit is None and split == "dev":
         limit = settings.dev_queries
-    alone = outcomes(answers_alone(run, settings, split, limit))
-    points = [Point("none", False, len(alone), mean_of(alone))]
-    before: Mapping[str, Outcome] = {}
+    measured = [Measured("none", False, outcomes(answers_alone(run, settings, split, limit)))]
     for name, weights in generators.items():
         rollouts = answers_helped(run, settings, weights, split, limit)
-        achieved, forms = outcomes(rollouts), forms_in(rollouts)
-        gained, stepped = pair(alone, achieved), pair(before, achieved)
-        points.append(
-            Point(
-                name,
-                name == chosen,
-                len(achieved),
-                mean_of(achieved),
-                gain=gained and gained.difference,
-                step=stepped and stepped.difference,
-                harm=gained and gained.harm,
-                silent=silence(forms),
-                form_entropy=form_entropy(forms),
-            )
-        )
-        before = achieved
-    return points
+        measured.append(Measured(name, name == chosen, outcomes(rollouts), forms_in(rollouts)))
+    return measured

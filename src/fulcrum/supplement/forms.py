@@ -43,6 +43,13 @@ class Supplement:
     body: str
 
     @property
+    def family(self) -> str:
+        """The form, or `concat` or `own` for all forms of those kinds: each of these counts as one form among many."""
+        if self.form in FORMS or self.form in (FREE, NONE):
+            return self.form
+        return CONCAT if "+" in self.form else OWN
+
+    @property
     def text(self) -> str:
         """The supplement with its first line, as the generator learns to write it and as the actor reads it."""
         if self.form == FREE:

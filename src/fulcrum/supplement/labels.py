@@ -150,7 +150,7 @@ def examples_to_imitate(
     for state, said in options.items():
         for option in said:
             if rule.helps(option):
-                by_form.setdefault(option.supplement.form, {}).setdefault(state[0], []).append(option)
+                by_form.setdefault(option.supplement.family, {}).setdefault(state[0], []).append(option)
     total = sum(len(options) for queries in by_form.values() for options in queries.values())
     if not total:
         return []

@@ -67,7 +67,7 @@ def learn(run: Run, settings: SupplementSettings) -> Learned:
     untrained = Weights(run.recipe.models["generator"], settings.warm_start.tuning)
 
     pool = step.try_out("warm-start", untrained, warm_start_pool(settings), {})
-    examples = step.worth_imitating(pool)
+    examples = step.worth_imitating([pool])
     if all(supplement == NOTHING for _, supplement in examples):
         raise TrainingError(f"the warm start has nothing to imitate: {step.why_nothing(pool)}")
     generator = step.imitate("warm-start", untrained, examples)
@@ -81,7 +81,7 @@ def learn(run: Run, settings: SupplementSettings) -> Learned:
             rewarded += calls
         else:
             pool = step.try_out(name, generator, round_pool(settings, number), step.winners(pools))
-            pairs, examples = step.pairs(pool), step.worth_imitating(pool)
+            pairs, examples = step.pairs(pool), step.worth_imitating([*pools, pool])
             rows = len(pairs) if settings.trainer == "dpo" else len(examples)
             if not rows:
                 stopped = f"round {number} had nothing to learn from: {step.why_nothing(pool)}"
@@ -90,7 +90,7 @@ def learn(run: Run, settings: SupplementSettings) -> Learned:
             if settings.trainer == "dpo":
                 generator = step.prefer(name, generator, pairs)
             else:
-                generator = step.imitate(name, generator, examples)
+                generator = step.imitate(name, untrained, examples)
             pools.append(pool)
         generators.append(generator)
         curve.append(step.look(number, generator, pools, rows, rewarded))

@@ -53,6 +53,8 @@ class SupplementMethod:
         pools = {"warm start": warm_start_pool(settings)}
         pools |= {f"round {number}": round_pool(settings, number) for number in range(1, settings.rounds + 1)}
         rows = [PlannedCalls("alone", "actor", train * settings.label_samples, prompt, answer)]
+        if settings.luck_samples:
+            rows.append(PlannedCalls("luck", "actor", train * settings.luck_samples, prompt, answer))
         for name, pool in pools.items():
             tried = allowance(pool, settings, train)
             drafts = train * pool.size * (PATIENCE if settings.schedule == "adaptive" else 1)

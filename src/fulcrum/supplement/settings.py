@@ -14,10 +14,12 @@ class SupplementSettings(Settings):
 
     Attributes:
         trainer: how the generator learns after the warm start: preference pairs (the paper), finetuning on the
-            winners, or policy optimisation against the actor.
+            winners of all rounds so far, or policy optimisation against the actor.
         labels: worth of a supplement: `uplift` over the actor alone, or the paper's `binary` success.
         label_samples: answers of the actor behind each label; above 1 they need `label_temperature`.
         label_temperature: of the actor while it labels.
+        luck_samples: further answers, drawn at temperature 1, to each question that the actor solves alone: its score
+            there is the mean of all, so that a lucky guess is not taken for knowledge. Give a `margin` with them.
         margin: how much better a winner must score than a loser, and than the actor alone.
         when: write once, or again at every turn of a dialogue.
         wording: the prompts; `lab` for the lab's checkpoints.
@@ -39,7 +41,8 @@ class SupplementSettings(Settings):
         dev_queries: dev questions on which the round is chosen; all if not set.
         votes: draws of the control `self-consistency`.
         static: supplements in the control `static prompt`.
-        warm_start: finetuning of the warm start, and of each round with `trainer = "sft"`.
+        warm_start: finetuning of the warm start, and of each round with `trainer = "sft"`, always of the untrained
+            generator.
         preference: each round with `trainer = "dpo"`.
         policy: each round with `trainer = "grpo"`; without `steps` it spends what the other trainers would.
     """
@@ -48,6 +51,7 @@ class SupplementSettings(Settings):
     labels: Literal["uplift", "binary"] = "uplift"
     label_samples: PositiveInt = 1
     label_temperature: float = Field(default=0.0, ge=0)
+    luck_samples: int = Field(default=0, ge=0)
     margin: float = Field(default=0.0, ge=0, lt=1)
     when: When = "start"
     wording: Literal["general", "lab"] = "general"

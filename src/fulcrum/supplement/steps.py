@@ -1,6 +1,7 @@
 """The steps of the algorithm in `fulcrum.supplement.learn`, each a stage of the run."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
@@ -71,15 +72,32 @@ class Steps:
         examples = self._run.task.examples("train")
         count = min(self._settings.queries or len(examples), len(examples))
         queries = [example.id for example in sample_by_hash(examples, count, self._run.recipe.seed)]
+        return self._tried_alone("alone", self._bench, queries)
+
+    @cached_property
+    def _redrawn(self) -> list[Trial]:
+        """Answers without help to what was solved at first: was that luck?"""
+        samples = self._settings.luck_samples
+        if not samples:
+            return []
+        drawn = Sampling(1.0, max_tokens=self._bench.sampling.max_tokens, seed=self._run.recipe.seed)
+        solved = [trial.query for trial in self._unhelped if trial.labels and min(trial.labels) >= 1.0]
+        return self._tried_alone("luck", replace(self._bench, sampling=drawn, samples=samples), solved)
+
+    def _tried_alone(self, name: str, bench: Bench, queries: Sequence[str]) -> list[Trial]:
         folder = self._run.stage(
-            "alone", {"queries": queries}, lambda folder: write_trials(folder / TRIALS, self._bench.alone(queries))
+            name, {"queries": queries}, lambda folder: write_trials(folder / TRIALS, bench.alone(queries))
         )
         return read_trials(folder / TRIALS)
 
     @cached_property
     def _alone(self) -> dict[str, float]:
         """Line 1: the actor's mean score without help, by the same rule as that of a supplement."""
-        return {trial.query: fmean(trial.labels) for trial in self._unhelped if trial.labels}
+        labels: dict[str, list[float]] = {}
+        for trial in (*self._unhelped, *self._redrawn):
+            if trial.labels:
+                labels.setdefault(trial.query, []).extend(trial.labels)
+        return {query: fmean(found) for query, found in labels.items()}
 
     def refuse_hopeless(self) -> None:
         """Stop before anything more is paid, if no supplement can help.
@@ -119,10 +137,11 @@ class Steps:
         folder = self._run.stage(f"{name}-pool", {"pool": name, "generator": _stage_of(weights)}, work)
         return read_trials(folder / TRIALS)
 
-    def worth_imitating(self, pool: Sequence[Trial]) -> list[tuple[State, Supplement]]:
+    def worth_imitating(self, pools: Sequence[Sequence[Trial]]) -> list[tuple[State, Supplement]]:
         """Line 3: the supplements that helped, no form dominating."""
         share, seed = self._settings.solved_share, self._run.recipe.seed
-        return examples_to_imitate(self._rule, self._options(pool), self._alone, share, seed)
+        options = self._options([trial for pool in pools for trial in pool])
+        return examples_to_imitate(self._rule, options, self._alone, share, seed)
 
     def pairs(self, pool: Sequence[Trial]) -> list[Pair]:
         """Line 6."""
@@ -183,7 +202,7 @@ class Steps:
             lambda folder: write_json(folder / "dev.json", self._dev(weights)),
         )
         dev = read_json(folder / "dev.json")
-        calls = actor_calls(self._unhelped) + sum(map(actor_calls, pools)) + rewarded
+        calls = actor_calls(self._unhelped) + actor_calls(self._redrawn) + sum(map(actor_calls, pools)) + rewarded
         record = {
             "round": number,
             "rows": rows,
