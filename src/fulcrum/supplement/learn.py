@@ -90,7 +90,7 @@ def learn(run: Run, settings: SupplementSettings) -> Learned:
             if settings.trainer == "dpo":
                 generator = step.prefer(name, generator, pairs)
             else:
-                generator = step.imitate(name, untrained, examples)
+                generator = step.imitate(name, untrained, examples, settings.imitation)
             pools.append(pool)
         generators.append(generator)
         curve.append(step.look(number, generator, pools, rows, rewarded))

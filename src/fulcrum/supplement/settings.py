@@ -41,8 +41,9 @@ class SupplementSettings(Settings):
         dev_queries: dev questions on which the round is chosen; all if not set.
         votes: draws of the control `self-consistency`.
         static: supplements in the control `static prompt`.
-        warm_start: finetuning of the warm start, and of each round with `trainer = "sft"`, always of the untrained
-            generator.
+        warm_start: finetuning of the warm start.
+        imitation: each round with `trainer = "sft"`, of the untrained generator; as the warm start if not set. Rows add
+            up from round to round: with `steps` instead of `epochs` each round takes equally long.
         preference: each round with `trainer = "dpo"`.
         policy: each round with `trainer = "grpo"`; without `steps` it spends what the other trainers would.
     """
@@ -73,6 +74,7 @@ class SupplementSettings(Settings):
     votes: int = Field(default=3, ge=2)
     static: PositiveInt = 8
     warm_start: TrainingSettings = TrainingSettings(epochs=3)
+    imitation: TrainingSettings | None = None
     preference: PreferenceSettings = PreferenceSettings()
     policy: PolicySettings = PolicySettings()
 
@@ -89,8 +91,9 @@ class SupplementSettings(Settings):
             )
         if self.trainer == "grpo" and self.when == "turn":
             raise ValueError('trainer "grpo" scores one supplement an episode; use "dpo", or when = "start"')
-        later: TrainingSettings = {"dpo": self.preference, "sft": self.warm_start, "grpo": self.policy}[self.trainer]
         first = self.warm_start
+        imitation = self.imitation or first
+        later: TrainingSettings = {"dpo": self.preference, "sft": imitation, "grpo": self.policy}[self.trainer]
         if (first.tuning, first.lora_rank, first.lora_alpha) != (later.tuning, later.lora_rank, later.lora_alpha):
             raise ValueError(
                 f"the rounds continue the warm start's weights, so tuning, lora_rank and lora_alpha must agree: "

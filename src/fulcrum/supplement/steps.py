@@ -33,6 +33,7 @@ from fulcrum.supplement.trials import State, Trial, actor_calls, read_trials, wr
 from fulcrum.supplement.wording import WORDINGS
 from fulcrum.supplement.writer import SupplementWriter, writer_of
 from fulcrum.task.split import sample_by_hash
+from fulcrum.training.settings import TrainingSettings
 
 TRIALS = "trials.jsonl"
 GENERATOR = "generator"
@@ -149,9 +150,16 @@ class Steps:
         options = self._options(pool)
         return preference_pairs(self._rule, options, settings.pairs, settings.solved_share, self._run.recipe.seed)
 
-    def imitate(self, name: str, weights: Weights, examples: Sequence[tuple[State, Supplement]]) -> Weights:
-        """Line 3: supervised finetuning."""
-        return self._trained(name, weights, lambda folder: self._trainers.imitate(weights, examples, folder))
+    def imitate(
+        self,
+        name: str,
+        weights: Weights,
+        examples: Sequence[tuple[State, Supplement]],
+        training: TrainingSettings | None = None,
+    ) -> Weights:
+        """Line 3: supervised finetuning, by default the warm start's."""
+        training = training or self._settings.warm_start
+        return self._trained(name, weights, lambda folder: self._trainers.imitate(weights, examples, training, folder))
 
     def prefer(self, name: str, weights: Weights, pairs: Sequence[Pair]) -> Weights:
         """Line 7: DPO and the winner's likelihood."""

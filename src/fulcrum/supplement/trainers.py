@@ -79,11 +79,17 @@ class Trainers:
     run: Run
     settings: SupplementSettings
 
-    def imitate(self, weights: Weights, examples: Sequence[tuple[State, Supplement]], output: Path) -> None:
+    def imitate(
+        self,
+        weights: Weights,
+        examples: Sequence[tuple[State, Supplement]],
+        settings: TrainingSettings,
+        output: Path,
+    ) -> None:
         """Finetune on supplements that helped: the warm start, and the rounds of `trainer = "sft"`."""
         finetune = load("fulcrum.training.sft:finetune")
         rows = [ChatRow(self.prompt(state), supplement.text) for state, supplement in examples]
-        settings = self._seeded(self.settings.warm_start, output)
+        settings = self._seeded(settings, output)
         finetune(weights.model, rows, output, settings, adapter=weights.adapter, on_step=self._on_step)
 
     def prefer(self, weights: Weights, pairs: Sequence[Pair], output: Path) -> None:
