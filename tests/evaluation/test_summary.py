@@ -31,8 +31,9 @@ def test_a_method_that_was_not_measured_has_no_figures():
 
 def test_nothing_of_the_widest_row_is_cut_off():
     worse = made("mine", "method", [0] * 30 + [1] * 12 + [0] * 58)
-    text = shown(worse, name="strategies", calls=123_456, minutes=12.5, task="lab:desk?seed=1")
+    text = shown(worse, name="strategies", calls=123_456, minutes=12.5, task="lab:desk?seed=1&till=signed")
     assert "…" not in text
     assert all(
-        said in text for said in ("lab:desk?seed=1", "-18.0 [-2", "100.0 %", "123,456", "12.5 min", "did not help")
+        said in text
+        for said in ("lab:desk?seed=1", "=signed", "-18.0 [-2", "100.0 %", "123,456", "12.5 min", "did not help")
     )

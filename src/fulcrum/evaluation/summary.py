@@ -49,7 +49,7 @@ def summarize(
 def summary_table(summaries: Sequence[Summary]) -> Table:
     """Return one row a method; scores and differences are in points of 100."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
-    table.add_column("method", no_wrap=True)
+    table.add_column("method", overflow="fold")
     for heading in ("before", "after", "difference", "control", "harm", "calls"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.caption = "held-out examples, points of 100, 95 % intervals; control: the strongest one's difference"
