@@ -24,8 +24,12 @@ from fulcrum.runs.learn import learn
 from fulcrum.runs.plan import plan
 from fulcrum.supplement.curve import curve
 from fulcrum.supplement.settings import SupplementSettings
+from fulcrum.supplement.steps import TRIALS
 from fulcrum.supplement.transfer import transfer
 from fulcrum.supplement.trials import read_trials
+from fulcrum.training import sft
+from fulcrum.training.rows import ChatRow
+from fulcrum.training.settings import TrainingSettings
 from supplement.colours import colour_generator, say_by_the_block, write_colours
 from support.fault_server import FaultServer
 
@@ -241,6 +245,33 @@ def test_the_other_trainers_learn_from_the_same_store(
 
 
 POLICY = {"tuning": "full", "steps": "3", "batch_size": "16", "generations": "4", "learning_rate": "1e-4"}
+
+
+def test_rounds_of_sft_begin_anew_and_learn_from_all_winners(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A question's winners of the warm start are learned again beside those of the round, in a training of its own."""
+    trainings: list[tuple[str, set[str], int | None]] = []
+
+    def finetune(model: str, rows: list[ChatRow], output: Path, settings: TrainingSettings, **options: object) -> None:
+        trainings.append((model, {row.response for row in rows}, settings.steps))
+        real(model, rows, output, settings, **options)
+
+    real = sft.finetune
+    monkeypatch.setattr(sft, "finetune", finetune)
+    monkeypatch.chdir(tmp_path)
+    flags = {"settings.trainer": "sft", "settings.rounds": "1"}
+    flags |= {f"settings.imitation.{key}": value for key, value in IMITATION.items()}
+    generator = colour_generator()
+    with Run(tmp_path / "run", read_recipe(write_colours(tmp_path, generator), flags)) as run:
+        learn(run)
+        pools = sorted((tmp_path / "run" / "stages").glob("*-pool-*"))  # round 1, warm start
+        won = [{one.written[0].supplement.text for one in read_trials(pool / TRIALS) if one.labels} for pool in pools]
+    (first, _, epochs), (again, learned, steps) = trainings
+    assert first == again == str(generator)
+    assert (epochs, steps) == (None, 5)
+    assert learned & (won[0] - won[1]) and learned & (won[1] - won[0])
+
+
+IMITATION = {"tuning": "full", "steps": "5", "batch_size": "8", "learning_rate": "1e-3"}
 
 
 def test_an_untouched_run_is_told_to_learn_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
