@@ -2,8 +2,10 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -12,6 +14,7 @@ from fulcrum.chat import Completion, resolve, user
 from fulcrum.cli.main import main
 from fulcrum.errors import RunError, SettingsError
 from fulcrum.evaluation.results import read_results
+from fulcrum.evaluation.solver import Answer, Turn
 from fulcrum.recipe import Recipe, check_recipe
 from fulcrum.review.place import open_place
 from fulcrum.runs import Run
@@ -20,7 +23,7 @@ from fulcrum.runs.evaluate import evaluate_run
 from fulcrum.runs.learn import learn
 from fulcrum.settings import Document
 from fulcrum.strategies.bench import Bench, kept, wording_for
-from fulcrum.strategies.dialogue import Compared, State
+from fulcrum.strategies.dialogue import Compared, Job, State
 from fulcrum.strategies.judging import Preference
 from fulcrum.strategies.lab import LabWording
 from fulcrum.strategies.library import Library
@@ -29,10 +32,10 @@ from fulcrum.strategies.records import Advice, Effect, Finding
 from fulcrum.strategies.retrieval import Retriever
 from fulcrum.strategies.settings import StrategiesSettings
 from fulcrum.strategies.suggestions import ask_teacher
-from fulcrum.strategies.trials import Trial
+from fulcrum.strategies.trials import Candidate, Trial, Trials
 from fulcrum.strategies.wording import GeneralWording
 from fulcrum.strategies.words import EVERYWHERE
-from fulcrum.task import Question
+from fulcrum.task import Question, Score
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -185,12 +188,46 @@ def test_the_wording_follows_the_task_unless_it_is_named() -> None:
 def test_what_hurts_the_neighbours_is_not_accepted_however_well_it_does_at_home() -> None:
     state = State(Question("q", (user("hi"),)), (), (user("hi"),))
     effect = Effect(measure="state", estimate=0.3, low=0.1, high=0.5, n=16)
-    home = Trial(effect, 0.01, (state,) * 8, (), 8, 0, 0)
+    home = Trial(64, effect, 0.01, (state,) * 8, (), 8, 0, 0)
     assert home.accepted(0.05), "what is said of one situation may leave the others as they are"
     assert "0 of 8 neighbours better, 0 worse" in home.summary()
     for helped_near, hurt_near, accepted in ((0, 1, False), (1, 1, False), (2, 1, True)):
         trial = replace(home, helped=(state,) * (8 + helped_near), hurt=(state,) * hurt_near)
         assert replace(trial, helped_near=helped_near, hurt_near=hurt_near).accepted(0.05) is accepted
+
+
+class Cautious:
+    """Says `ok`, and what it is told where somebody is upset; at one turn its calls fail."""
+
+    def answer(self, turns: Sequence[Turn], extra: Sequence[Sequence[str]]) -> list[Answer]:
+        return [self._answer(turn, lines) for turn, lines in zip(turns, extra, strict=True)]
+
+    def _answer(self, turn: Turn, lines: Sequence[str]) -> Answer:
+        heard = turn.messages[-1].content
+        if heard == "upset 0" and lines:
+            return Answer(Completion.failed("server"))
+        return Answer(Completion(" ".join(lines) if "upset" in heard and lines else "ok"))
+
+
+def test_a_strategy_is_tried_where_it_changes_the_reply(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 40 turns the line concerns ten, at one of which the call fails; the others would say nothing about it."""
+
+    def played(task: object, jobs: Sequence[Job], student: object, check: object) -> list[Score]:
+        assert all("upset" in job.state.messages[-1].content for job in jobs)
+        return [Score(float(bool(job.extra)), "right" if job.extra else "wrong") for job in jobs]
+
+    def state(heard: str) -> State:
+        return State(Question(heard, (user(heard),)), (), (user(heard),))
+
+    monkeypatch.setattr("fulcrum.strategies.trials.play", played)
+    said = [f"{'upset' if number % 4 == 0 else 'calm'} {number}" for number in range(40)]
+    origins, others = [state(one) for one in said[:20]], [state(one) for one in said[20:]]
+    advice = Advice(scenario="upset", do="say sorry")
+    candidates = [Candidate("s1", advice, tuple(origins), tuple(others)), Candidate("s2", advice, (state("calm"),))]
+    first, second = Trials(cast(Any, None), cast(Any, Cautious()), 6, lambda: None).run(candidates)
+    assert (first.looked, first.effect.n, first.effect.better, first.neighbours) == (40, 6, 6, 3)
+    assert first.accepted(0.05) and "upset 0" not in [one.question.id for one in first.helped]
+    assert not second.accepted(0.05) and second.summary() == "it changes no reply, at 1 turns"
 
 
 def test_logs_alone_begin_a_library_and_training_does_not_lose_it(

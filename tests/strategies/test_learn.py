@@ -59,11 +59,11 @@ def test_what_helps_is_kept_and_what_hurts_or_idles_is_not(run_folder: Path) -> 
     found = by_do(Library(run_folder / "artifact" / "library.jsonl"))
     (good,), (bad,), (idle,) = found["say sorry"], found["shout loudly"], found["hum a tune"]
     effect = good.effects["state"]
-    assert good.status == "proposed" and (effect.n, effect.worse) == (16, 0)
-    assert effect.better >= 6 and effect.estimate == pytest.approx(0.4 * effect.better / 16)
+    assert good.status == "proposed" and effect.n == effect.better >= 6, "tried where it changes the reply"
+    assert effect.estimate == pytest.approx(0.4)
     assert bad.status == "rejected" and bad.effects["state"].estimate == pytest.approx(-0.3)
     assert idle.status == "rejected" and idle.effects["state"].estimate == 0
-    assert "0 of 16 turns better" in (idle.decided.reason if idle.decided else "")
+    assert "it changes no reply" in (idle.decided.reason if idle.decided else "")
 
 
 def test_a_strategy_remembers_what_it_was_learned_from(run_folder: Path) -> None:

@@ -31,7 +31,7 @@ from fulcrum.strategies.records import FIELD_LIMIT
 from fulcrum.strategies.retrieval import Retriever
 from fulcrum.strategies.solver import retrieved
 from fulcrum.strategies.suggestions import Group, Suggestion, ask_teacher, group, known, located, scenario_of
-from fulcrum.strategies.trials import Candidate, Neighbours, Trial, Trials
+from fulcrum.strategies.trials import REACH, Candidate, Neighbours, Trial, Trials
 from fulcrum.strategies.words import ALTERNATIVE
 from fulcrum.training.rows import ChatRow, write_rows
 
@@ -87,7 +87,7 @@ class _Round:
         self._settings, self._wording = bench.settings, bench.wording
         self._retriever = Retriever(kept(library), self._settings.retrieval)
         self._student = bench.student(retrieved(self._retriever, self._wording), name="retrieved")
-        self._trials = Trials(bench.task, self._student, bench.check)
+        self._trials = Trials(bench.task, self._student, self._settings.trial_turns, bench.check)
 
     def go(self, folder: Path) -> dict[str, Any]:
         """Do everything, and return the round's line of the curve; the teacher's replies go to `folder`."""
@@ -195,7 +195,7 @@ class _Round:
                 self._library.merge([strategy.id, other.id], advice, who=LOOP, reason="says the same")
         if self._blocked(strategy):
             return None
-        return Candidate(strategy.id, advice, *neighbours.of(one.states, self._settings.trial_turns))
+        return Candidate(strategy.id, advice, *neighbours.of(one.states, REACH * self._settings.trial_turns))
 
     def _blocked(self, strategy: Strategy) -> bool:
         """Check a strategy, and reject it if that stands against it."""
@@ -242,7 +242,7 @@ class _Round:
                 for state in states
                 if state.key not in half and fits.retrieve(self._wording.situation(state.messages))
             ]
-            tried = tuple(others[: self._settings.trial_turns])
+            tried = tuple(others[: REACH * self._settings.trial_turns])
             narrowed.append(Candidate(strategy.id, advice, neighbours=tried))
         trials = self._trials.run(narrowed)
         return Counter(f"split/{self._settle(one, trial)}" for one, trial in zip(narrowed, trials, strict=True))
@@ -259,7 +259,7 @@ class _Round:
             more = scenario_of(without, states, self._wording) if len(without) >= 2 else ""
             wider = advice.model_copy(update={"scenario": ALTERNATIVE.join([advice.scenario, more])})
             if more and more not in advice.scenario and len(wider.scenario) <= FIELD_LIMIT:
-                candidates.append(Candidate(id, wider, origins=tuple(without[: self._settings.trial_turns])))
+                candidates.append(Candidate(id, wider, origins=tuple(without)))
         trials = self._trials.run(candidates)
         decided: Counter[str] = Counter()
         for candidate, trial in zip(candidates, trials, strict=True):

@@ -25,6 +25,7 @@ from fulcrum.strategies.retrieval import Retriever
 from fulcrum.strategies.settings import StrategiesSettings
 from fulcrum.strategies.solver import StrategyRewriter, fixed, retrieved, whole
 from fulcrum.strategies.suggestions import Asked
+from fulcrum.strategies.trials import REACH
 
 ROUNDS = "rounds.json"
 """File of the artifact with a record for each round."""
@@ -46,7 +47,7 @@ class StrategiesMethod:
         "rounds": "4",
         "dialogues": "40",
         "requests": "100",
-        "trial_turns": "60",
+        "trial_turns": "30",
         "gap_dialogues": "0",
         "effect_dialogues": "0",
         "finetune": "false",
@@ -65,7 +66,7 @@ class StrategiesMethod:
         prompt, asked = prompt_tokens(task), settings.rounds * settings.requests
         test = len(task.examples("test")) * _TURNS
         judged = "judge" in recipe.models
-        tried = asked * settings.trial_turns * _TURNS
+        tried = asked * settings.trial_turns * (REACH + _TURNS)
         strategies = max(1, asked // 10)
         measured = 2 * strategies * settings.effect_dialogues * _TURNS
         gap = settings.rounds * settings.gap_dialogues * _TURNS

@@ -31,7 +31,8 @@ class StrategiesSettings(Settings):
         rounds: rounds of learning. The teacher's share of turns falls from all in the first to none in the last.
         dialogues: training dialogues of one round.
         requests: most turns of one round at which the teacher is asked for a strategy.
-        trial_turns: turns at which a new strategy is tried: where it was learned, and their nearest neighbours.
+        trial_turns: most turns at which a new strategy is tried: where it was learned and their nearest neighbours, of
+            those at which it changes the student's reply.
         alpha: a strategy is accepted at this p-value of the exact sign test.
         duplicate: strategies that share this much of their words are one.
         novelty: stop when fewer of a round's strategies than this share are new.

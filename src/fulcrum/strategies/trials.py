@@ -1,17 +1,22 @@
 """Does a strategy help? On turns like the one where it was learned, and on whole dialogues."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from fulcrum.chat import Completion
+from fulcrum.evaluation.solver import Turn
 from fulcrum.evaluation.statistics import mcnemar_exact, paired_difference
-from fulcrum.strategies.dialogue import Check, Job, State, play
+from fulcrum.strategies.dialogue import Check, Compared, Job, State, play
 from fulcrum.strategies.records import Advice, Effect
 from fulcrum.strategies.retrieval import WordIndex
 from fulcrum.strategies.solver import Student
 from fulcrum.strategies.wording import Wording
 from fulcrum.task import Task
+
+REACH = 4
+"""At how many turns a reply with a strategy is looked at, for each at which the dialogue may be finished."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +46,8 @@ class Trial:
     """What a strategy did on some turns.
 
     Attributes:
-        effect: the mean difference in the worth of the dialogue.
+        looked: turns at which the reply with it was compared with the reply without it.
+        effect: the mean difference in the worth of the dialogue, over the turns at which they differ.
         p_value: of the exact sign test: are better and worse equally likely?
         helped: turns that it made better.
         hurt: turns that it made worse.
@@ -50,6 +56,7 @@ class Trial:
         hurt_near: how many of these it made worse.
     """
 
+    looked: int
     effect: Effect
     p_value: float
     helped: tuple[State, ...]
@@ -73,6 +80,8 @@ class Trial:
 
     def summary(self) -> str:
         """Return the result in a few words."""
+        if not self.effect.n:
+            return f"it changes no reply, at {self.looked} turns"
         near = f"{self.helped_near} of {self.neighbours} neighbours better, {self.hurt_near} worse"
         return (
             f"{len(self.helped)} of {self.effect.n} turns better with it, {len(self.hurt)} worse, "
@@ -86,29 +95,71 @@ class Trials:
     Args:
         task: the dialogue task.
         student: who is to be helped, with whatever it is given already.
+        turns: most dialogues to finish for one strategy.
         check: stops the run if its budget is spent.
     """
 
-    def __init__(self, task: Task, student: Student, check: Check) -> None:
+    def __init__(self, task: Task, student: Student, turns: int, check: Check) -> None:
         self._task = task
         self._student = student
+        self._turns = turns
         self._check = check
 
     def run(self, candidates: Sequence[Candidate]) -> list[Trial]:
-        """Finish each candidate's dialogues with its line in every prompt from its turn on, and without it."""
-        without = list({state.key: state for one in candidates for state in one.states}.values())
+        """Finish each candidate's dialogues with its line in every prompt from its turn on, and without it.
+
+        Only those in which the line changes the reply: most turns are none of its concern, and tell nothing about it.
+        """
+        touched = self._touched(candidates)
+        without = list({state.key: state for one in touched for state in one.states}.values())
         jobs = [Job(state) for state in without]
-        jobs += [Job(state, extra=(one.advice.guidance,)) for one in candidates for state in one.states]
+        jobs += [Job(state, extra=(one.advice.guidance,)) for one in touched for state in one.states]
         scores = [score.value for score in play(self._task, jobs, self._student, self._check)]
         before = {state.key: score for state, score in zip(without, scores, strict=False)}
         rest = iter(scores[len(without) :])
         return [
-            _trial([(state, before[state.key], next(rest)) for state in one.states], len(one.origins))
-            for one in candidates
+            _trial(
+                len(candidate.states),
+                [(state, before[state.key], next(rest)) for state in one.states],
+                len(one.origins),
+            )
+            for candidate, one in zip(candidates, touched, strict=True)
         ]
 
+    def _touched(self, candidates: Sequence[Candidate]) -> list[Candidate]:
+        """Return each candidate with the first of its turns at which its line changes the reply, half of them origins.
 
-def _trial(outcomes: Sequence[tuple[State, float | None, float | None]], origins: int) -> Trial:
+        A turn at which a call failed is left out.
+        """
+        without = list({state.key: state for one in candidates for state in one.states}.values())
+        plain = dict(
+            zip((state.key for state in without), self._replies([(state, ()) for state in without]), strict=True)
+        )
+        asked = [(state, (one.advice.guidance,)) for one in candidates for state in one.states]
+        changed = {
+            (state.key, lines)
+            for (state, lines), reply in zip(asked, self._replies(asked), strict=True)
+            if Compared(state, plain[state.key], reply).differ
+        }
+
+        def touched(one: Candidate) -> Candidate:
+            line = (one.advice.guidance,)
+            origins, others = (
+                [state for state in some if (state.key, line) in changed] for some in (one.origins, one.neighbours)
+            )
+            kept = origins[: max(self._turns // 2, self._turns - len(others))]
+            return replace(one, origins=tuple(kept), neighbours=tuple(others[: self._turns - len(kept)]))
+
+        return [touched(one) for one in candidates]
+
+    def _replies(self, asked: Sequence[tuple[State, tuple[str, ...]]]) -> list[Completion]:
+        turns = [Turn(state.question, state.messages) for state, _ in asked]
+        answers = self._student.answer(turns, [lines for _, lines in asked])
+        self._check()
+        return [answer.completion for answer in answers]
+
+
+def _trial(looked: int, outcomes: Sequence[tuple[State, float | None, float | None]], origins: int) -> Trial:
     """Return what came of the turns, the first of which are the origins."""
     near = {state.key for state, _, _ in outcomes[origins:]}
     scored = [(state, old, new) for state, old, new in outcomes if old is not None and new is not None]
@@ -118,7 +169,9 @@ def _trial(outcomes: Sequence[tuple[State, float | None, float | None]], origins
     neighbours, helped_near, hurt_near = (
         sum(state.key in near for state in some) for some in ([state for state, _, _ in scored], helped, hurt)
     )
-    return Trial(effect, mcnemar_exact(len(hurt), len(helped)), helped, hurt, neighbours, helped_near, hurt_near)
+    return Trial(
+        looked, effect, mcnemar_exact(len(hurt), len(helped)), helped, hurt, neighbours, helped_near, hurt_near
+    )
 
 
 def measured(measure: str, before: Sequence[float], after: Sequence[float]) -> Effect:
