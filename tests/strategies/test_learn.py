@@ -22,6 +22,8 @@ from fulcrum.strategies.fold import Strategy
 from fulcrum.strategies.library import Library
 from fulcrum.strategies.logs import read_logs, take_in
 from fulcrum.strategies.metrics import break_even, metric_rows
+from fulcrum.strategies.records import Decided
+from fulcrum.strategies.trials import Trial
 from support.tiny import shared_model
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -153,6 +155,27 @@ def test_a_known_strategy_that_was_called_for_and_not_found_gets_a_wider_scenari
     rounds = read_json(tmp_path / "run" / "artifact" / "rounds.json")
     assert [one.get("strategies/widened/yes", 0) for one in rounds] == [0, 1, 0]
     assert rounds[1]["covered"] == 0 and rounds[2]["covered"] > 0
+
+
+def test_what_failed_its_trial_is_tried_again_when_it_is_suggested_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One whose first trial showed nothing is kept after the second; one that hurts is rejected for good."""
+    tried: list[Trial] = []
+
+    def accepted(trial: Trial, alpha: float) -> bool:
+        tried.append(trial)
+        return len(tried) > 3 and first_accepted(trial, alpha)
+
+    first_accepted = Trial.accepted
+    monkeypatch.setattr(Trial, "accepted", accepted)
+    library = learned(tmp_path / "run", recipe(rounds=3))
+    (good,), (bad,) = by_do(library)["say sorry"], by_do(library)["shout loudly"]
+    assert [event.kind for event in library.history(good.id) if isinstance(event, Decided)] == ["rejected", "reopened"]
+    assert good.status == "proposed" and good.effects["state"].helps and good.version == 1
+    assert bad.status == "rejected"
+    rounds = read_json(tmp_path / "run" / "artifact" / "rounds.json")
+    assert rounds[1]["strategies/again/yes"] == 1
 
 
 def test_two_wordings_of_one_strategy_are_put_together(tmp_path: Path) -> None:

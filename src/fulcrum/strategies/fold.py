@@ -97,7 +97,7 @@ def after(state: Mapping[str, Strategy], event: AnyEvent) -> Strategy:
         case Decided():
             if before.merged_into is not None and event.kind == "approved":
                 raise LibraryError(f"{before.id} was merged into {before.merged_into}; decide about that one")
-            return replace(now, status=event.kind, decided=event)
+            return replace(now, status="proposed" if event.kind == "reopened" else event.kind, decided=event)
         case Edited():
             if event.parent != before.version:
                 raise LibraryError(

@@ -103,8 +103,9 @@ class _Round:
         decided: Counter[str] = Counter()
         if neighbours is not None:
             decided += self._take_in(fresh, states, neighbours)
-            missed = [(strategy.id, one) for strategy, one in familiar if strategy is not None]
+            missed = [(strategy, one) for strategy, one in familiar if strategy is not None]
             decided += self._widen(missed, states)
+            decided += self._try_again(missed, states, neighbours)
         covered = sum(bool(self._retriever.retrieve(self._wording.situation(state.messages))) for state in states)
         return {
             "round": self._number + 1,
@@ -247,14 +248,14 @@ class _Round:
         trials = self._trials.run(narrowed)
         return Counter(f"split/{self._settle(one, trial)}" for one, trial in zip(narrowed, trials, strict=True))
 
-    def _widen(self, missed: Sequence[tuple[str, Group]], states: Sequence[State]) -> Counter[str]:
+    def _widen(self, missed: Sequence[tuple[Strategy, Group]], states: Sequence[State]) -> Counter[str]:
         """Where a known strategy was called for and not retrieved, try it there, and widen its scenario if it helps."""
         serving = {strategy.id for strategy in self._retriever.strategies}
         candidates: list[Candidate] = []
-        for id, one in missed:
+        for strategy, one in missed:
+            id, advice = strategy.id, strategy.advice
             if id not in serving:
                 continue
-            advice = self._library.strategy(id).advice
             without = [state for state in one.states if not self._retrieves(id, state)]
             more = scenario_of(without, states, self._wording) if len(without) >= 2 else ""
             wider = advice.model_copy(update={"scenario": ALTERNATIVE.join([advice.scenario, more])})
@@ -271,6 +272,36 @@ class _Round:
             self._bench.examine(self._library, strategy)
             self._library.record_effect(candidate.id, trial.effect, who=LOOP)
             decided["widened/yes"] += 1
+        return decided
+
+    def _try_again(
+        self, missed: Sequence[tuple[Strategy, Group]], states: Sequence[State], neighbours: Neighbours
+    ) -> Counter[str]:
+        """Try what an earlier trial did not show to help where it is called for now: other turns, another student."""
+        candidates: list[Candidate] = []
+        for strategy, one in missed:
+            failed = strategy.decided is not None and strategy.decided.who == LOOP and strategy.effects
+            if strategy.status != "rejected" or not failed or strategy.blocked:
+                continue
+            advice = strategy.advice
+            if not self._wording.writes_scenarios:
+                advice = located(advice, one.states, states, self._wording)
+            turns = neighbours.of(one.states, REACH * self._settings.trial_turns)
+            candidates.append(Candidate(strategy.id, advice, *turns))
+        decided: Counter[str] = Counter()
+        for candidate, trial in zip(candidates, self._trials.run(candidates), strict=True):
+            said = f"tried again: {trial.summary()}"
+            if not trial.accepted(self._settings.alpha):
+                self._library.note(candidate.id, said, who=LOOP)
+                decided["again/no"] += 1
+                continue
+            if candidate.advice == self._library.strategy(candidate.id).advice:
+                self._library.decide(candidate.id, "reopened", who=LOOP, reason=said)
+            else:
+                strategy = self._library.edit(candidate.id, candidate.advice, who=LOOP, reason=said)
+                self._bench.examine(self._library, strategy)
+            self._library.record_effect(candidate.id, trial.effect, who=LOOP)
+            decided["again/yes"] += 1
         return decided
 
     def _retrieves(self, id: str, state: State) -> bool:

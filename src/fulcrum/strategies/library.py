@@ -152,19 +152,19 @@ class Library:
     def decide(
         self,
         id: str,
-        status: Literal["approved", "rejected", "retired"],
+        status: Literal["approved", "rejected", "retired", "reopened"],
         *,
         who: str,
         reason: str = "",
         revision: int | None = None,
     ) -> Strategy:
-        """Approve, reject or retire a strategy.
+        """Approve, reject or retire a strategy, or propose it again as it is.
 
         Args:
             id: which.
             status: what becomes of it.
             who: who decides.
-            reason: why; needed to reject, to retire, and to approve against `Strategy.before_approval`.
+            reason: why; needed to reject, to retire, to reopen, and to approve against `Strategy.before_approval`.
             revision: the revision that was looked at; None decides whatever others may have written since.
 
         Raises:

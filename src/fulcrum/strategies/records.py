@@ -210,9 +210,9 @@ class Proposed(Event):
 
 
 class Decided(Event):
-    """A strategy was approved, rejected or retired."""
+    """A strategy was approved, rejected or retired, or, rejected once, proposed again."""
 
-    kind: Literal["approved", "rejected", "retired"]
+    kind: Literal["approved", "rejected", "retired", "reopened"]
 
 
 class Edited(Event):
