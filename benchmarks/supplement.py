@@ -110,12 +110,14 @@ def worlds(seeds: Sequence[int], quick: bool, limit: int | None) -> dict[str, An
 
 def always_solved(results: Sequence[SolverRollouts]) -> dict[str, bool]:
     """Return whether the actor alone solves a question greedily and in every draw, so that it was hardly luck."""
-    found: dict[str, bool] = {}
-    for result in results:
-        if result.solver in ("direct", "oracle"):
-            for rollout in result.rollouts:
-                found[rollout.question_id] = found.get(rollout.question_id, True) and rollout.score.solved
-    return found
+    (alone,) = (result.rollouts for result in results if result.solver == "direct")
+    (votes,) = (result.rollouts for result in results if result.solver.startswith("self-consistency"))
+    agreed = {vote.question_id: vote.score.solved and _unanimous(vote.traces[0]) for vote in votes}
+    return {rollout.question_id: rollout.score.solved and agreed[rollout.question_id] for rollout in alone}
+
+
+def _unanimous(trace: Mapping[str, Any]) -> bool:
+    return len(trace["votes"]) == 1 and not trace["failures"]
 
 
 def restricted(achieved: Outcomes, wanted: Mapping[tuple[int, str], bool]) -> Outcomes:
