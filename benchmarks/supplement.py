@@ -1,14 +1,16 @@
 """What supplements achieve on the lab, over worlds that nothing was tuned on.
 
     python benchmarks/supplement.py worlds --seeds 11 12 13
+    python benchmarks/supplement.py ablation --seeds 11 12 13
     python benchmarks/supplement.py trainers --seeds 11
     python benchmarks/supplement.py schedules --seeds 11
     python benchmarks/supplement.py transfer --seeds 11 --actors lab:teacher --tasks "lab:sql?seed=14"
 
 `worlds` trains and evaluates the recipe on each world, and pools the test questions: all, those with house words, those
-without. `trainers` compares SFT, DPO and GRPO, and `schedules` adaptive with fixed, by dev score and actor calls.
-`--quick` runs the short version. Writes benchmarks/results/supplement-WHAT.json (supplement-WHAT-quick.json); runs are
-kept below runs/benchmark-supplement, so that the same command continues.
+without. `ablation` measures the paper's five rounds of preferences, one by one, on test. `trainers` compares SFT, DPO and
+GRPO, and `schedules` adaptive with fixed, by dev score and actor calls. `--quick` runs the short version. Writes
+benchmarks/results/supplement-WHAT.json (supplement-WHAT-quick.json); runs are kept below runs/benchmark-supplement, so
+that the same command continues.
 """
 
 import argparse
@@ -74,7 +76,7 @@ def worlds(seeds: Sequence[int], quick: bool, limit: int | None) -> dict[str, An
     jargon: dict[tuple[int, str], bool] = {}
     known: dict[tuple[int, str], bool] = {}
     singles: dict[str, Any] = {}
-    by_round: dict[str, list[Measured]] = {}
+    generators: list[list[Measured]] = []
     for seed in seeds:
         run, seconds = trained(seed, quick)
         with run:
@@ -89,13 +91,9 @@ def worlds(seeds: Sequence[int], quick: bool, limit: int | None) -> dict[str, An
             }
             _add(achieved, seed, results)
             known |= {(seed, id): sure for id, sure in always_solved(results).items()}
-            for one in measure_generators(run, "test", limit):
-                by_round.setdefault(one.generator, []).append(
-                    replace(one, achieved={(seed, key): outcome for key, outcome in one.achieved.items()})
-                )
+            generators.append(of_world(seed, measure_generators(run, "test", limit)))
     with_words = restricted(achieved, jargon)
     without_words = restricted(achieved, {key: not value for key, value in jargon.items()})
-    whole = [found for found in by_round.values() if len(found) == len(seeds)]  # a world's rounds may end early
     return {
         "questions": against_direct(achieved),
         "with_house_words": against_direct(with_words),
@@ -103,7 +101,7 @@ def worlds(seeds: Sequence[int], quick: bool, limit: int | None) -> dict[str, An
         "solved_alone_in_all_of_four_answers": against_direct(restricted(achieved, known)),
         "method_minus_control": ahead_of_controls(achieved),
         "method_minus_control_with_house_words": ahead_of_controls(with_words),
-        "curve_on_test": [asdict(point) for point in points_of([pooled(found) for found in whole])],
+        "curve_on_test": pooled_curve(generators),
         "worlds": singles,
     }
 
@@ -136,10 +134,38 @@ def ahead_of_controls(achieved: Outcomes) -> dict[str, Any]:
     }
 
 
-def pooled(worlds: Sequence[Measured]) -> Measured:
-    """Return what the generators of one round of every world achieve, on all questions together."""
-    achieved = {key: outcome for one in worlds for key, outcome in one.achieved.items()}
-    return Measured(worlds[0].generator, False, achieved, [form for one in worlds for form in one.forms])
+def ablation(seeds: Sequence[int], quick: bool, limit: int | None) -> dict[str, Any]:
+    """Measure the warm start and five rounds of preferences, as the paper's ablation does."""
+    generators: list[list[Measured]] = []
+    dev: dict[str, Any] = {}
+    for seed in seeds:
+        run, seconds = trained(seed, quick, trainer="dpo", rounds="5")
+        with run:
+            generators.append(of_world(seed, measure_generators(run, "test", limit)))
+            dev[str(seed)] = {"learning_seconds": round(seconds), "curve": curve_of(run)}
+    return {"curve_on_test": pooled_curve(generators), "worlds": dev}
+
+
+def of_world(seed: int, measured: Sequence[Measured]) -> list[Measured]:
+    """Return what was measured with each question named after its world too."""
+    return [
+        replace(one, achieved={f"{seed} {question}": outcome for question, outcome in one.achieved.items()})
+        for one in measured
+    ]
+
+
+def pooled_curve(worlds: Sequence[Sequence[Measured]]) -> list[dict[str, Any]]:
+    """Return the curve over the questions of all worlds, as far as the rounds of each go."""
+    pooled = [
+        Measured(
+            generators[0].generator,
+            False,
+            {question: outcome for one in generators for question, outcome in one.achieved.items()},
+            [form for one in generators for form in one.forms],
+        )
+        for generators in zip(*worlds, strict=False)
+    ]
+    return [asdict(point) for point in points_of(pooled)]
 
 
 def _add(achieved: Outcomes, seed: int, results: Sequence[SolverRollouts]) -> None:
@@ -160,7 +186,7 @@ def curves(seeds: Sequence[int], quick: bool, setting: str, values: Sequence[str
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("worlds", "trainers", "schedules", "transfer"))
+    parser.add_argument("what", choices=("worlds", "ablation", "trainers", "schedules", "transfer"))
     parser.add_argument("--seeds", type=int, nargs="+", required=True)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--limit", type=int)
@@ -170,6 +196,8 @@ def main() -> None:
     match given.what:
         case "worlds":
             result = worlds(given.seeds, given.quick, given.limit)
+        case "ablation":
+            result = ablation(given.seeds, given.quick, given.limit)
         case "trainers":
             result = curves(given.seeds, given.quick, "trainer", ("sft", "dpo", "grpo"))
         case "schedules":
