@@ -7,8 +7,8 @@
     python benchmarks/supplement.py transfer --seeds 11 --actors lab:teacher --tasks "lab:sql?seed=14"
 
 `worlds` trains and evaluates the recipe on each world, and pools the test questions: all, those with house words, those
-without. `ablation` measures the paper's five rounds of preferences, one by one, on test. `trainers` compares SFT, DPO and
-GRPO, and `schedules` adaptive with fixed, by dev score and actor calls. `--quick` runs the short version. Writes
+without. `ablation` measures the paper's five rounds of preferences, one by one, on test. `trainers` compares SFT, DPO
+and GRPO, and `schedules` adaptive with fixed, by dev score and actor calls. `--quick` runs the short version. Writes
 benchmarks/results/supplement-WHAT.json (supplement-WHAT-quick.json); runs are kept below runs/benchmark-supplement, so
 that the same command continues.
 """
