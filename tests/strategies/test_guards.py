@@ -32,7 +32,7 @@ from fulcrum.strategies.records import Advice, Effect, Finding
 from fulcrum.strategies.retrieval import Retriever
 from fulcrum.strategies.settings import StrategiesSettings
 from fulcrum.strategies.suggestions import ask_teacher
-from fulcrum.strategies.trials import Candidate, Trial, Trials
+from fulcrum.strategies.trials import Candidate, Trial, Trials, measured, together
 from fulcrum.strategies.wording import GeneralWording
 from fulcrum.strategies.words import EVERYWHERE
 from fulcrum.task import Question, Score
@@ -187,13 +187,27 @@ def test_the_wording_follows_the_task_unless_it_is_named() -> None:
 
 def test_what_hurts_the_neighbours_is_not_accepted_however_well_it_does_at_home() -> None:
     state = State(Question("q", (user("hi"),)), (), (user("hi"),))
-    effect = Effect(measure="state", estimate=0.3, low=0.1, high=0.5, n=16)
+    effect = Effect(measure="state", estimate=0.3, low=0.1, high=0.5, n=16, better=8)
     home = Trial(64, effect, 0.01, (state,) * 8, (), 8, 0, 0)
     assert home.accepted(0.05), "what is said of one situation may leave the others as they are"
     assert "0 of 8 neighbours better, 0 worse" in home.summary()
     for helped_near, hurt_near, accepted in ((0, 1, False), (1, 1, False), (2, 1, True)):
-        trial = replace(home, helped=(state,) * (8 + helped_near), hurt=(state,) * hurt_near)
+        both = effect.model_copy(update={"better": 8 + helped_near, "worse": hurt_near})
+        trial = replace(home, effect=both, helped=(state,) * (8 + helped_near), hurt=(state,) * hurt_near)
         assert replace(trial, helped_near=helped_near, hurt_near=hurt_near).accepted(0.05) is accepted
+
+
+def test_two_trials_that_show_little_may_show_enough_together() -> None:
+    few = measured("state", [0.0] * 5, [0.6] * 5)
+    trial = Trial(20, few, 0.0625, (), (), 0, 0, 0)
+    assert not trial.accepted(0.05)
+    both = trial.with_earlier(measured("state", [0.0] * 3 + [0.5], [0.2] * 3 + [0.4]))
+    assert (both.effect.n, both.effect.better, both.effect.worse) == (9, 8, 1)
+    assert both.effect.estimate == pytest.approx((5 * 0.6 + 3 * 0.2 - 0.1) / 9)
+    assert both.p_value == pytest.approx(2 * 10 / 2**9) and both.accepted(0.05)
+    assert both.effect.low < both.effect.estimate < both.effect.high
+    nothing = measured("state", [], [])
+    assert together(nothing, few) == together(few, nothing) == few
 
 
 class Cautious:

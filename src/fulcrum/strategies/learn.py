@@ -277,10 +277,10 @@ class _Round:
     def _try_again(
         self, missed: Sequence[tuple[Strategy, Group]], states: Sequence[State], neighbours: Neighbours
     ) -> Counter[str]:
-        """Try what an earlier trial did not show to help where it is called for now: other turns, another student."""
+        """Try what earlier trials did not show to help where it is called for now, and add up what all of them show."""
         candidates: list[Candidate] = []
         for strategy, one in missed:
-            failed = strategy.decided is not None and strategy.decided.who == LOOP and strategy.effects
+            failed = strategy.decided is not None and strategy.decided.who == LOOP and "state" in strategy.effects
             if strategy.status != "rejected" or not failed or strategy.blocked:
                 continue
             advice = strategy.advice
@@ -289,10 +289,12 @@ class _Round:
             turns = neighbours.of(one.states, REACH * self._settings.trial_turns)
             candidates.append(Candidate(strategy.id, advice, *turns))
         decided: Counter[str] = Counter()
-        for candidate, trial in zip(candidates, self._trials.run(candidates), strict=True):
+        for candidate, found in zip(candidates, self._trials.run(candidates), strict=True):
+            trial = found.with_earlier(self._library.strategy(candidate.id).effects["state"])
             said = f"tried again: {trial.summary()}"
             if not trial.accepted(self._settings.alpha):
-                self._library.note(candidate.id, said, who=LOOP)
+                self._library.record_effect(candidate.id, trial.effect, who=LOOP)
+                self._library.decide(candidate.id, "rejected", who=LOOP, reason=said)
                 decided["again/no"] += 1
                 continue
             if candidate.advice == self._library.strategy(candidate.id).advice:

@@ -1,5 +1,6 @@
 """Does a strategy help? On turns like the one where it was learned, and on whole dialogues."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -70,8 +71,14 @@ class Trial:
 
         Neighbours that it leaves as they are do not count: what is said of one situation need not touch another.
         """
-        helps = self.effect.estimate > 0 and len(self.helped) > len(self.hurt) and self.p_value <= alpha
+        effect = self.effect
+        helps = effect.estimate > 0 and effect.better > effect.worse and self.p_value <= alpha
         return helps and (not self.hurt_near or self.helped_near > self.hurt_near)
+
+    def with_earlier(self, effect: Effect) -> "Trial":
+        """Return the trial with what an earlier one, of other turns, had shown: the effects and signs of both."""
+        both = together(effect, self.effect)
+        return replace(self, effect=both, p_value=mcnemar_exact(both.worse, both.better))
 
     @property
     def mixed(self) -> bool:
@@ -84,7 +91,7 @@ class Trial:
             return f"it changes no reply, at {self.looked} turns"
         near = f"{self.helped_near} of {self.neighbours} neighbours better, {self.hurt_near} worse"
         return (
-            f"{len(self.helped)} of {self.effect.n} turns better with it, {len(self.hurt)} worse, "
+            f"{self.effect.better} of {self.effect.n} turns better with it, {self.effect.worse} worse, "
             f"sign test p = {self.p_value:.3f}" + (f"; {near}" if self.neighbours else "")
         )
 
@@ -188,6 +195,26 @@ def measured(measure: str, before: Sequence[float], after: Sequence[float]) -> E
         n=len(pairs),
         better=sum(new > old for old, new in pairs),
         worse=sum(new < old for old, new in pairs),
+    )
+
+
+def together(one: Effect, other: Effect) -> Effect:
+    """Return the effect over the turns of two trials, which have none in common."""
+    n = one.n + other.n
+    if not one.n or not other.n:
+        return one if one.n else other
+    shares = one.n / n, other.n / n
+    estimate = shares[0] * one.estimate + shares[1] * other.estimate
+    half = math.hypot(shares[0] * (one.high - one.low) / 2, shares[1] * (other.high - other.low) / 2)
+    return other.model_copy(
+        update={
+            "estimate": estimate,
+            "low": max(-1.0, estimate - half),
+            "high": min(1.0, estimate + half),
+            "n": n,
+            "better": one.better + other.better,
+            "worse": one.worse + other.worse,
+        }
     )
 
 
