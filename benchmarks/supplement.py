@@ -1,14 +1,14 @@
 """What supplements achieve on the lab, over worlds that nothing was tuned on.
 
     python benchmarks/supplement.py worlds --seeds 11 12 13
-    python benchmarks/supplement.py ablation --seeds 11 12 13
-    python benchmarks/supplement.py trainers --seeds 11
-    python benchmarks/supplement.py schedules --seeds 11
-    python benchmarks/supplement.py transfer --seeds 11 --actors lab:teacher --tasks "lab:sql?seed=14"
+    python benchmarks/supplement.py trainers --seeds 11 12 13
+    python benchmarks/supplement.py schedules --seeds 11 12 13
+    python benchmarks/supplement.py transfer --seeds 11 12 13 --actors lab:teacher --tasks lab:arithmetic
 
 `worlds` trains and evaluates the recipe on each world, and pools the test questions: all, those with house words, those
-without. `ablation` measures the paper's five rounds of preferences, one by one, on test. `trainers` compares SFT, DPO
-and GRPO, and `schedules` adaptive with fixed, by dev score and actor calls. `--quick` runs the short version. Writes
+without. `trainers` measures every generator of the recipe, of the paper's five rounds of preferences and of GRPO on
+test: equal rounds took equally many calls of the actor. `schedules` does the same with the adaptive and the fixed
+schedule. `transfer` puts each generator before other actors and tasks. `--quick` runs the short version. Writes
 benchmarks/results/supplement-WHAT.json (supplement-WHAT-quick.json); runs are kept below runs/benchmark-supplement, so
 that the same command continues.
 """
@@ -37,11 +37,15 @@ from fulcrum.supplement.transfer import transfer
 
 RECIPE = Path("recipes/supplement-lab-sql.toml")
 RUNS = Path("runs/benchmark-supplement")
+NOTHING_ELSE: Mapping[str, str] = {}
+TRAINERS = {"sft": {}, "dpo": {"trainer": "dpo", "rounds": "5"}, "grpo": {"trainer": "grpo"}}
+"""Settings that make another run of the recipe."""
+SCHEDULES = {"adaptive": {}, "fixed": {"schedule": "fixed", "rounds": "1"}}
 
 Outcomes = dict[str, dict[tuple[int, str], Outcome]]
 
 
-def trained(seed: int, quick: bool, **settings: str) -> tuple[Run, float]:
+def trained(seed: int, quick: bool, settings: Mapping[str, str] = NOTHING_ELSE) -> tuple[Run, float]:
     """Return the open run of one world, learned, and the seconds that its stages took."""
     flags = {"task": f"lab:sql?seed={seed}", "seed": str(seed)}
     flags |= {f"settings.{name}": value for name, value in settings.items()}
@@ -51,10 +55,17 @@ def trained(seed: int, quick: bool, **settings: str) -> tuple[Run, float]:
     )
     if not folder.exists() and first.exists():
         Run(folder, recipe).close()
-        shutil.copy(first / "calls.sqlite", folder)  # all variants of a world begin with the same calls
+        begin_as(first, folder, "schedule" not in settings)
     run = Run(folder, recipe)
     learn(run)
     return run, sum(read_json(path)["seconds"] for path in run.folder.glob("stages/*/finished.json"))
+
+
+def begin_as(first: Path, folder: Path, warm: bool) -> None:
+    """Let a variant of a world begin with the calls of its first run and, if `warm`, with its warm start."""
+    shutil.copy(first / "calls.sqlite", folder)
+    for stage in first.glob("stages/warm-start-*") if warm else ():
+        shutil.copytree(stage, folder / "stages" / stage.name)
 
 
 def curve_of(run: Run) -> list[dict[str, Any]]:
@@ -101,7 +112,7 @@ def worlds(seeds: Sequence[int], quick: bool, limit: int | None) -> dict[str, An
         "solved_alone_in_all_of_four_answers": against_direct(restricted(achieved, known)),
         "method_minus_control": ahead_of_controls(achieved),
         "method_minus_control_with_house_words": ahead_of_controls(with_words),
-        "curve_on_test": pooled_curve(generators),
+        "curve_on_test": [asdict(point) for point in points_of(pooled_measures(generators))],
         "worlds": singles,
     }
 
@@ -134,16 +145,34 @@ def ahead_of_controls(achieved: Outcomes) -> dict[str, Any]:
     }
 
 
-def ablation(seeds: Sequence[int], quick: bool, limit: int | None) -> dict[str, Any]:
-    """Measure the warm start and five rounds of preferences, as the paper's ablation does."""
-    generators: list[list[Measured]] = []
-    dev: dict[str, Any] = {}
-    for seed in seeds:
-        run, seconds = trained(seed, quick, trainer="dpo", rounds="5")
-        with run:
-            generators.append(of_world(seed, measure_generators(run, "test", limit)))
-            dev[str(seed)] = {"learning_seconds": round(seconds), "curve": curve_of(run)}
-    return {"curve_on_test": pooled_curve(generators), "worlds": dev}
+def variants(
+    seeds: Sequence[int], quick: bool, limit: int | None, kinds: Mapping[str, Mapping[str, str]]
+) -> dict[str, Any]:
+    """Measure every generator of the recipe and of variants of it; the first kind is the recipe itself."""
+    found: dict[str, list[list[Measured]]] = {kind: [] for kind in kinds}
+    worlds: dict[str, dict[str, Any]] = {kind: {} for kind in kinds}
+    for kind, settings in kinds.items():
+        for seed in seeds:
+            run, seconds = trained(seed, quick, settings)
+            with run:
+                found[kind].append(of_world(seed, measure_generators(run, "test", limit)))
+                worlds[kind][str(seed)] = {"learning_seconds": round(seconds), "curve": curve_of(run)}
+    pooled = {kind: pooled_measures(measured) for kind, measured in found.items()}
+    recipe = next(iter(pooled.values()))
+    return {
+        kind: {
+            "curve_on_test": [asdict(point) for point in points_of(measured)],
+            "recipe_minus_this": behind(measured, recipe) if measured is not recipe else {},
+            "worlds": worlds[kind],
+        }
+        for kind, measured in pooled.items()
+    }
+
+
+def behind(measured: Sequence[Measured], recipe: Sequence[Measured]) -> dict[str, Any]:
+    """Return how much better the recipe's generator is after the same round."""
+    pairings = {one.generator: pair(one.achieved, other.achieved) for one, other in zip(measured, recipe, strict=False)}
+    return {name: asdict(told.difference) for name, told in pairings.items() if told is not None}
 
 
 def of_world(seed: int, measured: Sequence[Measured]) -> list[Measured]:
@@ -154,9 +183,9 @@ def of_world(seed: int, measured: Sequence[Measured]) -> list[Measured]:
     ]
 
 
-def pooled_curve(worlds: Sequence[Sequence[Measured]]) -> list[dict[str, Any]]:
-    """Return the curve over the questions of all worlds, as far as the rounds of each go."""
-    pooled = [
+def pooled_measures(worlds: Sequence[Sequence[Measured]]) -> list[Measured]:
+    """Return what was measured over the questions of all worlds, as far as the rounds of each go."""
+    return [
         Measured(
             generators[0].generator,
             False,
@@ -165,7 +194,6 @@ def pooled_curve(worlds: Sequence[Sequence[Measured]]) -> list[dict[str, Any]]:
         )
         for generators in zip(*worlds, strict=False)
     ]
-    return [asdict(point) for point in points_of(pooled)]
 
 
 def _add(achieved: Outcomes, seed: int, results: Sequence[SolverRollouts]) -> None:
@@ -174,19 +202,9 @@ def _add(achieved: Outcomes, seed: int, results: Sequence[SolverRollouts]) -> No
         achieved.setdefault(result.solver, {}).update({(seed, key): outcome for key, outcome in found.items()})
 
 
-def curves(seeds: Sequence[int], quick: bool, setting: str, values: Sequence[str]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for value in values:
-        for seed in seeds:
-            run, seconds = trained(seed, quick, **{setting: value})
-            with run:
-                found.setdefault(value, {})[str(seed)] = {"seconds": round(seconds), "curve": curve_of(run)}
-    return found
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("worlds", "ablation", "trainers", "schedules", "transfer"))
+    parser.add_argument("what", choices=("worlds", "trainers", "schedules", "transfer"))
     parser.add_argument("--seeds", type=int, nargs="+", required=True)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--limit", type=int)
@@ -196,12 +214,10 @@ def main() -> None:
     match given.what:
         case "worlds":
             result = worlds(given.seeds, given.quick, given.limit)
-        case "ablation":
-            result = ablation(given.seeds, given.quick, given.limit)
         case "trainers":
-            result = curves(given.seeds, given.quick, "trainer", ("sft", "dpo", "grpo"))
+            result = variants(given.seeds, given.quick, given.limit, TRAINERS)
         case "schedules":
-            result = curves(given.seeds, given.quick, "schedule", ("adaptive", "fixed"))
+            result = variants(given.seeds, given.quick, given.limit, SCHEDULES)
         case _:
             result = {}
             for seed in given.seeds:

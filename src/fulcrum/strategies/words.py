@@ -56,18 +56,19 @@ def overlap(one: str, other: str) -> float:
 
 
 def telling_words(
-    inside: Sequence[Sequence[str]], everywhere: Sequence[Sequence[str]], most: int = 6, chance: float = 0.01
+    inside: Sequence[Sequence[str]], everywhere: Sequence[Sequence[str]], most: int = 6, chance: float = 0.05
 ) -> list[str]:
     """Return words by which situations are known, until they cover all but a tenth of `inside`.
 
     Each is the word that marks most of the situations that no earlier word marks, among those that would hardly stand
-    in so many of them by chance. An empty list means that nothing sets these situations apart.
+    in so many of them by chance (hypergeometric test, Bonferroni's correction for the number of words). An empty list
+    means that nothing sets these situations apart.
 
     Args:
         inside: the words of each of some situations.
         everywhere: the words of each situation there is, those of `inside` among them.
         most: no more words than this.
-        chance: greatest probability that as many situations, drawn without regard to their words, hold a word as often.
+        chance: greatest probability that any word stands so often in as many situations, drawn without regard to words.
     """
     import scipy.stats
 
@@ -80,7 +81,7 @@ def telling_words(
     found: list[str] = []
     while len(open_ones) > 0.1 * len(inside) and len(found) < most:
         counts = _frequencies(open_ones)
-        telling = [word for word in counts if likely[word] <= chance]
+        telling = [word for word in counts if likely[word] * len(likely) <= chance]
         best = max(telling, key=lambda word: (counts[word] - len(open_ones) * total[word] / size, word), default=None)
         if best is None:
             break

@@ -252,7 +252,7 @@ class Steps:
 
     def _trained(self, name: str, weights: Weights, train: Callable[[Path], None]) -> Weights:
         """Run a training as a stage; what it is trained on follows from the stages before it."""
-        inputs = {"trainer": self._settings.trainer, "generator": _stage_of(weights), "name": name}
+        inputs = {"generator": _stage_of(weights)}
         folder = self._run.stage(name, inputs, lambda folder: train(folder / GENERATOR))
         return weights.after(folder / GENERATOR)
 
