@@ -2,7 +2,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
+from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, MistralConfig, MistralForCausalLM
 
 from fulcrum.chat.decoding import Row, cut_batches, decode
 from support.tiny import ARCHITECTURES, shared_model
@@ -67,6 +67,42 @@ def test_equal_prompts_are_read_once():
     alone = Row(PROMPTS[1], 3, temperature=1.0, seed=3)
     write(model, [alone])
     assert rows[-1].tokens == alone.tokens
+
+
+@pytest.mark.parametrize("rests", [[[1], [2, 3, 4], [5] * 9], [[6, 7], [7, 6], [8, 9]]], ids=["padded", "even"])
+def test_rows_with_a_common_beginning_equal_a_loop_by_hand(model, rests):
+    rows = [Row([*range(30, 50), *rest], 12) for rest in rests]
+    assert write(model, rows) == [greedy_by_hand(model, row.prompt, row.limit) for row in rows]
+
+
+def test_a_common_beginning_is_read_once_for_each_adapter():
+    model = AutoModelForCausalLM.from_pretrained(shared_model()).eval()
+    seen = []
+
+    def forward(adapters, **inputs):
+        seen.append((adapters, inputs["input_ids"].shape[-1]))
+        return model(**inputs).logits
+
+    beginning = list(range(30, 50))
+    rows = [Row([*beginning, *rest], 2, adapter=adapter) for rest in ([1, 2], [3]) for adapter in (None, "a")]
+    decode(forward, model.config, rows, frozenset())
+    each = [None, "a", None, "a"]
+    assert seen == [([None, "a"], 20), (each, 2), (each, 1)]
+
+
+def test_one_prompt_and_one_that_it_begins_with_keep_a_token_of_their_own(model):
+    short = list(range(30, 50))
+    rows = [Row(short, 5), Row([*short, 9, 9], 5)]
+    assert write(model, rows) == [greedy_by_hand(model, row.prompt, row.limit) for row in rows]
+
+
+def test_a_window_over_the_cache_takes_no_gaps():
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 100, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
+    config = MistralConfig(**sizes, num_attention_heads=4, num_key_value_heads=2, sliding_window=8)
+    model = MistralForCausalLM(config).eval()
+    rows = [Row([*range(30, 50), *rest], 12) for rest in ([1], [2] * 9)]
+    assert write(model, rows) == [greedy_by_hand(model, row.prompt, row.limit) for row in rows]
 
 
 def test_ended_rows_are_not_paid_for():

@@ -2,8 +2,8 @@
 """The decode loop: a batch of prompts in, the tokens of every row out.
 
 It stands in for `transformers`' `generate()` because it costs less than half as much on a CPU (the cache grows in
-place instead of being copied for every token), pays nothing for rows that have ended, reads equal prompts once, and
-draws each row by its own settings.
+place instead of being copied for every token), pays nothing for rows that have ended, reads equal prompts and what all
+prompts begin with once, and draws each row by its own settings.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,6 +21,9 @@ CHECK_EVERY = 4
 
 DROP_SHARE = 0.25
 """Ended rows are dropped once they are this share of the batch; dropping copies the cache of the others."""
+
+SHARED_TOKENS = 16
+"""Fewer tokens than this at the beginning of all prompts are not worth a step of their own."""
 
 Forward = Callable[..., torch.Tensor]
 """`forward(adapters, **model_inputs) -> logits`: runs the model, each row under its adapter."""
@@ -165,30 +168,44 @@ def decode(
         device: where the model is.
         logprobs: whether to keep the log-probability of each token.
     """
-    # Equal prompts under the same adapter are read once, and their cache is then repeated.
-    prompts = {(row.adapter, tuple(row.prompt)): None for row in rows}
+    # Equal prompts under the same adapter are read once, and so is what all begin with; the cache is then repeated.
+    prompts = list({(row.adapter, tuple(row.prompt)): None for row in rows})
     place = {prompt: index for index, prompt in enumerate(prompts)}
-    ids, mask, positions = left_padded([prompt for _, prompt in prompts], pad, device)
-    padded = not bool(mask.all())
     cache = growing_cache(config)
+    shared = _shared([prompt for _, prompt in prompts]) if _takes_gaps(cache) else []
+    ids, mask, positions = left_padded([prompt[len(shared) :] for _, prompt in prompts], pad, device)
+    mask = torch.cat([mask.new_ones(len(prompts), len(shared)), mask], -1)
+    positions += len(shared)
+    padded = not bool(mask.all())
 
-    def step(adapters: list[str | None], ids: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+    def step(
+        adapters: Sequence[str | None], ids: torch.Tensor, mask: torch.Tensor | None, positions: torch.Tensor
+    ) -> torch.Tensor:
         return forward(
             adapters,
             input_ids=ids,
-            attention_mask=mask if padded else None,
+            attention_mask=mask,
             position_ids=positions,
             past_key_values=cache,
             use_cache=True,
             logits_to_keep=1,
         )[:, -1]
 
+    def go_on(sources: Sequence[int]) -> torch.Tensor:
+        index = torch.tensor(sources, device=device)
+        cache.reorder_cache(cast(torch.LongTensor, index))
+        return index
+
     live = list(rows)
-    logits = step([adapter for adapter, _ in prompts], ids, positions)
+    if shared:
+        adapters = list(dict.fromkeys(adapter for adapter, _ in prompts))
+        beginning = torch.tensor([shared] * len(adapters), device=device)
+        step(adapters, beginning, None, torch.arange(len(shared), device=device).expand_as(beginning))
+        go_on([adapters.index(adapter) for adapter, _ in prompts])
+    logits = step([adapter for adapter, _ in prompts], ids, mask if padded else None, positions)
     positions = positions[:, -1:]
-    source = torch.tensor([place[row.adapter, tuple(row.prompt)] for row in live], device=device)
     if len(prompts) < len(live):
-        cache.reorder_cache(cast(torch.LongTensor, source))
+        source = go_on([place[row.adapter, tuple(row.prompt)] for row in live])
         logits, mask, positions = logits[source], mask[source], positions[source]
     limits = {row.limit for row in live}
     # A row that has ended is carried along for a while, but not past the last position the model may have.
@@ -213,14 +230,30 @@ def decode(
             if not going:
                 return
             if len(live) - len(going) >= DROP_SHARE * len(live):
-                keep = torch.tensor(going, device=device)
+                keep = go_on(going)
                 live = [live[position] for position in going]
-                cache.reorder_cache(cast(torch.LongTensor, keep))
                 sampler.keep(keep)
                 tokens, mask, positions = tokens[keep], mask[keep], positions[keep]
         positions = (positions + 1).clamp(max=furthest)
         mask = torch.cat([mask, mask.new_ones(len(live), 1)], -1)
-        logits = step([row.adapter for row in live], tokens[:, None], positions)
+        logits = step([row.adapter for row in live], tokens[:, None], mask if padded else None, positions)
+
+
+def _takes_gaps(cache: DynamicCache) -> bool:
+    """Return whether padding may stand inside a row: where a layer counts back over its cache it may not."""
+    return all(type(layer) is GrowingLayer for layer in cache.layers)
+
+
+def _shared(prompts: Sequence[Sequence[int]]) -> list[int]:
+    """Return the tokens with which all prompts begin, if that is worth a step; each keeps a last token of its own."""
+    if len(prompts) == 1:
+        return []
+    first, last = min(prompts), max(prompts)  # in the order of a dictionary: the others lie between
+    same = next(
+        (count for count, (one, other) in enumerate(zip(first, last, strict=False)) if one != other), len(first)
+    )
+    count = min(same, min(map(len, prompts)) - 1)
+    return list(prompts[0][:count]) if count >= SHARED_TOKENS else []
 
 
 def _hand_out(
