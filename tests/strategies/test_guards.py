@@ -31,7 +31,7 @@ from fulcrum.strategies.placebo import lines_a_turn, placebo
 from fulcrum.strategies.records import Advice, Effect, Finding
 from fulcrum.strategies.retrieval import Retriever
 from fulcrum.strategies.settings import StrategiesSettings
-from fulcrum.strategies.suggestions import ask_teacher
+from fulcrum.strategies.suggestions import ask_teacher, scenario_of
 from fulcrum.strategies.trials import Candidate, Trial, Trials, measured, together
 from fulcrum.strategies.wording import GeneralWording
 from fulcrum.strategies.words import EVERYWHERE
@@ -210,6 +210,18 @@ def test_two_trials_that_show_little_may_show_enough_together() -> None:
     assert together(nothing, few) == together(few, nothing) == few
 
 
+def test_the_words_of_one_dialogue_tell_no_scenario_however_many_of_its_turns_are_meant() -> None:
+    def turn(dialogue: int, *said: str) -> State:
+        return State(Question(str(dialogue), ()), (), tuple(map(user, said)))
+
+    others = [turn(number, f"item{number}") for number in range(60)]
+    one_dialogue = [turn(99, *["coins"] * (number + 1)) for number in range(5)]
+    several = [turn(100 + number, "late") for number in range(5)]
+    everywhere = [*others, *one_dialogue, *several]
+    assert scenario_of(several, everywhere, GeneralWording()) == "late"
+    assert scenario_of(one_dialogue, everywhere, GeneralWording()) == ""
+
+
 class Cautious:
     """Says `ok`, and what it is told where somebody is upset; at one turn its calls fail."""
 
@@ -239,9 +251,36 @@ def test_a_strategy_is_tried_where_it_changes_the_reply(monkeypatch: pytest.Monk
     advice = Advice(scenario="upset", do="say sorry")
     candidates = [Candidate("s1", advice, tuple(origins), tuple(others)), Candidate("s2", advice, (state("calm"),))]
     first, second = Trials(cast(Any, None), cast(Any, Cautious()), 6, lambda: None).run(candidates)
-    assert (first.looked, first.effect.n, first.effect.better, first.neighbours) == (40, 6, 6, 3)
+    assert (first.looked, first.effect.n, first.effect.better, first.neighbours) == (30, 6, 6, 3)
     assert first.accepted(0.05) and "upset 0" not in [one.question.id for one in first.helped]
     assert not second.accepted(0.05) and second.summary() == "it changes no reply, at 1 turns"
+
+
+@pytest.mark.parametrize(
+    ("origins", "others", "looked", "neighbours"),
+    [
+        ("u" * 20, "u" * 20, 6, 3),
+        ("uccccccuu", "c" * 9, 18, 0),
+        ("u", "uu" + "c" * 5 + "uuu", 11, 5),
+        ("", "u" * 20, 6, 6),
+    ],
+    ids=["everywhere", "at home only", "hardly at home", "narrowed"],
+)
+def test_a_trial_looks_no_further_than_to_what_it_needs(
+    monkeypatch: pytest.MonkeyPatch, origins: str, others: str, looked: int, neighbours: int
+) -> None:
+    """`u` is a turn at which the line changes the reply; six of them are tried, half of them origins if there are."""
+    monkeypatch.setattr("fulcrum.strategies.trials.play", lambda _, jobs, *__: [Score(0.0, "wrong")] * len(jobs))
+
+    def states(said: str, where: str) -> tuple[State, ...]:
+        heard = [f"{'upset' if letter == 'u' else 'calm'} {where} {number}" for number, letter in enumerate(said)]
+        return tuple(State(Question(one, (user(one),)), (), (user(one),)) for one in heard)
+
+    candidate = Candidate(
+        "s1", Advice(scenario="upset", do="say sorry"), states(origins, "home"), states(others, "near")
+    )
+    (trial,) = Trials(cast(Any, None), cast(Any, Cautious()), 6, lambda: None).run([candidate])
+    assert (trial.looked, trial.neighbours) == (looked, neighbours)
 
 
 def test_logs_alone_begin_a_library_and_training_does_not_lose_it(

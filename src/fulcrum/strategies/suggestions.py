@@ -142,9 +142,13 @@ def alike(one: Advice, other: Advice, duplicate: float) -> bool:
 
 
 def scenario_of(states: Sequence[State], everywhere: Sequence[State], wording: Wording) -> str:
-    """Return the words by which these situations are known, as alternatives; empty if nothing sets them apart."""
+    """Return the words by which these situations are known, as alternatives; empty if nothing sets them apart.
+
+    Of each dialogue one turn counts: several share its words, which would seem to be no chance.
+    """
+    first = {state.question.id: state for state in reversed(states)}
     inside, all_words = (
-        [words(wording.situation(state.messages).words) for state in some] for some in (states, everywhere)
+        [words(wording.situation(state.messages).words) for state in some] for some in (first.values(), everywhere)
     )
     return ALTERNATIVE.join(telling_words(inside, all_words))
 

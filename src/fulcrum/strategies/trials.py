@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -117,7 +117,8 @@ class Trials:
 
         Only those in which the line changes the reply: most turns are none of its concern, and tell nothing about it.
         """
-        touched = self._touched(candidates)
+        looks = self._look(candidates)
+        touched = [look.chosen(self._turns) for look in looks]
         without = list({state.key: state for one in touched for state in one.states}.values())
         jobs = [Job(state) for state in without]
         jobs += [Job(state, extra=(one.advice.guidance,)) for one in touched for state in one.states]
@@ -125,45 +126,70 @@ class Trials:
         before = {state.key: score for state, score in zip(without, scores, strict=False)}
         rest = iter(scores[len(without) :])
         return [
-            _trial(
-                len(candidate.states),
-                [(state, before[state.key], next(rest)) for state in one.states],
-                len(one.origins),
-            )
-            for candidate, one in zip(candidates, touched, strict=True)
+            _trial(look.looked, [(state, before[state.key], next(rest)) for state in one.states], len(one.origins))
+            for look, one in zip(looks, touched, strict=True)
         ]
 
-    def _touched(self, candidates: Sequence[Candidate]) -> list[Candidate]:
-        """Return each candidate with the first of its turns at which its line changes the reply, half of them origins.
-
-        A turn at which a call failed is left out.
-        """
-        without = list({state.key: state for one in candidates for state in one.states}.values())
-        plain = dict(
-            zip((state.key for state in without), self._replies([(state, ()) for state in without]), strict=True)
-        )
-        asked = [(state, (one.advice.guidance,)) for one in candidates for state in one.states]
-        changed = {
-            (state.key, lines)
-            for (state, lines), reply in zip(asked, self._replies(asked), strict=True)
-            if Compared(state, plain[state.key], reply).differ
-        }
-
-        def touched(one: Candidate) -> Candidate:
-            line = (one.advice.guidance,)
-            origins, others = (
-                [state for state in some if (state.key, line) in changed] for some in (one.origins, one.neighbours)
-            )
-            kept = origins[: max(self._turns // 2, self._turns - len(others))]
-            return replace(one, origins=tuple(kept), neighbours=tuple(others[: self._turns - len(kept)]))
-
-        return [touched(one) for one in candidates]
+    def _look(self, candidates: Sequence[Candidate]) -> list["_Look"]:
+        """Compare replies with each line and without it, turn by turn, until enough of them differ."""
+        looks = [_Look(one) for one in candidates]
+        plain: dict[str, Completion] = {}
+        step = max(1, self._turns // 2)
+        for start in range(0, max((len(one.states) for one in candidates), default=0), step):
+            asked = [(look, state) for look in looks for state in look.next(start, step, self._turns)]
+            new = list({state.key: state for _, state in asked if state.key not in plain}.values())
+            plain |= zip((state.key for state in new), self._replies([(state, ()) for state in new]), strict=True)
+            replies = self._replies([(state, (look.candidate.advice.guidance,)) for look, state in asked])
+            for (look, state), reply in zip(asked, replies, strict=True):
+                look.see(Compared(state, plain[state.key], reply))
+        return looks
 
     def _replies(self, asked: Sequence[tuple[State, tuple[str, ...]]]) -> list[Completion]:
         turns = [Turn(state.question, state.messages) for state, _ in asked]
         answers = self._student.answer(turns, [lines for _, lines in asked])
         self._check()
         return [answer.completion for answer in answers]
+
+
+@dataclass(slots=True)
+class _Look:
+    """Where a candidate's line changes the student's reply, as far as was looked.
+
+    Attributes:
+        candidate: the strategy.
+        looked: turns at which replies were compared.
+        origins: those of its origins at which they differ; a failed call leaves a turn out.
+        neighbours: those of its neighbours.
+    """
+
+    candidate: Candidate
+    looked: int = 0
+    origins: list[State] = field(default_factory=list[State])
+    neighbours: list[State] = field(default_factory=list[State])
+
+    def next(self, start: int, step: int, turns: int) -> tuple[State, ...]:
+        """Return `step` more origins and neighbours; none if what they show could not change what is `chosen`."""
+        origins, neighbours = (
+            some[start : start + step] for some in (self.candidate.origins, self.candidate.neighbours)
+        )
+        half = turns // 2
+        settled = (len(self.origins) >= half or not origins) and (
+            len(self.neighbours) >= turns - half or not neighbours
+        )
+        enough = len(self.origins) + len(self.neighbours) >= turns
+        return () if settled and enough else (*origins, *neighbours)
+
+    def see(self, compared: Compared) -> None:
+        """Take in the replies without the line and with it at one turn."""
+        self.looked += 1
+        if compared.differ:
+            near = any(state.key == compared.state.key for state in self.candidate.origins)
+            (self.origins if near else self.neighbours).append(compared.state)
+
+    def chosen(self, turns: int) -> Candidate:
+        """Return the candidate with the first of its turns at which the reply changes, half of them origins."""
+        kept = self.origins[: max(turns // 2, turns - len(self.neighbours))]
+        return replace(self.candidate, origins=tuple(kept), neighbours=tuple(self.neighbours[: turns - len(kept)]))
 
 
 def _trial(looked: int, outcomes: Sequence[tuple[State, float | None, float | None]], origins: int) -> Trial:
