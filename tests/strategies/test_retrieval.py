@@ -139,6 +139,13 @@ def test_words_that_situations_share_by_chance_tell_nothing() -> None:
     assert telling_words(inside, [*inside, *([["order", name] for name in names] * 6)]) == []
 
 
+def test_a_further_word_must_tell_what_the_earlier_ones_leave_open() -> None:
+    """`coins` stands beside `done` often enough, but not where `done` is missing."""
+    inside = [["done", "coins"]] * 6 + [["done", "wine"]] * 6 + [["coins"]] + [["rope"]] * 2
+    outside = [["coins"]] * 4 + [["wine"]] * 10 + [["rope"]] * 30
+    assert telling_words(inside, [*inside, *outside]) == ["done"]
+
+
 def test_words_and_overlap() -> None:
     assert tokens("The parcels were placed in 2 boxes") == tokens("parcel placing box")
     assert overlap("offer a voucher", "offer vouchers") == 1.0

@@ -61,8 +61,8 @@ def telling_words(
     """Return words by which situations are known, until they cover all but a tenth of `inside`.
 
     Each is the word that marks most of the situations that no earlier word marks, among those that would hardly stand
-    in so many of them by chance (hypergeometric test, Bonferroni's correction for the number of words). An empty list
-    means that nothing sets these situations apart.
+    in so many of these by chance (hypergeometric test, Bonferroni's correction for the number of words). An empty list
+    means that nothing sets the situations apart.
 
     Args:
         inside: the words of each of some situations.
@@ -74,14 +74,12 @@ def telling_words(
 
     at_least = cast(Any, scipy.stats.hypergeom).sf
     total, size = _frequencies(everywhere), len(everywhere)
-    likely = {
-        word: float(at_least(count - 1, size, total[word], len(inside))) for word, count in _frequencies(inside).items()
-    }
     open_ones = [set(words) for words in inside]
     found: list[str] = []
     while len(open_ones) > 0.1 * len(inside) and len(found) < most:
         counts = _frequencies(open_ones)
-        telling = [word for word in counts if likely[word] * len(likely) <= chance]
+        likely = {word: float(at_least(count - 1, size, total[word], len(open_ones))) for word, count in counts.items()}
+        telling = [word for word in counts if likely[word] * len(counts) <= chance]
         best = max(telling, key=lambda word: (counts[word] - len(open_ones) * total[word] / size, word), default=None)
         if best is None:
             break
