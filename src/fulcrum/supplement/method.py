@@ -34,8 +34,8 @@ class SupplementMethod:
     settings = SupplementSettings
     quick: ClassVar[Mapping[str, str]] = {
         "rounds": "0",
-        "samples": "1",
-        "queries": "150",
+        "samples": "2",
+        "queries": "220",
         "dev_queries": "40",
     }
     roles: ClassVar[Mapping[str, Role]] = {
