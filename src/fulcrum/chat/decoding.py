@@ -244,7 +244,7 @@ def _takes_gaps(cache: DynamicCache) -> bool:
     return all(type(layer) is GrowingLayer for layer in cache.layers)
 
 
-def _shared(prompts: Sequence[Sequence[int]]) -> list[int]:
+def _shared(prompts: Sequence[tuple[int, ...]]) -> list[int]:
     """Return the tokens with which all prompts begin, if that is worth a step; each keeps a last token of its own."""
     if len(prompts) == 1:
         return []

@@ -133,7 +133,7 @@ class Trials:
     def _look(self, candidates: Sequence[Candidate]) -> list["_Look"]:
         """Compare replies with each line and without it, turn by turn, until enough of them differ."""
         looks = [_Look(one) for one in candidates]
-        plain: dict[str, Completion] = {}
+        plain: dict[tuple[str, int, tuple[str, ...]], Completion] = {}
         step = max(1, self._turns // 2)
         for start in range(0, max((len(one.states) for one in candidates), default=0), step):
             asked = [(look, state) for look in looks for state in look.next(start, step, self._turns)]
