@@ -3,9 +3,12 @@
 import json
 import re
 import shlex
+import tomllib
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
+from packaging.specifiers import SpecifierSet
 
 from fulcrum.cli.main import application
 from fulcrum.recipe import read_recipe
@@ -69,3 +72,12 @@ def test_results_that_a_page_names_are_there(page: Path) -> None:
     known = {result.name for result in RESULTS}
     stems = tuple(f"{path.stem.split('-')[0]}-" for path in RESULTS)
     assert not {name for name in names if name.startswith(stems) and name not in known}
+
+
+def test_every_pinned_package_runs_on_the_oldest_python_that_is_promised() -> None:
+    """A pin that wants 3.11.5 fails to install on a machine with 3.11.2, which is what some systems bring."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    oldest = project["requires-python"].removeprefix(">=") + ".0"
+    wanted = {f"{one.metadata['Name']} {one.version}": one.metadata["Requires-Python"] for one in distributions()}
+    assert len(wanted) > 50
+    assert not [name for name, python in wanted.items() if python and not SpecifierSet(python).contains(oldest)]
