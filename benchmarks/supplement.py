@@ -8,9 +8,9 @@
 `worlds` trains and evaluates the recipe on each world, and pools the test questions: all, those with house words, those
 without. `trainers` measures every generator of the recipe, of the paper's five rounds of preferences and of GRPO on
 test: equal rounds took equally many calls of the actor. `schedules` does the same with the adaptive and the fixed
-schedule. `transfer` puts each generator before other actors and tasks. `--quick` runs the short version. Writes
-benchmarks/results/supplement-WHAT.json (supplement-WHAT-quick.json); runs are kept below runs/benchmark-supplement, so
-that the same command continues.
+schedule, whose rounds cost twice the calls. `transfer` puts each generator before other actors and tasks. `--quick` runs
+the short version. Writes benchmarks/results/supplement-WHAT.json (supplement-WHAT-quick.json); runs are kept below
+runs/benchmark-supplement, so that the same command continues.
 """
 
 import argparse
@@ -20,6 +20,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from _result import record
@@ -40,7 +41,7 @@ RUNS = Path("runs/benchmark-supplement")
 NOTHING_ELSE: Mapping[str, str] = {}
 TRAINERS = {"sft": {}, "dpo": {"trainer": "dpo", "rounds": "5"}, "grpo": {"trainer": "grpo"}}
 """Settings that make another run of the recipe."""
-SCHEDULES = {"adaptive": {}, "fixed": {"schedule": "fixed", "rounds": "1"}}
+SCHEDULES = {"adaptive": {}, "fixed": {"schedule": "fixed"}}
 
 Outcomes = dict[str, dict[tuple[int, str], Outcome]]
 
@@ -163,10 +164,24 @@ def variants(
         kind: {
             "curve_on_test": [asdict(point) for point in points_of(measured)],
             "recipe_minus_this": behind(measured, recipe) if measured is not recipe else {},
+            "dev_by_calls": dev_by_calls([world["curve"] for world in worlds[kind].values()]),
             "worlds": worlds[kind],
         }
         for kind, measured in pooled.items()
     }
+
+
+def dev_by_calls(curves: Sequence[Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
+    """Return after each round the calls of the actor so far, mean of the worlds, and the score on all dev questions."""
+    return [
+        {
+            "round": rounds[0]["round"],
+            "actor_calls": round(fmean(one["actor/calls"] for one in rounds)),
+            "dev_questions": sum(one["dev/n"] for one in rounds),
+            "dev_mean": sum(one["dev/mean"] * one["dev/n"] for one in rounds) / sum(one["dev/n"] for one in rounds),
+        }
+        for rounds in zip(*curves, strict=False)
+    ]
 
 
 def behind(measured: Sequence[Measured], recipe: Sequence[Measured]) -> dict[str, Any]:
