@@ -4,8 +4,8 @@ python benchmarks/society.py iterations --seeds 0 1 2    every arm of the recipe
 python benchmarks/society.py once --seeds 0 1 2          the society after one iteration, beside what needs no training
 python benchmarks/society.py labels --seeds 0 1 2        60 labels on the most split votes, or on random questions
 
-Writes benchmarks/results/society-WHAT.json. Runs are kept below runs/benchmark-society, so
-that the same command continues. A question counts once: what the seeds make of it is averaged.
+Writes benchmarks/results/society-WHAT.json. Runs are kept below runs/benchmark-society, so that the same command
+continues. A question counts once: what the seeds make of it is averaged.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from _pooled import ahead, average, told
+from _pooled import Achieved, ahead, average, told
 from _result import record
 
 from fulcrum.atomic import read_json
@@ -33,15 +33,12 @@ from fulcrum.society.records import counts_by_kind, learned_rows
 RECIPE = Path("recipes/society-lab-arithmetic.toml")
 RUNS = Path("runs/benchmark-society")
 
-ITERATIONS = {
-    "settings.iterations": "3",
-    "settings.questions": "150",
-    "settings.distil": "false",
-    "settings.measure": "0",  # nothing is chosen by dev, and no line ends early
-}
+ITERATIONS = {"settings.measure": "0"}  # nothing is chosen by dev, and no line ends early
 ONCE = {
     **ITERATIONS,
     "settings.iterations": "1",
+    "settings.questions": "150",
+    "settings.distil": "false",
     "settings.arms": '["base", "majority", "debate", "self-consistency", "society"]',
 }
 BESIDE = ("direct", "base", "majority", "debate", "self-consistency", "single-agent")
@@ -55,6 +52,7 @@ def iterations(seeds: Sequence[int], limit: int, settings: Mapping[str, str] = I
     """Train every line with each seed, and return every arm after each iteration, and how far the society is ahead."""
     name = "once" if settings is ONCE else "iterations"
     points: dict[tuple[str, int], list[Point]] = {}
+    distilled: list[Achieved] = []
     given: dict[int, Any] = {}
     learned: dict[int, Any] = {}
     seconds: dict[int, int] = {}
@@ -66,6 +64,8 @@ def iterations(seeds: Sequence[int], limit: int, settings: Mapping[str, str] = I
             for point in measure_history(run, "test", limit):
                 points.setdefault((point.arm, point.iteration), []).append(point)
                 print(f"seed {seed}, {point.arm} {point.iteration}: {point.mean:.3f}", flush=True)
+            _, results = evaluate_run(run, limit=limit)
+            distilled += [outcomes(result.rollouts) for result in results if result.solver == "distilled"]
             learned[seed] = counts_by_kind(learned_rows(run.folder))
             given[seed] = [row for row in read_json(run.folder / "labels.json") if row["line"] == "society"]
     achieved = {place: average(point.outcomes for point in found) for place, found in points.items()}
@@ -99,9 +99,19 @@ def iterations(seeds: Sequence[int], limit: int, settings: Mapping[str, str] = I
             ]
             if (other, at) in achieved
         ],
+        "distilled": compared(average(distilled), achieved, last) if distilled else {},
         "seconds_of_stages": seconds,
         "labels": given,
         "rows_by_kind": learned,
+    }
+
+
+def compared(distilled: Achieved, achieved: Mapping[tuple[str, int], Achieved], last: int) -> dict[str, Any]:
+    """Return what the distilled adapter achieves with one call, and how far it is ahead of others."""
+    others = {"direct": ("direct", 0), "self-consistency": ("self-consistency", 0), "society": ("society", last)}
+    return {
+        **told(distilled),
+        "ahead_of": {name: ahead(achieved[place], distilled) for name, place in others.items() if place in achieved},
     }
 
 

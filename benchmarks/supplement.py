@@ -8,8 +8,8 @@
 `worlds` trains and evaluates the recipe on each world, and pools the test questions: all, those with house words, those
 without. `trainers` measures every generator of the recipe, of the paper's five rounds of preferences and of GRPO on
 test: equal rounds took equally many calls of the actor. `schedules` does the same with the adaptive and the fixed
-schedule, whose rounds cost twice the calls. `transfer` puts each generator before other actors and tasks. `--quick` runs
-the short version. Writes benchmarks/results/supplement-WHAT.json (supplement-WHAT-quick.json); runs are kept below
+schedule, whose rounds cost twice the calls. `transfer` puts each generator before other actors and tasks. `--quick`
+runs the short version. Writes benchmarks/results/supplement-WHAT.json (supplement-WHAT-quick.json); runs are kept below
 runs/benchmark-supplement, so that the same command continues.
 """
 
