@@ -14,9 +14,9 @@ from fulcrum.chat import Completion, ToolCall
 from fulcrum.lab.desk.environment import CUSTOMERS, MAX_TURNS, DeskEnvironment, DeskEpisode
 from fulcrum.lab.desk.expert import rule_agent
 from fulcrum.lab.desk.heard import hear
-from fulcrum.lab.desk.place import Desk, shop_desk
-from fulcrum.lab.desk.policy import ACTIONS, Order, Policy
-from fulcrum.lab.desk.practice import HABITS, PARAPHRASES, applicable, handbook
+from fulcrum.lab.desk.place import Desk, desks, shop_desk
+from fulcrum.lab.desk.policy import ACTIONS, Order, Policy, clerk_in
+from fulcrum.lab.desk.practice import HABITS, PARAPHRASES, applicable, handbook, practice_of
 from fulcrum.lab.desk.record import Record
 from fulcrum.lab.desk.satisfaction import judge
 from fulcrum.lab.desk.scenario import MOODS, Scenario
@@ -91,11 +91,34 @@ def test_where_the_till_wants_a_word_the_practice_decides_on_success(customer: s
 
 
 def test_a_desk_can_live_by_the_practice_of_another_shop() -> None:
-    task, own, other = load_desk("desk", 7, practice=0), load_desk("desk", 7), load_desk("desk", 0)
-    assert [example.id for example in task.examples("test")] == [example.id for example in own.examples("test")]
+    task, own = load_desk("desk", 7, practice=0), load_desk("desk", 7)
+    openings, usual = ([example.fields["opening"] for example in one.examples("test")] for one in (task, own))
+    assert openings == usual
     example = task.examples("test")[0]
-    assert play(task, other.expert, example).score().verdict == "right"
-    assert play(task, own.expert, example).score().verdict != "right"
+    assert task.expert is not None
+    assert play(task, task.expert, example).score().verdict == "right"
+    assert play(task, rule_agent(Shop(7).practice), example).score().verdict != "right"
+
+
+def test_a_desk_of_several_shops_holds_each_dialogue_at_one_of_them() -> None:
+    task, places = load_desk("desk", 22, till="signed", shops=3), desks(22, 3, "signed")
+    assert len({desk.practice for desk in places}) == len({desk.policy.clerk for desk in places}) == 3
+    examples = task.examples("dev")[:60]
+    clerks = [clerk_in(task.question(example).messages) for example in examples]
+    assert clerks[:3] * 20 == clerks and set(clerks) == {desk.policy.clerk for desk in places}
+    assert task.expert is not None
+    assert figures(task, task.expert, 60)["solved"] >= 0.98
+    for desk in places:  # what is right at one desk is not at the others
+        own = [play(task, rule_agent(desk.practice), example).score().verdict == "right" for example in examples]
+        at_home = [right for right, clerk in zip(own, clerks, strict=True) if clerk == desk.policy.clerk]
+        assert mean(at_home) >= 0.95 and mean(own) <= 0.6
+
+
+def test_several_shops_with_the_practice_of_others_bear_their_clerks_names() -> None:
+    own, others, mixed = desks(22, 2), desks(1, 2), desks(22, 2, practice=1)
+    for one, other, both in zip(own, others, mixed, strict=True):
+        assert (both.practice, both.policy.clerk) == (other.practice, other.policy.clerk)
+        assert (both.seed, both.policy.limit, both.image) == (one.seed, one.policy.limit, one.image)
 
 
 def test_a_call_without_the_word_is_not_booked_and_one_with_it_is() -> None:
@@ -163,7 +186,7 @@ def scenario_for(desk: Desk, order: Order, **changes: Any) -> Scenario:
 def open_dialogue(desk: Desk, scenario: Scenario, customer: str = "a") -> DeskEpisode:
     fields = {"rules": rules(desk), "opening": CUSTOMERS[customer](scenario).opening()}
     example = Example(fields, target=scenario.to_json())
-    task = Task("t", {"dev": [example]}, TEMPLATE, None, environment=DeskEnvironment(desk, customer))
+    task = Task("t", {"dev": [example]}, TEMPLATE, None, environment=DeskEnvironment([desk], customer))
     episode = task.open(example.id)
     assert isinstance(episode, DeskEpisode)
     return episode
@@ -541,11 +564,11 @@ def test_every_habit_alone_can_be_kept_and_raises_satisfaction(habit: str) -> No
 
 
 def test_each_shop_has_a_handbook_of_its_own() -> None:
-    books = [handbook(Shop(seed)) for seed in range(5)]
+    books = [handbook(practice_of(Shop(seed))) for seed in range(5)]
     assert len(set(books)) == 5
     assert all(len(set(book)) == 8 for book in books)
     assert set(HABITS) == set(PARAPHRASES) == {*PRACTICES, *BOOKINGS}
-    assert [handbook(Shop(seed), "signed")[:8] for seed in range(5)] == books
+    assert [handbook(practice_of(Shop(seed), "signed"))[:8] for seed in range(5)] == books
     assert {id for seed in range(20) for id in Shop(seed).bookings} == set(BOOKINGS)
 
 

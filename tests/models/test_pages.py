@@ -36,7 +36,7 @@ BLOCK = re.compile(r"```(?:sh|console|bash)\n(.*?)```", re.DOTALL)
 SERVER = "http://localhost:8000/v1"
 SMALLER = {
     "supplement": "--quick --settings.queries 16 --settings.samples 1 --settings.dev_queries 8",
-    "strategies": "--quick --settings.rounds 2 --settings.dialogues 3 --settings.requests 4 --settings.trial_turns 8",
+    "strategies": "--quick --settings.rounds 2 --settings.dialogues 3 --settings.requests 4",
     "leverage": "--quick --settings.general_rows 200 --settings.task_rows 16 --settings.tune.dev_rows 10",
     "society": "--quick --settings.questions 24 --settings.measure 10",
 }

@@ -2,10 +2,7 @@
 
 import json
 import sys
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
 
 import pytest
 
@@ -14,7 +11,6 @@ from fulcrum.chat import Completion, resolve, user
 from fulcrum.cli.main import main
 from fulcrum.errors import RunError, SettingsError
 from fulcrum.evaluation.results import read_results
-from fulcrum.evaluation.solver import Answer, Turn
 from fulcrum.recipe import Recipe, check_recipe
 from fulcrum.review.place import open_place
 from fulcrum.runs import Run
@@ -23,7 +19,7 @@ from fulcrum.runs.evaluate import evaluate_run
 from fulcrum.runs.learn import learn
 from fulcrum.settings import Document
 from fulcrum.strategies.bench import Bench, kept, wording_for
-from fulcrum.strategies.dialogue import Compared, Job, State
+from fulcrum.strategies.dialogue import Compared, State
 from fulcrum.strategies.judging import Preference
 from fulcrum.strategies.lab import LabWording
 from fulcrum.strategies.library import Library
@@ -32,10 +28,9 @@ from fulcrum.strategies.records import Advice, Effect, Finding
 from fulcrum.strategies.retrieval import Retriever
 from fulcrum.strategies.settings import StrategiesSettings
 from fulcrum.strategies.suggestions import ask_teacher, scenario_of
-from fulcrum.strategies.trials import Candidate, Trial, Trials, measured, together
 from fulcrum.strategies.wording import GeneralWording
 from fulcrum.strategies.words import EVERYWHERE
-from fulcrum.task import Question, Score
+from fulcrum.task import Question
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -185,31 +180,6 @@ def test_the_wording_follows_the_task_unless_it_is_named() -> None:
         wording_for("dialogue:x.toml", StrategiesSettings(wording="lab"))
 
 
-def test_what_hurts_the_neighbours_is_not_accepted_however_well_it_does_at_home() -> None:
-    state = State(Question("q", (user("hi"),)), (), (user("hi"),))
-    effect = Effect(measure="state", estimate=0.3, low=0.1, high=0.5, n=16, better=8)
-    home = Trial(64, effect, 0.01, (state,) * 8, (), 8, 0, 0)
-    assert home.accepted(0.05), "what is said of one situation may leave the others as they are"
-    assert "0 of 8 neighbours better, 0 worse" in home.summary()
-    for helped_near, hurt_near, accepted in ((0, 1, False), (1, 1, False), (2, 1, True)):
-        both = effect.model_copy(update={"better": 8 + helped_near, "worse": hurt_near})
-        trial = replace(home, effect=both, helped=(state,) * (8 + helped_near), hurt=(state,) * hurt_near)
-        assert replace(trial, helped_near=helped_near, hurt_near=hurt_near).accepted(0.05) is accepted
-
-
-def test_two_trials_that_show_little_may_show_enough_together() -> None:
-    few = measured("state", [0.0] * 5, [0.6] * 5)
-    trial = Trial(20, few, 0.0625, (), (), 0, 0, 0)
-    assert not trial.accepted(0.05)
-    both = trial.with_earlier(measured("state", [0.0] * 3 + [0.5], [0.2] * 3 + [0.4]))
-    assert (both.effect.n, both.effect.better, both.effect.worse) == (9, 8, 1)
-    assert both.effect.estimate == pytest.approx((5 * 0.6 + 3 * 0.2 - 0.1) / 9)
-    assert both.p_value == pytest.approx(2 * 10 / 2**9) and both.accepted(0.05)
-    assert both.effect.low < both.effect.estimate < both.effect.high
-    nothing = measured("state", [], [])
-    assert together(nothing, few) == together(few, nothing) == few
-
-
 def test_the_words_of_one_dialogue_tell_no_scenario_however_many_of_its_turns_are_meant() -> None:
     def turn(dialogue: int, *said: str) -> State:
         return State(Question(str(dialogue), ()), (), tuple(map(user, said)))
@@ -220,67 +190,6 @@ def test_the_words_of_one_dialogue_tell_no_scenario_however_many_of_its_turns_ar
     everywhere = [*others, *one_dialogue, *several]
     assert scenario_of(several, everywhere, GeneralWording()) == "late"
     assert scenario_of(one_dialogue, everywhere, GeneralWording()) == ""
-
-
-class Cautious:
-    """Says `ok`, and what it is told where somebody is upset; at one turn its calls fail."""
-
-    def answer(self, turns: Sequence[Turn], extra: Sequence[Sequence[str]]) -> list[Answer]:
-        return [self._answer(turn, lines) for turn, lines in zip(turns, extra, strict=True)]
-
-    def _answer(self, turn: Turn, lines: Sequence[str]) -> Answer:
-        heard = turn.messages[-1].content
-        if heard == "upset 0" and lines:
-            return Answer(Completion.failed("server"))
-        return Answer(Completion(" ".join(lines) if "upset" in heard and lines else "ok"))
-
-
-def test_a_strategy_is_tried_where_it_changes_the_reply(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of 40 turns the line concerns ten, at one of which the call fails; the others would say nothing about it."""
-
-    def played(task: object, jobs: Sequence[Job], student: object, check: object) -> list[Score]:
-        assert all("upset" in job.state.messages[-1].content for job in jobs)
-        return [Score(float(bool(job.extra)), "right" if job.extra else "wrong") for job in jobs]
-
-    def state(heard: str) -> State:
-        return State(Question(heard, (user(heard),)), (), (user(heard),))
-
-    monkeypatch.setattr("fulcrum.strategies.trials.play", played)
-    said = [f"{'upset' if number % 4 == 0 else 'calm'} {number}" for number in range(40)]
-    origins, others = [state(one) for one in said[:20]], [state(one) for one in said[20:]]
-    advice = Advice(scenario="upset", do="say sorry")
-    candidates = [Candidate("s1", advice, tuple(origins), tuple(others)), Candidate("s2", advice, (state("calm"),))]
-    first, second = Trials(cast(Any, None), cast(Any, Cautious()), 6, lambda: None).run(candidates)
-    assert (first.looked, first.effect.n, first.effect.better, first.neighbours) == (30, 6, 6, 3)
-    assert first.accepted(0.05) and "upset 0" not in [one.question.id for one in first.helped]
-    assert not second.accepted(0.05) and second.summary() == "it changes no reply, at 1 turns"
-
-
-@pytest.mark.parametrize(
-    ("origins", "others", "looked", "neighbours"),
-    [
-        ("u" * 20, "u" * 20, 6, 3),
-        ("uccccccuu", "c" * 9, 18, 0),
-        ("u", "uu" + "c" * 5 + "uuu", 11, 5),
-        ("", "u" * 20, 6, 6),
-    ],
-    ids=["everywhere", "at home only", "hardly at home", "narrowed"],
-)
-def test_a_trial_looks_no_further_than_to_what_it_needs(
-    monkeypatch: pytest.MonkeyPatch, origins: str, others: str, looked: int, neighbours: int
-) -> None:
-    """`u` is a turn at which the line changes the reply; six of them are tried, half of them origins if there are."""
-    monkeypatch.setattr("fulcrum.strategies.trials.play", lambda _, jobs, *__: [Score(0.0, "wrong")] * len(jobs))
-
-    def states(said: str, where: str) -> tuple[State, ...]:
-        heard = [f"{'upset' if letter == 'u' else 'calm'} {where} {number}" for number, letter in enumerate(said)]
-        return tuple(State(Question(one, (user(one),)), (), (user(one),)) for one in heard)
-
-    candidate = Candidate(
-        "s1", Advice(scenario="upset", do="say sorry"), states(origins, "home"), states(others, "near")
-    )
-    (trial,) = Trials(cast(Any, None), cast(Any, Cautious()), 6, lambda: None).run([candidate])
-    assert (trial.looked, trial.neighbours) == (looked, neighbours)
 
 
 def test_logs_alone_begin_a_library_and_training_does_not_lose_it(

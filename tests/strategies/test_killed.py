@@ -19,7 +19,7 @@ def train(folder: Path, paid: Path) -> "subprocess.Popen[bytes]":
         "main(['train', '--method', 'strategies', '--task', 'lab:desk?seed=7', '--quick',"
         " '--models.student', 'python:counted:student', '--models.teacher', 'python:counted:teacher',"
         " '--settings.rounds', '2', '--settings.dialogues', '6', '--settings.requests', '8',"
-        " '--settings.trial_turns', '6', '--settings.effect_dialogues', '4',"
+        " '--settings.trial_dialogues', '6', '--settings.effect_dialogues', '4',"
         f" '-o', {str(folder)!r}])"
     )
     environment = {**os.environ, "PAID_CALLS": str(paid), "PYTHONPATH": str(FOLDER)}

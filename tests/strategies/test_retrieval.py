@@ -14,7 +14,7 @@ from fulcrum.strategies.retrieval import MeaningIndex, Retriever
 from fulcrum.strategies.settings import RetrievalSettings
 from fulcrum.strategies.solver import StrategyRewriter, retrieved, shuffled, whole
 from fulcrum.strategies.wording import GeneralWording, Situation, marks
-from fulcrum.strategies.words import EVERYWHERE, overlap, telling_words, tokens
+from fulcrum.strategies.words import EVERYWHERE, overlap, telling_places, telling_words, tokens
 
 
 def strategy(scenario: str, do: str = "act", estimate: float | None = None) -> Strategy:
@@ -124,6 +124,19 @@ def test_marks_say_where_in_a_dialogue_a_turn_stands() -> None:
     assert marks([user("hello")]) == ("first-reply",)
     assert marks([user("hello"), called, Message("tool", "done", (), "1")]) == ("first-reply", "after-refund")
     assert marks([user("hello"), Message("assistant", "hi"), user("so?")]) == ("later-reply",)
+
+
+def test_places_are_told_where_situations_arise_at_some_of_them_only() -> None:
+    everywhere = ["at-kim", "at-jo", "at-ron"] * 20
+    assert telling_places(["at-jo"], everywhere) == ["at-jo"]
+    assert telling_places(["at-jo"] * 4 + ["at-ron"] * 2, everywhere) == ["at-jo", "at-ron"]
+    assert telling_places(["at-jo"] * 5 + ["at-ron"] * 2, everywhere) == ["at-jo"]  # one that slipped tells nothing
+    assert telling_places(["at-jo", "at-kim", "at-ron"], everywhere) == []
+    assert telling_places(["at-jo"] * 3, ["at-jo"] * 9) == []
+    assert telling_places(["at-jo"] * 2 + ["at-kim"] * 8, ["at-jo"] * 5 + ["at-kim"] * 40 + ["at-ron"] * 9) == [
+        "at-jo",
+        "at-kim",
+    ]
 
 
 def test_telling_words_cover_the_situations_and_no_word_is_told_that_stands_everywhere() -> None:

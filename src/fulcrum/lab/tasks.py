@@ -30,11 +30,12 @@ class ShopOptions(Settings):
 
 
 class DeskOptions(ShopOptions):
-    """Options of `lab:desk`: who plays customers, how tools are offered, what the till wants, whose practice it is."""
+    """Options of `lab:desk`: kind of customers, form of tools and till, how many shops, whose practice they live by."""
 
     customer: Literal["a", "b"] = "a"
     tools: Literal["text", "protocol"] = "text"
     till: Literal["open", "signed"] = "open"
+    shops: Annotated[int, Field(ge=1, le=4)] = 1
     practice: ShopSeed | None = None
 
 

@@ -14,7 +14,7 @@ from fulcrum.hashing import file_hash
 from fulcrum.runs import Run
 from fulcrum.strategies.checks import Context, check, judged_safe
 from fulcrum.strategies.fold import Strategy
-from fulcrum.strategies.lab import LabWording, desk_handbook
+from fulcrum.strategies.lab import LabWording, desk_handbooks, handbook_text
 from fulcrum.strategies.library import Library
 from fulcrum.strategies.records import Finding
 from fulcrum.strategies.settings import StrategiesSettings
@@ -41,7 +41,7 @@ def wording_for(task: str, settings: StrategiesSettings, handbook: str = "") -> 
         return GeneralWording(handbook)
     if not _at_the_lab(task):
         raise SettingsError(f"settings.wording: lab is that of lab:desk; leave it out for {task}")
-    return LabWording(desk_handbook(task))
+    return LabWording(desk_handbooks(task))
 
 
 def read_handbook(task: str, settings: StrategiesSettings) -> str:
@@ -53,7 +53,7 @@ def read_handbook(task: str, settings: StrategiesSettings) -> str:
     """
     path = settings.handbook
     if path is None:
-        return "\n".join(desk_handbook(task)) if _at_the_lab(task) else ""
+        return handbook_text(task) if _at_the_lab(task) else ""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -5,15 +5,16 @@ writes `when ..., do ....` and no more, so scenarios are read off the dialogues 
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from fulcrum.chat import Message, Request
 from fulcrum.errors import LibraryError
 from fulcrum.lab.desk.corpus import COMPARE, GUIDANCE, SAME, strategy_request, with_guidance
 from fulcrum.lab.desk.expert import reply
+from fulcrum.lab.desk.place import desks
+from fulcrum.lab.desk.policy import clerk_in
 from fulcrum.lab.desk.practice import HABITS, SHORT, handbook
 from fulcrum.lab.desk.tools import ECHO
-from fulcrum.lab.shop import Shop
 from fulcrum.lab.tasks import DeskOptions
 from fulcrum.strategies.records import Advice, read_advice
 from fulcrum.strategies.wording import Side, Situation
@@ -27,32 +28,40 @@ _ADVICE = re.compile(r"when (?P<when>[^,]+), (?P<do>.+?)\.?\s*", re.DOTALL)
 _CALL = re.compile(r"@(\w+)")
 
 
-def desk_handbook(task: str) -> tuple[str, ...]:
-    """Return the handbook that the desk of a task lives by."""
+def desk_handbooks(task: str) -> dict[str, tuple[str, ...]]:
+    """Return the handbooks of a task's desks, by the name of the clerk."""
     options = TaskSpec.parse(task).read_options(DeskOptions)
-    whose = options.seed if options.practice is None else options.practice
-    return tuple(handbook(Shop(whose), options.till))
+    places = desks(options.seed, options.shops, options.till, options.practice)
+    return {desk.policy.clerk: handbook(desk.practice) for desk in places}
+
+
+def handbook_text(task: str) -> str:
+    """Return the handbooks of a task's desks as one text, for a teacher that is spoken to in general words."""
+    books = desk_handbooks(task)
+    if len(books) == 1:
+        return "\n".join(*books.values())
+    return "\n\n".join("\n".join([f"At the desk of {clerk}:", *lines]) for clerk, lines in books.items())
 
 
 class LabWording:
     """The wording of `lab:desk`.
 
     Args:
-        lines: the shop's practice, which the teacher alone is shown.
+        handbooks: the practice of each desk, by the name of its clerk: the teacher alone is shown it.
     """
 
     writes_scenarios = False
 
-    def __init__(self, lines: Sequence[str]) -> None:
-        self._lines = tuple(lines)
+    def __init__(self, handbooks: Mapping[str, Sequence[str]]) -> None:
+        self._handbooks = dict(handbooks)
 
     def guide(self, messages: Sequence[Message], lines: Sequence[str]) -> tuple[Message, ...]:
         """Put the lines where training text has them."""
         return with_guidance(messages, lines)
 
     def teach(self, messages: Sequence[Message]) -> tuple[Message, ...]:
-        """Give the handbook as guidance."""
-        return with_guidance(messages, self._lines)
+        """Give the desk's handbook as guidance."""
+        return with_guidance(messages, self._handbooks.get(clerk_in(messages), ()))
 
     def situation(self, messages: Sequence[Message]) -> Situation:
         """Return what the customer has said, and the last answer of a tool; calls stand in the text."""
@@ -65,7 +74,8 @@ class LabWording:
             after = tuple(f"after-{name}" for name in _CALL.findall(said[-1]))
         echoes = [text.removeprefix(ECHO) for text in heard if text.startswith(ECHO)]
         shouts = ("shouting",) * any("!" in text for text in customer)
-        return Situation("\n".join([*customer, *echoes]), ("later-reply" if spoken else "first-reply", *shouts, *after))
+        marks = ("later-reply" if spoken else "first-reply", *shouts, *after)
+        return Situation("\n".join([*customer, *echoes]), marks, f"at-{clerk_in(messages)}")
 
     def ask(self, messages: Sequence[Message], teacher: str, student: str) -> tuple[Message, ...]:
         """Ask as training text does."""

@@ -13,6 +13,7 @@ import random
 import shutil
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,11 +28,11 @@ from fulcrum.strategies.finetuned import REPLIES
 from fulcrum.strategies.fold import Strategy
 from fulcrum.strategies.judging import ModelJudge, OutcomeJudge, shown
 from fulcrum.strategies.library import Library
-from fulcrum.strategies.records import FIELD_LIMIT
+from fulcrum.strategies.records import FIELD_LIMIT, Advice
 from fulcrum.strategies.retrieval import Retriever
 from fulcrum.strategies.solver import retrieved
 from fulcrum.strategies.suggestions import Group, Suggestion, ask_teacher, group, known, located, scenario_of
-from fulcrum.strategies.trials import REACH, Candidate, Neighbours, Trial, Trials
+from fulcrum.strategies.trials import Candidate, Neighbours, Trial, Trials
 from fulcrum.strategies.words import ALTERNATIVE
 from fulcrum.training.rows import ChatRow, write_rows
 
@@ -87,7 +88,7 @@ class _Round:
         self._settings, self._wording = bench.settings, bench.wording
         self._retriever = Retriever(kept(library), self._settings.retrieval)
         self._student = bench.student(retrieved(self._retriever, self._wording), name="retrieved")
-        self._trials = Trials(bench.task, self._student, self._settings.trial_turns, bench.check)
+        self._trials = Trials(bench.task, self._student, bench.check)
 
     def go(self, folder: Path) -> dict[str, Any]:
         """Do everything, and return the round's line of the curve; the teacher's replies go to `folder`."""
@@ -96,15 +97,15 @@ class _Round:
         states = [case.state for case in compared]
         suggestions, judged = self._suggest([case for case in compared if case.differ])
         groups = group(suggestions, self._settings.duplicate)
-        everything = self._library.strategies()
+        everything = sorted(self._library.strategies(), key=lambda strategy: strategy.status == "rejected")
         familiar = [(known(one.advice, everything, self._settings.duplicate), one) for one in groups]
         fresh = [one for strategy, one in familiar if strategy is None]
-        neighbours = Neighbours(states, self._wording) if groups else None
+        neighbours = Neighbours(states, self._wording, self._settings.retrieval) if groups else None
         decided: Counter[str] = Counter()
         if neighbours is not None:
             decided += self._take_in(fresh, states, neighbours)
             missed = [(strategy, one) for strategy, one in familiar if strategy is not None]
-            decided += self._widen(missed, states)
+            decided += self._widen(missed, states, neighbours)
             decided += self._try_again(missed, states, neighbours)
         covered = sum(bool(self._retriever.retrieve(self._wording.situation(state.messages))) for state in states)
         return {
@@ -172,7 +173,7 @@ class _Round:
             decided[outcome] += 1
             if outcome == "rejected" and trial.mixed:
                 broad.append((candidate, trial))
-        return decided + self._split(broad, states)
+        return decided + self._split(broad, neighbours)
 
     def _propose(self, one: Group, states: Sequence[State], neighbours: Neighbours) -> Candidate | None:
         """Enter a group into the library, its other wordings merged into it; None if the checks block it."""
@@ -196,7 +197,13 @@ class _Round:
                 self._library.merge([strategy.id, other.id], advice, who=LOOP, reason="says the same")
         if self._blocked(strategy):
             return None
-        return Candidate(strategy.id, advice, *neighbours.of(one.states, REACH * self._settings.trial_turns))
+        return self._candidate(strategy, advice, one.states, neighbours)
+
+    def _candidate(
+        self, strategy: Strategy, advice: Advice, origins: Sequence[State], neighbours: Neighbours
+    ) -> Candidate:
+        turns = neighbours.of(strategy, advice, origins, self._settings.trial_dialogues)
+        return Candidate(strategy.id, advice, *turns)
 
     def _blocked(self, strategy: Strategy) -> bool:
         """Check a strategy, and reject it if that stands against it."""
@@ -215,15 +222,17 @@ class _Round:
         self._library.decide(candidate.id, "rejected", who=LOOP, reason=trial.summary())
         return "rejected"
 
-    def _split(self, broad: Sequence[tuple[Candidate, Trial]], states: Sequence[State]) -> Counter[str]:
+    def _split(self, broad: Sequence[tuple[Candidate, Trial]], neighbours: Neighbours) -> Counter[str]:
         """Narrow strategies that help here and hurt there to where they help.
 
-        Half of the turns tried tell where that is; the narrowed strategy is tried on all others.
+        Half of the dialogues tried tell where that is; the narrowed strategy is tried in all others.
         """
         narrowed: list[Candidate] = []
         for candidate, trial in broad:
-            half = {state.key for state in candidate.states[::2]}
-            helped, hurt = ([state for state in some if state.key in half] for some in (trial.helped, trial.hurt))
+            half = {state.question.id for state in candidate.states[::2]}
+            helped, hurt = (
+                [state for state in some if state.question.id in half] for some in (trial.helped, trial.hurt)
+            )
             scenario = scenario_of(helped, [*helped, *hurt], self._wording) if helped else ""
             advice = candidate.advice.model_copy(update={"scenario": scenario, "level": "specific"})
             if not scenario or advice.id in self._library:
@@ -237,18 +246,14 @@ class _Round:
             )
             if self._blocked(strategy):
                 continue
-            fits = Retriever([strategy], self._settings.retrieval)
-            others = [
-                state
-                for state in states
-                if state.key not in half and fits.retrieve(self._wording.situation(state.messages))
-            ]
-            tried = tuple(others[: REACH * self._settings.trial_turns])
-            narrowed.append(Candidate(strategy.id, advice, neighbours=tried))
+            tried = neighbours.served(strategy, but_not=half)[: self._settings.trial_dialogues]
+            narrowed.append(Candidate(strategy.id, advice, neighbours=tuple(tried)))
         trials = self._trials.run(narrowed)
         return Counter(f"split/{self._settle(one, trial)}" for one, trial in zip(narrowed, trials, strict=True))
 
-    def _widen(self, missed: Sequence[tuple[Strategy, Group]], states: Sequence[State]) -> Counter[str]:
+    def _widen(
+        self, missed: Sequence[tuple[Strategy, Group]], states: Sequence[State], neighbours: Neighbours
+    ) -> Counter[str]:
         """Where a known strategy was called for and not retrieved, try it there, and widen its scenario if it helps."""
         serving = {strategy.id for strategy in self._retriever.strategies}
         candidates: list[Candidate] = []
@@ -260,7 +265,8 @@ class _Round:
             more = scenario_of(without, states, self._wording) if len(without) >= 2 else ""
             wider = advice.model_copy(update={"scenario": ALTERNATIVE.join([advice.scenario, more])})
             if more and more not in advice.scenario and len(wider.scenario) <= FIELD_LIMIT:
-                candidates.append(Candidate(id, wider, origins=tuple(without)))
+                elsewhere = advice.model_copy(update={"scenario": more})
+                candidates.append(replace(self._candidate(strategy, elsewhere, without, neighbours), advice=wider))
         trials = self._trials.run(candidates)
         decided: Counter[str] = Counter()
         for candidate, trial in zip(candidates, trials, strict=True):
@@ -286,24 +292,22 @@ class _Round:
             advice = strategy.advice
             if not self._wording.writes_scenarios:
                 advice = located(advice, one.states, states, self._wording)
-            turns = neighbours.of(one.states, REACH * self._settings.trial_turns)
-            candidates.append(Candidate(strategy.id, advice, *turns))
+            candidates.append(self._candidate(strategy, advice, one.states, neighbours))
         decided: Counter[str] = Counter()
         for candidate, found in zip(candidates, self._trials.run(candidates), strict=True):
-            trial = found.with_earlier(self._library.strategy(candidate.id).effects["state"])
-            said = f"tried again: {trial.summary()}"
-            if not trial.accepted(self._settings.alpha):
-                self._library.record_effect(candidate.id, trial.effect, who=LOOP)
-                self._library.decide(candidate.id, "rejected", who=LOOP, reason=said)
-                decided["again/no"] += 1
-                continue
-            if candidate.advice == self._library.strategy(candidate.id).advice:
-                self._library.decide(candidate.id, "reopened", who=LOOP, reason=said)
-            else:
+            before = self._library.strategy(candidate.id)
+            elsewhere = neighbours.places(before.advice.scenario) != neighbours.places(candidate.advice.scenario)
+            trial = found if elsewhere else found.with_earlier(before.effects["state"])
+            passed, said = trial.accepted(self._settings.alpha), f"tried again: {trial.summary()}"
+            if candidate.advice != before.advice:
                 strategy = self._library.edit(candidate.id, candidate.advice, who=LOOP, reason=said)
                 self._bench.examine(self._library, strategy)
+            elif passed:
+                self._library.decide(candidate.id, "reopened", who=LOOP, reason=said)
             self._library.record_effect(candidate.id, trial.effect, who=LOOP)
-            decided["again/yes"] += 1
+            if not passed:
+                self._library.decide(candidate.id, "rejected", who=LOOP, reason=said)
+            decided["again/yes" if passed else "again/no"] += 1
         return decided
 
     def _retrieves(self, id: str, state: State) -> bool:

@@ -25,7 +25,6 @@ from fulcrum.strategies.retrieval import Retriever
 from fulcrum.strategies.settings import StrategiesSettings
 from fulcrum.strategies.solver import StrategyRewriter, fixed, retrieved, whole
 from fulcrum.strategies.suggestions import Asked
-from fulcrum.strategies.trials import REACH
 
 ROUNDS = "rounds.json"
 """File of the artifact with a record for each round."""
@@ -47,7 +46,7 @@ class StrategiesMethod:
         "rounds": "4",
         "dialogues": "40",
         "requests": "100",
-        "trial_turns": "30",
+        "trial_dialogues": "40",
         "gap_dialogues": "0",
         "effect_dialogues": "0",
         "finetune": "false",
@@ -66,7 +65,7 @@ class StrategiesMethod:
         prompt, asked = prompt_tokens(task), settings.rounds * settings.requests
         test = len(task.examples("test")) * _TURNS
         judged = "judge" in recipe.models
-        tried = asked * settings.trial_turns * (REACH + _TURNS)
+        tried = asked * settings.trial_dialogues * _TURNS
         strategies = max(1, asked // 10)
         measured = 2 * strategies * settings.effect_dialogues * _TURNS
         gap = settings.rounds * settings.gap_dialogues * _TURNS

@@ -31,8 +31,8 @@ class StrategiesSettings(Settings):
         rounds: rounds of learning. The teacher's share of turns falls from all in the first to none in the last.
         dialogues: training dialogues of one round.
         requests: most turns of one round at which the teacher is asked for a strategy.
-        trial_turns: most turns at which a new strategy is tried: where it was learned and their nearest neighbours, of
-            those at which it changes the student's reply.
+        trial_dialogues: most dialogues of one round in which a new strategy is tried: where it was suggested, at most
+            half, and those most like them.
         alpha: a strategy is accepted at this p-value of the exact sign test.
         duplicate: strategies that share this much of their words are one.
         novelty: stop when fewer of a round's strategies than this share are new.
@@ -55,7 +55,7 @@ class StrategiesSettings(Settings):
     rounds: PositiveInt = 4
     dialogues: PositiveInt = 48
     requests: PositiveInt = 64
-    trial_turns: PositiveInt = 16
+    trial_dialogues: PositiveInt = 32
     alpha: float = Field(default=0.05, gt=0, lt=1)
     duplicate: float = Field(default=0.75, gt=0, le=1)
     novelty: float = Field(default=0.05, ge=0, le=1)

@@ -12,7 +12,16 @@ from fulcrum.strategies.fold import Strategy
 from fulcrum.strategies.judging import Preference, shown
 from fulcrum.strategies.records import Advice, Evidence, said
 from fulcrum.strategies.wording import Wording
-from fulcrum.strategies.words import ALTERNATIVE, EVERYWHERE, negations, numbers, overlap, telling_words, words
+from fulcrum.strategies.words import (
+    ALTERNATIVE,
+    EVERYWHERE,
+    negations,
+    numbers,
+    overlap,
+    telling_places,
+    telling_words,
+    words,
+)
 
 _STRATEGY_TOKENS = 512
 
@@ -142,15 +151,18 @@ def alike(one: Advice, other: Advice, duplicate: float) -> bool:
 
 
 def scenario_of(states: Sequence[State], everywhere: Sequence[State], wording: Wording) -> str:
-    """Return the words by which these situations are known, as alternatives; empty if nothing sets them apart.
+    """Return the places, or else the words, by which these situations are known; empty if nothing sets them apart.
 
-    Of each dialogue one turn counts: several share its words, which would seem to be no chance.
+    They are alternatives. Of each dialogue one turn counts: several share its words, which would seem to be no chance.
     """
     first = {state.question.id: state for state in reversed(states)}
-    inside, all_words = (
-        [words(wording.situation(state.messages).words) for state in some] for some in (first.values(), everywhere)
+    inside, all_situations = (
+        [wording.situation(state.messages) for state in some] for some in (first.values(), everywhere)
     )
-    return ALTERNATIVE.join(telling_words(inside, all_words))
+    places = telling_places(*([one.place for one in some] for some in (inside, all_situations)))
+    return ALTERNATIVE.join(
+        places or telling_words(*([words(one.words) for one in some] for some in (inside, all_situations)))
+    )
 
 
 def located(advice: Advice, states: Sequence[State], everywhere: Sequence[State], wording: Wording) -> Advice:

@@ -23,16 +23,18 @@ class Situation:
 
     Attributes:
         text: what the customer and the tools have said.
-        marks: what is known of the turn's place, such as `first-reply` or `after-refund`.
+        marks: what is known of the turn's place in the dialogue, such as `first-reply` or `after-refund`.
+        place: where the dialogue is held, as a word such as `at-kim`, if the agent works at several places.
     """
 
     text: str
     marks: tuple[str, ...]
+    place: str = ""
 
     @property
     def words(self) -> str:
-        """Text and marks together."""
-        return "\n".join([self.text, " ".join(self.marks)])
+        """Text, marks and place together."""
+        return "\n".join([self.text, " ".join(self.marks), self.place])
 
 
 class Wording(Protocol):

@@ -55,6 +55,22 @@ def overlap(one: str, other: str) -> float:
     return len(first & second) / len(first | second) if first | second else 1.0
 
 
+def telling_places(inside: Sequence[str], everywhere: Sequence[str]) -> list[str]:
+    """Return the places where situations arise, if there are others; an empty list if it may be any.
+
+    They are those that have at least half as large a share of their situations inside as the place that has the
+    largest. That is a guess to be tried, and hardly ever too wide; what it leaves out may be added later.
+
+    Args:
+        inside: the place of each of some situations.
+        everywhere: the place of each situation there is, those of `inside` among them.
+    """
+    total, found = Counter(everywhere), Counter(inside)
+    shares = {place: found[place] / total[place] for place in total}
+    chosen = sorted(place for place, share in shares.items() if share >= 0.5 * max(shares.values()))
+    return chosen if len(chosen) < len(total) else []
+
+
 def telling_words(
     inside: Sequence[Sequence[str]], everywhere: Sequence[Sequence[str]], most: int = 6, chance: float = 0.05
 ) -> list[str]:

@@ -1,6 +1,6 @@
-"""Dialogues at the desk: the agent speaks and calls tools, a simulated customer answers, the database decides."""
+"""Dialogues at a desk: the agent speaks and calls tools, a simulated customer answers, the database decides."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple
 from typing import Any
 
@@ -10,7 +10,7 @@ from fulcrum.lab.desk.chatty import ChattyCustomer
 from fulcrum.lab.desk.customer import Customer
 from fulcrum.lab.desk.heard import hear
 from fulcrum.lab.desk.place import Desk
-from fulcrum.lab.desk.policy import Order
+from fulcrum.lab.desk.policy import Order, Policy
 from fulcrum.lab.desk.practice import hands_over
 from fulcrum.lab.desk.record import Record
 from fulcrum.lab.desk.satisfaction import judge
@@ -34,26 +34,29 @@ CUSTOMERS: Mapping[str, type[Customer]] = {"a": TerseCustomer, "b": ChattyCustom
 
 
 class DeskEnvironment:
-    """Opens dialogues at one desk with customers of one kind.
+    """Opens dialogues at one desk or several, with customers of one kind.
 
     Args:
-        desk: whose rules, practice and database.
+        desks: whose rules, practice and database; the clerk's name in the rules of a dialogue tells which it is at.
         customer: a key of `CUSTOMERS`.
     """
 
-    def __init__(self, desk: Desk, customer: str) -> None:
-        self._desk = desk
+    def __init__(self, desks: Sequence[Desk], customer: str) -> None:
+        self._desks = {desk.policy.clerk: desk for desk in desks}
         self._customer = customer
 
     def __call__(self, example: Example, question: Question) -> "DeskEpisode":
         """Open a dialogue; the example's target is a `Scenario` as JSON."""
-        return DeskEpisode(self._desk, CUSTOMERS[self._customer], Scenario(**example.target), question)
+        desk = self._desks[Policy.read(example.fields["rules"]).clerk]
+        return DeskEpisode(desk, CUSTOMERS[self._customer], Scenario(**example.target), question)
 
     def fingerprint(self) -> dict[str, Any]:
-        """Return version, kind of customer, and what is secret about the desk as a hash."""
-        orders = [astuple(order) for order in self._desk.orders]
-        secret = content_hash([self._desk.practice, astuple(self._desk.policy), orders])
-        return {"kind": "desk", "version": VERSION, "customer": self._customer, "desk": secret}
+        """Return version, kind of customer, and what is secret about each desk as a hash."""
+        secrets = [
+            content_hash([desk.practice, astuple(desk.policy), [astuple(order) for order in desk.orders]])
+            for desk in self._desks.values()
+        ]
+        return {"kind": "desk", "version": VERSION, "customer": self._customer, "desks": secrets}
 
 
 class DeskEpisode:

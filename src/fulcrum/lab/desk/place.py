@@ -1,8 +1,8 @@
-"""A desk: a shop's rules, its practice, and the database that every dialogue gets a copy of."""
+"""Desks: the rules of a shop, its practice, and the database that every dialogue gets a copy of."""
 
 import random
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import Self
 
@@ -11,6 +11,7 @@ from fulcrum.hashing import seed_from
 from fulcrum.lab import words
 from fulcrum.lab.desk.database import DeskDatabase, image_of
 from fulcrum.lab.desk.policy import Order, Policy
+from fulcrum.lab.desk.practice import Till, practice_of
 from fulcrum.lab.shop import PRACTICES, TABLES, WORLD_SEEDS, Shop
 
 
@@ -67,6 +68,36 @@ class Desk:
 def shop_desk(seed: int) -> Desk:
     """Return the desk of the shop with this seed."""
     return Desk.of_shop(Shop(seed))
+
+
+def desks(seed: int, shops: int = 1, till: Till = "open", practice: int | None = None) -> tuple[Desk, ...]:
+    """Return the desks of one shop or several, each with a clerk of another name.
+
+    Args:
+        seed: of the first shop; the others are those that follow, but for shops whose clerk bears a name already taken.
+        shops: how many, at most as many as there are names of clerks.
+        till: what their tills take.
+        practice: seed of the first of other shops, whose practice they live by and whose clerks' names they keep.
+    """
+    found = _with_clerks_of_their_own(seed, shops)
+    whose = found if practice is None else _with_clerks_of_their_own(practice, shops)
+    return tuple(
+        replace(
+            shop_desk(own),
+            practice=practice_of(Shop(other), till),
+            policy=replace(shop_desk(own).policy, clerk=shop_desk(other).policy.clerk),
+        )
+        for own, other in zip(found, whose, strict=True)
+    )
+
+
+def _with_clerks_of_their_own(seed: int, shops: int) -> list[int]:
+    """Return the seeds of the first shops, from `seed` on, whose clerks' names are all different."""
+    found: dict[str, int] = {}
+    while len(found) < shops:
+        found.setdefault(shop_desk(seed).policy.clerk, seed)
+        seed += 1
+    return list(found.values())
 
 
 def _fill(connection: sqlite3.Connection, rng: random.Random, statuses: tuple[str, ...]) -> None:

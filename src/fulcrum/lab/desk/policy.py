@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Self
 
+from fulcrum.chat import Message
+
 Action = Literal["refund", "exchange", "cancel", "address"]
 ACTIONS: tuple[Action, ...] = ("refund", "exchange", "cancel", "address")
 """What a customer may want done to an order; `address` is a new address to bring it to."""
@@ -102,10 +104,18 @@ class Policy:
         return cls(match["clerk"], waiting, gone, int(match["limit"]))
 
 
+def clerk_in(messages: Sequence[Message]) -> str:
+    """Return the name that the agent of a dialogue bears, which tells its desk from others; empty if it has none."""
+    named = (_CLERK.search(message.content) for message in messages if message.role == "system")
+    return next((match[1] for match in named if match), "")
+
+
 def _either(statuses: Sequence[str]) -> str:
     *others, last = statuses
     return f"{', '.join(others)} or {last}"
 
+
+_CLERK = re.compile(r"you are (\w+) at the desk")
 
 _RULES = re.compile(
     r"you are (?P<clerk>\w+) at the desk.*cancel, address: if (?P<waiting>[\w, ]+)\. "

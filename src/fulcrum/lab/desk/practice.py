@@ -5,7 +5,7 @@ dialogue, and whether the agent kept it, is read off the record of the dialogue.
 """
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -292,6 +292,6 @@ def practice_of(shop: Shop, till: Till = "open") -> tuple[str, ...]:
     return (*shop.practice, *(shop.bookings if till == "signed" else ()))
 
 
-def handbook(shop: Shop, till: Till = "open") -> tuple[str, ...]:
-    """Return a shop's practice as lines of guidance, most important first: for the teacher's prompt alone."""
-    return tuple(HABITS[id].advice for id in practice_of(shop, till))
+def handbook(practice: Sequence[str]) -> tuple[str, ...]:
+    """Return a practice as lines of guidance, most important first: for the teacher's prompt alone."""
+    return tuple(HABITS[id].advice for id in practice)

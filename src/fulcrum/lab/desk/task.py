@@ -2,17 +2,19 @@
 
 import itertools
 import random
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
+from fulcrum.chat import Completion
 from fulcrum.lab.desk.environment import CUSTOMERS, DeskEnvironment
 from fulcrum.lab.desk.expert import rule_agent
-from fulcrum.lab.desk.place import Desk, shop_desk
-from fulcrum.lab.desk.practice import Till, practice_of
+from fulcrum.lab.desk.place import Desk, desks
+from fulcrum.lab.desk.policy import clerk_in
+from fulcrum.lab.desk.practice import Till
 from fulcrum.lab.desk.scenario import draw_scenario
 from fulcrum.lab.desk.tools import FORMS, TOOLS
 from fulcrum.lab.shop import Shop
-from fulcrum.task import Example, PromptTemplate, Split, Task
+from fulcrum.task import Episode, Example, PromptTemplate, Split, Task
 
 ToolForm = Literal["text", "protocol"]
 
@@ -30,6 +32,7 @@ def load_desk(
     customer: str = "a",
     tools: ToolForm = "text",
     till: Till = "open",
+    shops: int = 1,
     practice: int | None = None,
 ) -> Task:
     """Return the dialogue task.
@@ -42,18 +45,19 @@ def load_desk(
             chat protocol, for models trained to call tools. Calls of either form are always understood.
         till: `signed` takes some bookings only with a word behind them that the shop's handbook tells, so that the
             practice decides on success too.
-        practice: seed of another shop whose practice this desk lives by; its own if not given.
+        shops: how many shops the agent works for; each dialogue is at the desk of one, where it bears another name.
+        practice: seed of another shop whose practice this desk lives by, and whose clerk's name it keeps; with several
+            shops, of the first of them.
     """
-    shop, desk = Shop(seed), shop_desk(seed)
-    desk = replace(desk, practice=practice_of(shop if practice is None else Shop(practice), till))
+    places = desks(seed, shops, till, practice)
     return Task(
         name=name,
-        splits=_splits(shop, desk, customer, tools),
+        splits=_splits(places, customer, tools),
         template=TEMPLATE,
         scorer=None,
         tools=TOOLS if tools == "protocol" else (),
-        environment=DeskEnvironment(desk, customer),
-        expert=rule_agent(desk.practice),
+        environment=DeskEnvironment(places, customer),
+        expert=_experts(places),
         max_tokens=96,
     )
 
@@ -72,11 +76,24 @@ def make_example(rng: random.Random, desk: Desk, customer: str, tools: ToolForm 
     return Example(fields, target=scenario.to_json(), metadata=facts)
 
 
-def _splits(shop: Shop, desk: Desk, customer: str, tools: ToolForm) -> dict[Split, list[Example]]:
-    rng = shop.random(f"dialogues of customer {customer}")
-    examples: dict[str, Example] = {}
-    while len(examples) < sum(SIZES.values()):
-        example = make_example(rng, desk, customer, tools)
-        examples.setdefault(example.id, example)
-    drawn = iter(examples.values())
+def _splits(places: Sequence[Desk], customer: str, tools: ToolForm) -> dict[Split, list[Example]]:
+    streams = itertools.cycle([_dialogues(desk, customer, tools) for desk in places])
+    drawn = (next(stream) for stream in streams)
     return {split: list(itertools.islice(drawn, size)) for split, size in SIZES.items()}
+
+
+def _dialogues(desk: Desk, customer: str, tools: ToolForm) -> Iterator[Example]:
+    """Yield dialogues at a desk without end, none twice."""
+    rng = Shop(desk.seed).random(f"dialogues of customer {customer}")
+    seen: set[str] = set()
+    while True:
+        example = make_example(rng, desk, customer, tools)
+        if example.id not in seen:
+            seen.add(example.id)
+            yield example
+
+
+def _experts(places: Sequence[Desk]) -> Callable[[Episode], Completion]:
+    """Return an agent made of rules that keeps at each desk the practice of that desk."""
+    agents = {desk.policy.clerk: rule_agent(desk.practice) for desk in places}
+    return lambda episode: agents[clerk_in(episode.messages)](episode)
