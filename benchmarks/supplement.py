@@ -5,12 +5,12 @@
     python benchmarks/supplement.py schedules --seeds 11 12 13
     python benchmarks/supplement.py transfer --seeds 11 12 13 --actors lab:teacher --tasks lab:arithmetic
 
-`worlds` trains and evaluates the recipe on each world, and pools the test questions: all, those with house words, those
-without. `trainers` measures every generator of the recipe, of the paper's five rounds of preferences and of GRPO on
-test, and compares each with the recipe's that took no more calls of the actor. `schedules` does the same with the
-adaptive and the fixed schedule, whose rounds cost twice the calls. `transfer` puts each generator before other actors
-and tasks. `--quick` runs the short version. Writes benchmarks/results/supplement-WHAT.json (supplement-WHAT-quick.json);
-runs are kept below runs/benchmark-supplement, so that the same command continues.
+`worlds` trains and evaluates the recipe on each world, and pools the test questions: all, those with house words,
+those without. `trainers` measures every generator of the recipe, of the paper's five rounds of preferences and of
+GRPO on test, and compares each with the recipe's that took no more calls of the actor. `schedules` does the same with
+the adaptive schedule, as in the recipe and with fewer calls, and the fixed one. `transfer` puts each generator before
+other actors and tasks. `--quick` runs the short version. Writes benchmarks/results/supplement-WHAT.json
+(supplement-WHAT-quick.json); runs are kept below runs/benchmark-supplement, so that the same command continues.
 """
 
 import argparse
@@ -41,7 +41,7 @@ RUNS = Path("runs/benchmark-supplement")
 NOTHING_ELSE: Mapping[str, str] = {}
 TRAINERS = {"sft": {}, "dpo": {"trainer": "dpo", "rounds": "5"}, "grpo": {"trainer": "grpo", "rounds": "6"}}
 """Settings that make another run of the recipe. A round of GRPO repeats itself, and takes half as many calls."""
-SCHEDULES = {"adaptive": {}, "fixed": {"schedule": "fixed"}}
+SCHEDULES = {"adaptive": {}, "sparing": {"spend": "0.4"}, "fixed": {"schedule": "fixed"}}
 
 Outcomes = dict[str, dict[tuple[int, str], Outcome]]
 
