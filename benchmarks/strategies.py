@@ -1,15 +1,16 @@
 """What a library of strategies is worth on the lab, over shops that nothing was tuned on, and elsewhere.
 
-    python benchmarks/strategies.py shops --seeds 26 27 28
-    python benchmarks/strategies.py transfer --seeds 26 27 28 --students lab:large
+    python benchmarks/strategies.py shops --seeds 30 40 50 --desks 3 --till signed
+    python benchmarks/strategies.py transfer --seeds 30 40 50 --desks 3 --till signed --students lab:large
 
 `shops` trains and evaluates the recipe on each shop and pools the test dialogues: score, success, satisfaction and
 violations of every solver against the student alone, and of the method against every control; per shop the effect of
 each strategy, the curve over the rounds, the cost by role, and the break-even. `transfer` gives each library to other
-students, at another shop with the same practice, and at another shop with its own.
-`--quick` runs the short version, `--till signed` at a till that wants some bookings signed, `--set KEY=VALUE ...` with
-other settings of the recipe. Writes benchmarks/results/strategies-WHAT.json (-signed, -quick); runs are kept below
-runs/benchmark-strategies, so that the same command continues.
+students, at another shop with the same practice, and at another shop with its own. `--quick` runs the short version,
+`--till signed` at a till that wants some bookings signed, `--desks N` with an agent that works for N shops, those
+that follow on the seed, `--set KEY=VALUE ...` with other settings of the recipe. Writes
+benchmarks/results/strategies-WHAT.json (-signed, -N-desks, -quick); runs are kept below runs/benchmark-strategies, so
+that the same command continues.
 """
 
 import argparse
@@ -44,17 +45,23 @@ METHOD, BASELINE = "retrieved", "student"
 
 def trained(seed: int, given: argparse.Namespace) -> Run:
     """Return the open run of one shop, learned."""
-    task = f"lab:desk?seed={seed}&till={given.till}"
-    flags = {"task": task, "seed": str(seed), **dict(flag.split("=", 1) for flag in given.flags)}
+    flags = {"task": desk(seed, given), "seed": str(seed), **dict(flag.split("=", 1) for flag in given.flags)}
     run = Run(RUNS / "-".join([str(seed), *kind_of(given)]), read_recipe(RECIPE, flags, quick=given.quick))
     learn(run)
     return run
 
 
+def desk(seed: int, given: argparse.Namespace) -> str:
+    """Return the task at the desks of the shops from a seed on."""
+    return f"lab:desk?seed={seed}&shops={given.desks}&till={given.till}"
+
+
 def kind_of(given: argparse.Namespace) -> list[str]:
     """Return what tells one kind of training from another, for the names of folders and files."""
     others = [content_hash(given.flags, 6)] if given.flags else []
-    return [*(["signed"] if given.till == "signed" else []), *(["quick"] if given.quick else []), *others]
+    signed = ["signed"] if given.till == "signed" else []
+    desks = [f"{given.desks}-desks"] if given.desks > 1 else []
+    return [*signed, *desks, *(["quick"] if given.quick else []), *others]
 
 
 def shops(given: argparse.Namespace) -> dict[str, Any]:
@@ -115,7 +122,7 @@ def matrix(given: argparse.Namespace) -> dict[str, Any]:
     for seed in given.seeds:
         with trained(seed, given) as run:
             strategies = kept(Library(run.artifact / "library.jsonl"))
-            elsewhere = f"lab:desk?seed={seed + 100}&till={given.till}"
+            elsewhere = desk(seed + 100, given)
             tasks = [f"{elsewhere}&practice={seed}", elsewhere]
             found = transfer(run, strategies, given.students, tasks, limit=given.limit)
             cells[str(seed)] = [asdict(cell) for cell in found]
@@ -127,6 +134,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("what", choices=("shops", "transfer"))
     parser.add_argument("--seeds", type=int, nargs="+", required=True)
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--desks", type=int, default=1)
     parser.add_argument("--till", choices=("open", "signed"), default="open")
     parser.add_argument("--limit", type=int)
     parser.add_argument("--students", nargs="*", default=[])

@@ -538,8 +538,9 @@ def test_the_plain_agent_keeps_no_habit_by_accident() -> None:
         for example in task.examples("dev")[:80]:
             record = play(task, rule_agent(()), example)._record
             for habit in map(HABITS.__getitem__, PRACTICES):
-                # Customer b asks for the days itself.
-                if habit.applies(record) and (customer, habit.id) != ("b", "give_days"):
+                # Customer b asks for the days itself, and some wishes are passed on whoever shouts.
+                due = habit.id == "escalate_twice_angry" and record.decision == "escalate"
+                if habit.applies(record) and not due and (customer, habit.id) != ("b", "give_days"):
                     applied[habit.id] += 1
                     kept[habit.id] += habit.kept(record)
     assert set(applied) == set(PRACTICES), "every habit has its occasions"

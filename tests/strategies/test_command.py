@@ -72,7 +72,7 @@ def test_what_is_learned_is_the_practice_of_the_shop(run: Path, capsys: pytest.C
 @pytest.mark.slow
 def test_where_the_till_wants_a_word_a_library_brings_success(tmp_path: Path) -> None:
     recipe = Path(__file__).parents[2] / "recipes" / "strategies-lab-desk.toml"
-    flags = ["--quick", *MODELS]
+    flags = ["--settings.finetune", "false", "--settings.effect_dialogues", "0", *MODELS]
     assert run_command("train", str(recipe), *flags, "-o", str(tmp_path / "run")) == 0
     with Run(tmp_path / "run", reopen(tmp_path / "run")) as opened:
         _, results = evaluate_run(opened, "test", 60)

@@ -124,8 +124,10 @@ class _Round:
 
     def _converse(self) -> list[Compared]:
         examples = list(self._bench.task.examples("train"))
-        rng = random.Random(seed_from(self._bench.seed, "round", self._number))
-        ids = [example.id for example in rng.sample(examples, min(self._settings.dialogues, len(examples)))]
+        random.Random(seed_from(self._bench.seed, "dialogues")).shuffle(examples)
+        # Each round has dialogues of its own, as long as there are enough: trials of several rounds are added up.
+        count = min(self._settings.dialogues, len(examples))
+        ids = [examples[place % len(examples)].id for place in range(self._number * count, (self._number + 1) * count)]
         return converse(
             self._bench.task, ids, self._student, self._bench.teacher(), self._beta, self._bench.seed, self._bench.check
         )

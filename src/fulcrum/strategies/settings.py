@@ -29,7 +29,7 @@ class StrategiesSettings(Settings):
 
     Attributes:
         rounds: rounds of learning. The teacher's share of turns falls from all in the first to none in the last.
-        dialogues: training dialogues of one round.
+        dialogues: training dialogues of one round; each round has others, as long as there are enough.
         requests: most turns of one round at which the teacher is asked for a strategy.
         trial_dialogues: most dialogues of one round in which a new strategy is tried: where it was suggested, at most
             half, and those most like them.

@@ -18,7 +18,7 @@ from fulcrum.task import Episode, Example, PromptTemplate, Split, Task
 
 ToolForm = Literal["text", "protocol"]
 
-SIZES: dict[Split, int] = {"train": 240, "dev": 120, "test": 240}
+SIZES: dict[Split, int] = {"train": 480, "dev": 120, "test": 240}
 
 TEMPLATE = PromptTemplate(user="{opening}", system="{rules}")
 
