@@ -39,7 +39,7 @@ from fulcrum.supplement.transfer import transfer
 RECIPE = Path("recipes/supplement-lab-sql.toml")
 RUNS = Path("runs/benchmark-supplement")
 NOTHING_ELSE: Mapping[str, str] = {}
-TRAINERS = {"sft": {}, "dpo": {"trainer": "dpo", "rounds": "5"}, "grpo": {"trainer": "grpo", "rounds": "6"}}
+TRAINERS = {"sft": {}, "dpo": {"trainer": "dpo", "rounds": "5"}, "grpo": {"trainer": "grpo"}}
 """Settings that make another run of the recipe. A round of GRPO repeats itself, and takes half as many calls."""
 SCHEDULES = {"adaptive": {}, "sparing": {"spend": "0.4"}, "fixed": {"schedule": "fixed"}}
 

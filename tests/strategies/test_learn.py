@@ -65,7 +65,7 @@ def test_what_helps_is_kept_and_what_hurts_or_idles_is_not(run_folder: Path) -> 
     assert effect.estimate == pytest.approx(0.4 * effect.better / effect.n)
     assert bad.status == "rejected" and bad.effects["state"].estimate == pytest.approx(-0.3)
     assert idle.status == "rejected" and idle.effects["state"].estimate == 0
-    assert "0 of 30 dialogues better with it, 0 worse" in (idle.decided.reason if idle.decided else "")
+    assert "0 of 60 dialogues better with it, 0 worse" in (idle.decided.reason if idle.decided else "")
 
 
 def test_a_strategy_remembers_what_it_was_learned_from(run_folder: Path) -> None:
