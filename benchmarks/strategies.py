@@ -103,6 +103,10 @@ def shop_of(run: Run) -> dict[str, Any]:
     library = Library(run.artifact / "library.jsonl")
     return {
         "commit": read_json(run.folder / "environment.json")["commit"],
+        "seconds_of_stages": {
+            path.parent.name.rpartition("-")[0]: round(read_json(path)["seconds"])
+            for path in sorted(run.folder.glob("stages/*/finished.json"))
+        },
         "strategies": [
             {
                 "advice": strategy.advice.guidance,

@@ -43,10 +43,10 @@ class StrategiesMethod:
     summary = "An auditable library of strategies that a teacher writes and a student is given turn by turn."
     settings = StrategiesSettings
     quick: ClassVar[Mapping[str, str]] = {
-        "rounds": "4",
-        "dialogues": "40",
-        "requests": "100",
-        "trial_dialogues": "40",
+        "rounds": "2",
+        "dialogues": "80",
+        "requests": "130",
+        "trial_dialogues": "80",
         "gap_dialogues": "0",
         "effect_dialogues": "0",
         "finetune": "false",
