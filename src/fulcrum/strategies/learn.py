@@ -100,13 +100,15 @@ class _Round:
         everything = sorted(self._library.strategies(), key=lambda strategy: strategy.status == "rejected")
         familiar = [(known(one.advice, everything, self._settings.duplicate), one) for one in groups]
         fresh = [one for strategy, one in familiar if strategy is None]
-        neighbours = Neighbours(states, self._wording, self._settings.retrieval) if groups else None
         decided: Counter[str] = Counter()
-        if neighbours is not None:
+        if states:
+            neighbours = Neighbours(states, self._wording, self._settings.retrieval)
             decided += self._take_in(fresh, states, neighbours)
-            missed = [(strategy, one) for strategy, one in familiar if strategy is not None]
-            decided += self._widen(missed, states, neighbours)
-            decided += self._try_again(missed, states, neighbours)
+            missed = {strategy.id: (strategy, one) for strategy, one in familiar if strategy is not None}
+            decided += self._widen(list(missed.values()), states, neighbours)
+            failed = [strategy for strategy in everything if _failed(strategy)]
+            again = [missed.get(strategy.id, (strategy, None)) for strategy in failed]
+            decided += self._try_again(again, states, neighbours)
         covered = sum(bool(self._retriever.retrieve(self._wording.situation(state.messages))) for state in states)
         return {
             "round": self._number + 1,
@@ -283,18 +285,21 @@ class _Round:
         return decided
 
     def _try_again(
-        self, missed: Sequence[tuple[Strategy, Group]], states: Sequence[State], neighbours: Neighbours
+        self, failed: Sequence[tuple[Strategy, Group | None]], states: Sequence[State], neighbours: Neighbours
     ) -> Counter[str]:
-        """Try what earlier trials did not show to help where it is called for now, and add up what all of them show."""
+        """Try what earlier trials did not show to help, and add up what all of them show.
+
+        What is called for in this round is tried there; else what was better more often than worse, where it fits.
+        """
         candidates: list[Candidate] = []
-        for strategy, one in missed:
-            failed = strategy.decided is not None and strategy.decided.who == LOOP and "state" in strategy.effects
-            if strategy.status != "rejected" or not failed or strategy.blocked:
-                continue
-            advice = strategy.advice
-            if not self._wording.writes_scenarios:
-                advice = located(advice, one.states, states, self._wording)
-            candidates.append(self._candidate(strategy, advice, one.states, neighbours))
+        for strategy, one in failed:
+            effect = strategy.effects["state"]
+            if one is not None:
+                advice = self._relocated(strategy.advice, one, states, neighbours)
+                candidates.append(self._candidate(strategy, advice, one.states, neighbours))
+            elif effect.better > effect.worse and (tried := neighbours.served(strategy, but_not=())):
+                tried = tried[: self._settings.trial_dialogues]
+                candidates.append(Candidate(strategy.id, strategy.advice, neighbours=tuple(tried)))
         decided: Counter[str] = Counter()
         for candidate, found in zip(candidates, self._trials.run(candidates), strict=True):
             before = self._library.strategy(candidate.id)
@@ -311,6 +316,14 @@ class _Round:
                 self._library.decide(candidate.id, "rejected", who=LOOP, reason=said)
             decided["again/yes" if passed else "again/no"] += 1
         return decided
+
+    def _relocated(self, advice: Advice, one: Group, states: Sequence[State], neighbours: Neighbours) -> Advice:
+        """Return known advice with the scenario of where it is suggested now, if that is elsewhere than before."""
+        if self._wording.writes_scenarios:
+            return advice
+        found = located(advice, one.states, states, self._wording)
+        before, now = neighbours.places(advice.scenario), neighbours.places(found.scenario)
+        return advice if now and now <= before else found
 
     def _retrieves(self, id: str, state: State) -> bool:
         matches = self._retriever.retrieve(self._wording.situation(state.messages))
@@ -335,3 +348,9 @@ class _Round:
             "gap": [gap.estimate, gap.low, gap.high],
             "caught_up": gap.low <= 0,
         }
+
+
+def _failed(strategy: Strategy) -> bool:
+    """Return whether a trial alone speaks against a strategy, and no check and no person."""
+    by_trial = strategy.decided is not None and strategy.decided.who == LOOP and "state" in strategy.effects
+    return strategy.status == "rejected" and by_trial and not strategy.blocked
