@@ -156,13 +156,11 @@ def scenario_of(states: Sequence[State], everywhere: Sequence[State], wording: W
     They are alternatives. Of each dialogue one turn counts: several share its words, which would seem to be no chance.
     """
     first = {state.question.id: state for state in reversed(states)}
-    inside, all_situations = (
-        [wording.situation(state.messages) for state in some] for some in (first.values(), everywhere)
-    )
-    places = telling_places(*([one.place for one in some] for some in (inside, all_situations)))
-    return ALTERNATIVE.join(
-        places or telling_words(*([words(one.words) for one in some] for some in (inside, all_situations)))
-    )
+    inside = [wording.situation(state.messages) for state in first.values()]
+    every = [wording.situation(state.messages) for state in everywhere]
+    places = telling_places([one.place for one in inside], [one.place for one in every])
+    told = places or telling_words([words(one.words) for one in inside], [words(one.words) for one in every])
+    return ALTERNATIVE.join(told)
 
 
 def located(advice: Advice, states: Sequence[State], everywhere: Sequence[State], wording: Wording) -> Advice:
