@@ -34,9 +34,11 @@ from fulcrum.runs import Run
 from fulcrum.runs.evaluate import evaluate_run
 from fulcrum.runs.learn import learn, learning_cost
 from fulcrum.strategies.bench import kept
+from fulcrum.strategies.lab import desk_handbooks
 from fulcrum.strategies.library import Library
 from fulcrum.strategies.metrics import break_even, metric_rows
 from fulcrum.strategies.transfer import transfer
+from fulcrum.strategies.words import ALTERNATIVE
 
 RECIPE = Path("recipes/strategies-lab-desk.toml")
 RUNS = Path("runs/benchmark-strategies")
@@ -71,7 +73,7 @@ def shops(given: argparse.Namespace) -> dict[str, Any]:
     for seed in given.seeds:
         with trained(seed, given) as run:
             _, found = evaluate_run(run, limit=given.limit)
-            single[str(seed)] = shop_of(run)
+            single[str(seed)] = shop_of(run) | {"practice": known_practice(run, desk(seed, given))}
         for result in found:
             known = results.get(result.solver)
             rollouts = (*(known.rollouts if known else ()), *result.rollouts)
@@ -119,6 +121,17 @@ def shop_of(run: Run) -> dict[str, Any]:
         "learning": {role: asdict(taken) for role, taken in learning_cost(run.folder).items()},
         "break_even": break_even(run.folder, read_results(run.folder)).to_json(),
     }
+
+
+def known_practice(run: Run, task: str) -> dict[str, int]:
+    """Return how many habits of the desks the library holds at the desks that live by them, and how many elsewhere."""
+    handbooks = desk_handbooks(task)
+    wanted = {(clerk, line) for clerk, lines in handbooks.items() for line in lines}
+    held: set[tuple[str, str]] = set()
+    for strategy in kept(Library(run.artifact / "library.jsonl")):
+        named = {clerk for clerk in handbooks if f"at-{clerk}" in strategy.advice.scenario.split(ALTERNATIVE)}
+        held |= {(clerk, strategy.advice.guidance) for clerk in named or handbooks}
+    return {"habits": len(wanted), "held": len(held & wanted), "held_elsewhere": len(held - wanted)}
 
 
 def matrix(given: argparse.Namespace) -> dict[str, Any]:
