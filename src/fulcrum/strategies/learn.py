@@ -124,10 +124,15 @@ class _Round:
             **self._gap(),
         }
 
+    @property
+    def _repeats(self) -> bool:
+        """Whether this round holds dialogues of earlier ones again: its trials are not to be added to theirs."""
+        return (self._number + 1) * self._settings.dialogues > len(self._bench.task.examples("train"))
+
     def _converse(self) -> list[Compared]:
+        """Hold the round's dialogues: other ones in each round, as long as there are enough."""
         examples = list(self._bench.task.examples("train"))
         random.Random(seed_from(self._bench.seed, "dialogues")).shuffle(examples)
-        # Each round has dialogues of its own, as long as there are enough: trials of several rounds are added up.
         count = min(self._settings.dialogues, len(examples))
         ids = [examples[place % len(examples)].id for place in range(self._number * count, (self._number + 1) * count)]
         return converse(
@@ -304,7 +309,7 @@ class _Round:
         for candidate, found in zip(candidates, self._trials.run(candidates), strict=True):
             before = self._library.strategy(candidate.id)
             elsewhere = neighbours.places(before.advice.scenario) != neighbours.places(candidate.advice.scenario)
-            trial = found if elsewhere else found.with_earlier(before.effects["state"])
+            trial = found if elsewhere or self._repeats else found.with_earlier(before.effects["state"])
             passed, said = trial.accepted(self._settings.alpha), f"tried again: {trial.summary()}"
             if candidate.advice != before.advice:
                 strategy = self._library.edit(candidate.id, candidate.advice, who=LOOP, reason=said)

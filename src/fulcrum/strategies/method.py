@@ -58,16 +58,17 @@ class StrategiesMethod:
     }
 
     def plan(self, recipe: Recipe) -> Sequence[PlannedCalls]:
-        """Return the calls of learning and of evaluation, at most, for dialogues of average length."""
+        """Return the calls of learning and of evaluation, for dialogues of average length."""
         settings, task = recipe.settings_as(StrategiesSettings), recipe.task
         _refuse_what_cannot_work(recipe)
         turns = settings.rounds * min(settings.dialogues, len(task.examples("train"))) * _TURNS
         prompt, asked = prompt_tokens(task), settings.rounds * settings.requests
         test = len(task.examples("test")) * _TURNS
         judged = "judge" in recipe.models
-        tried = asked * settings.trial_dialogues * _TURNS
-        strategies = max(1, asked // 10)
-        measured = 2 * strategies * settings.effect_dialogues * _TURNS
+        strategies = max(1, asked // 10)  # most of what a teacher suggests it has suggested before
+        accepted = max(1, strategies // 4)
+        tried = (strategies + settings.rounds) * min(settings.trial_dialogues, settings.dialogues) * _TURNS
+        measured = 2 * accepted * settings.effect_dialogues * _TURNS
         gap = settings.rounds * settings.gap_dialogues * _TURNS
         rows = [
             PlannedCalls("rounds", "student", turns, prompt, _REPLY_TOKENS),
