@@ -40,7 +40,7 @@ RECIPE = Path("recipes/supplement-lab-sql.toml")
 RUNS = Path("runs/benchmark-supplement")
 NOTHING_ELSE: Mapping[str, str] = {}
 TRAINERS = {"sft": {}, "dpo": {"trainer": "dpo", "rounds": "5"}, "grpo": {"trainer": "grpo"}}
-"""Settings that make another run of the recipe. A round of GRPO repeats itself, and takes half as many calls."""
+"""Settings that make another run of the recipe, which comes first."""
 SCHEDULES = {"adaptive": {}, "sparing": {"spend": "0.4"}, "fixed": {"schedule": "fixed"}}
 
 Outcomes = dict[str, dict[tuple[int, str], Outcome]]

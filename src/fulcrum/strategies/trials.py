@@ -194,7 +194,7 @@ class Neighbours:
 
         At most half are dialogues in which it was suggested, the others those with the turns most like these. Each is
         taken up where the strategy would be served first, or if it would not be, at the turn that is meant. Where its
-        scenario names places, dialogues elsewhere are left out: it will never be served there.
+        scenario names places, neighbours elsewhere are left out: it will never be served there.
 
         Args:
             strategy: what is tried.
