@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from _pooled import Achieved, ahead, average, told
-from _result import record
+from _result import record, seconds_of_stages
 
 from fulcrum.atomic import read_json
 from fulcrum.evaluation.pairing import mean_of, outcomes
@@ -60,7 +60,7 @@ def iterations(seeds: Sequence[int], limit: int, settings: Mapping[str, str] = I
         recipe = read_recipe(RECIPE, {"seed": str(seed), **settings})
         with open_run(recipe, RUNS / f"{name}-{seed}") as run:
             learn(run)
-            seconds[seed] = round(sum(read_json(path)["seconds"] for path in run.folder.glob("stages/*/finished.json")))
+            seconds[seed] = round(sum(seconds_of_stages(run.folder).values()))
             for point in measure_history(run, "test", limit):
                 points.setdefault((point.arm, point.iteration), []).append(point)
                 print(f"seed {seed}, {point.arm} {point.iteration}: {point.mean:.3f}", flush=True)

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from _pooled import ahead, told
-from _result import record
+from _result import record, seconds_of_stages
 
 from fulcrum.atomic import read_json
 from fulcrum.evaluation.pairing import Outcome, outcomes
@@ -105,10 +105,7 @@ def shop_of(run: Run) -> dict[str, Any]:
     library = Library(run.artifact / "library.jsonl")
     return {
         "commit": read_json(run.folder / "environment.json")["commit"],
-        "seconds_of_stages": {
-            path.parent.name.rpartition("-")[0]: round(read_json(path)["seconds"])
-            for path in sorted(run.folder.glob("stages/*/finished.json"))
-        },
+        "seconds_of_stages": {name: round(seconds) for name, seconds in seconds_of_stages(run.folder).items()},
         "strategies": [
             {
                 "advice": strategy.advice.guidance,

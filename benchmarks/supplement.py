@@ -23,7 +23,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from _result import record
+from _result import record, seconds_of_stages
 
 from fulcrum.atomic import read_json
 from fulcrum.evaluation.pairing import Outcome, mean_of, outcomes, pair
@@ -59,7 +59,7 @@ def trained(seed: int, quick: bool, settings: Mapping[str, str] = NOTHING_ELSE) 
         begin_as(first, folder, "schedule" not in settings)
     run = Run(folder, recipe)
     learn(run)
-    return run, sum(read_json(path)["seconds"] for path in run.folder.glob("stages/*/finished.json"))
+    return run, sum(seconds_of_stages(run.folder).values())
 
 
 def begin_as(first: Path, folder: Path, warm: bool) -> None:
