@@ -26,6 +26,7 @@ from fulcrum.recipe import read_recipe
 from fulcrum.runs import Run, open_run
 from fulcrum.runs.evaluate import evaluate_run
 from fulcrum.runs.learn import learn
+from fulcrum.society.history import read_history
 from fulcrum.society.measure import Point
 from fulcrum.society.method import measure_history
 from fulcrum.society.records import counts_by_kind, learned_rows
@@ -33,44 +34,46 @@ from fulcrum.society.records import counts_by_kind, learned_rows
 RECIPE = Path("recipes/society-lab-arithmetic.toml")
 RUNS = Path("runs/benchmark-society")
 
-ITERATIONS = {"settings.measure": "0"}  # nothing is chosen by dev, and no line ends early
+AS_IT_IS: Mapping[str, str] = {}
+"""The recipe's own settings: a line of agents ends at its plateau on dev questions."""
+
 ONCE = {
-    **ITERATIONS,
+    "settings.measure": "0",  # nothing is chosen by dev
     "settings.iterations": "1",
     "settings.questions": "150",
     "settings.distil": "false",
     "settings.arms": '["base", "majority", "debate", "self-consistency", "society"]',
 }
-BESIDE = ("direct", "base", "majority", "debate", "self-consistency", "single-agent")
-"""What the society is compared with, question by question."""
 
 LABELS = 60
 PEOPLE = {"none": (0, "split"), "split": (LABELS, "split"), "random": (LABELS, "random")}
 
 
-def iterations(seeds: Sequence[int], limit: int, settings: Mapping[str, str] = ITERATIONS) -> dict[str, Any]:
-    """Train every line with each seed, and return every arm after each iteration, and how far the society is ahead."""
+def iterations(seeds: Sequence[int], limit: int, settings: Mapping[str, str] = AS_IT_IS) -> dict[str, Any]:
+    """Train every line with each seed, and return every arm after each iteration, and how far the society is ahead.
+
+    An arm whose line has ended with some seed stays there what it was.
+    """
     name = "once" if settings is ONCE else "iterations"
-    points: dict[tuple[str, int], list[Point]] = {}
+    measured: dict[int, list[Point]] = {}
     distilled: list[Achieved] = []
-    given: dict[int, Any] = {}
-    learned: dict[int, Any] = {}
-    seconds: dict[int, int] = {}
+    seeds_told: dict[int, Any] = {}
     for seed in seeds:
         recipe = read_recipe(RECIPE, {"seed": str(seed), **settings})
         with open_run(recipe, RUNS / f"{name}-{seed}") as run:
             learn(run)
-            seconds[seed] = round(sum(seconds_of_stages(run.folder).values()))
-            for point in measure_history(run, "test", limit):
-                points.setdefault((point.arm, point.iteration), []).append(point)
+            measured[seed] = measure_history(run, "test", limit)
+            for point in measured[seed]:
                 print(f"seed {seed}, {point.arm} {point.iteration}: {point.mean:.3f}", flush=True)
             _, results = evaluate_run(run, limit=limit)
             distilled += [outcomes(result.rollouts) for result in results if result.solver == "distilled"]
-            learned[seed] = counts_by_kind(learned_rows(run.folder))
-            given[seed] = [row for row in read_json(run.folder / "labels.json") if row["line"] == "society"]
+            seeds_told[seed] = about(run)
+    last = max(point.iteration for points in measured.values() for point in points)
+    by_seed = {seed: carried_on(points, last) for seed, points in measured.items()}
+    points = {place: [found[place] for found in by_seed.values()] for place in by_seed[seeds[0]]}
     achieved = {place: average(point.outcomes for point in found) for place, found in points.items()}
-    whole = [place for place, found in points.items() if len(found) == len(seeds)]  # a line may end early
-    last = max(iteration for arm, iteration in whole if arm == "society")
+    untrained = {arm for arm, _ in points if (arm, 1) not in points}
+    others = [arm for arm, iteration in points if not iteration and arm != "society"]
     return {
         "settings": settings,
         "questions_tested": limit,
@@ -94,15 +97,32 @@ def iterations(seeds: Sequence[int], limit: int, settings: Mapping[str, str] = I
             }
             for iteration in range(1, last + 1)
             for other, at in [
-                *((other, iteration if (other, iteration) in whole else 0) for other in BESIDE),
+                *((other, 0 if other in untrained else iteration) for other in others),
                 ("society", iteration - 1),
             ]
-            if (other, at) in achieved
         ],
         "distilled": compared(average(distilled), achieved, last) if distilled else {},
-        "seconds_of_stages": seconds,
-        "labels": given,
-        "rows_by_kind": learned,
+        "seeds": seeds_told,
+    }
+
+
+def carried_on(points: Sequence[Point], last: int) -> dict[tuple[str, int], Point]:
+    """Return the points of one seed by arm and iteration; what has ended stays what it was to the last iteration."""
+    found = {(point.arm, point.iteration): point for point in points}
+    for arm in {point.arm for point in points if point.iteration}:
+        for iteration in range(1, last + 1):
+            found.setdefault((arm, iteration), found[arm, iteration - 1])
+    return dict(sorted(found.items(), key=lambda item: item[0][1]))
+
+
+def about(run: Run) -> dict[str, Any]:
+    """Return how long learning took, why each line ended, how right the society's labels were, and rows by kind."""
+    stages = seconds_of_stages(run.folder)
+    return {
+        "learning_seconds": round(sum(stages[name] for name in stages if not name.startswith("measure-test"))),
+        "ended": read_history(run.folder).ended,
+        "labels": [row for row in read_json(run.folder / "labels.json") if row["line"] == "society"],
+        "rows_by_kind": counts_by_kind(learned_rows(run.folder)),
     }
 
 

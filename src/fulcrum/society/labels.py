@@ -68,6 +68,16 @@ def gold_label(task: Task, example: Example, transcript: Transcript) -> PseudoLa
     return PseudoLabel(example.id, task.answer_key(task.gold(example)), dict(transcript.votes), 1.0, "gold")
 
 
+def all_said(label: PseudoLabel, debates: Iterable[Transcript]) -> bool:
+    """Return whether every participant gave the label's answer, at first in some debate and at last in some."""
+    held = [debate for debate in debates if debate.question_id == label.question_id]
+    return all(
+        any(debate.track(participant)[place].key == label.answer for debate in held)
+        for participant in range(len(held[0].first))
+        for place in (0, -1)
+    )
+
+
 def nothing_to_learn(debates: Sequence[Transcript], labels: Sequence[PseudoLabel]) -> str | None:
     """Return why these debates teach nothing, in a sentence; None if they do.
 

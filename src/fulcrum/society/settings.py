@@ -125,7 +125,8 @@ class SocietySettings(Settings):
         measure: dev questions on which every iteration is measured; 0 measures nothing and never stops early.
         likelihood: dev questions on which the agents rate each other's answers; 0 leaves that out.
         arms: what is trained and compared; see `fulcrum.society.arms`.
-        again: how often a question that a person gave the answer to is debated once more, for answers that match it.
+        again: how often at most a question that a person gave the answer to is debated once more, until every agent
+            has given it.
         annotator: a simulated person.
         distil: train one more adapter on the answers that the finished society votes for.
         serve: what an endpoint runs: the debate, or the distilled adapter.

@@ -23,7 +23,7 @@ from fulcrum.society.cast import Cast, Speaker, Voices, adapter_host, rater_of
 from fulcrum.society.debate import Debate, Transcript
 from fulcrum.society.diversity import diversity, likelihoods
 from fulcrum.society.feedback import Feedback, append_feedback, read_feedback, simulate
-from fulcrum.society.labels import PseudoLabel, label_report
+from fulcrum.society.labels import PseudoLabel, all_said, label_report
 from fulcrum.society.measure import DIRECT, Point, point_of, transcripts_of
 from fulcrum.society.rows import TrainingRow, Vetoes, empty_pools
 from fulcrum.society.settings import DebateSettings, SocietySettings
@@ -166,17 +166,22 @@ class Workshop:
     ) -> tuple[Session, list[PseudoLabel]]:
         """Debate again what a person gave an answer to, and return all debates, each with its label.
 
-        A label teaches nothing if no agent's answer matches it, and where votes are split few do. A person's label is
-        known to be right, so whatever matches it in further debates may be learnt as well.
+        A label teaches nothing to an agent whose answers do not match it, and where votes are split few do. A person's
+        label is known to be right, so what matches it in further debates may be learnt as well. Once every agent has
+        given the answer, first and last, a question is left.
         """
+        labels = list(labels)
         fixed = [label for label in labels if label.source == "person" and label.answer is not None]
-        if not fixed or not self.settings.again:
-            return session, list(labels)
-        questions = [self.task.question(self.example(label.question_id)) for label in fixed]
-        samples = range(1, self.settings.again + 1)
-        turns = [Turn(question, question.messages, sample) for sample in samples for question in questions]
-        found = self._session("again", session.line, session.iteration, agents, turns, session.debates)
-        return found, [*labels, *(label for _ in samples for label in fixed)]
+        for sample in range(1, self.settings.again + 1):
+            fixed = [label for label in fixed if not all_said(label, session.debates)]
+            if not fixed:
+                break
+            questions = [self.task.question(self.example(label.question_id)) for label in fixed]
+            turns = [Turn(question, question.messages, sample) for question in questions]
+            held, kind = session.debates, f"again-{sample}"
+            session = self._session(kind, session.line, session.iteration, agents, turns, held)
+            labels += fixed
+        return session, labels
 
     def _session(
         self,
