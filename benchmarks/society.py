@@ -56,7 +56,7 @@ def iterations(seeds: Sequence[int], limit: int, settings: Mapping[str, str] = A
     """
     name = "once" if settings is ONCE else "iterations"
     measured: dict[int, list[Point]] = {}
-    distilled: list[Achieved] = []
+    used: dict[str, list[Achieved]] = {}
     seeds_told: dict[int, Any] = {}
     for seed in seeds:
         recipe = read_recipe(RECIPE, {"seed": str(seed), **settings})
@@ -66,7 +66,8 @@ def iterations(seeds: Sequence[int], limit: int, settings: Mapping[str, str] = A
             for point in measured[seed]:
                 print(f"seed {seed}, {point.arm} {point.iteration}: {point.mean:.3f}", flush=True)
             _, results = evaluate_run(run, limit=limit)
-            distilled += [outcomes(result.rollouts) for result in results if result.solver == "distilled"]
+            for result in results:
+                used.setdefault(result.solver, []).append(outcomes(result.rollouts))
             seeds_told[seed] = about(run)
     last = max(point.iteration for points in measured.values() for point in points)
     by_seed = {seed: carried_on(points, last) for seed, points in measured.items()}
@@ -101,7 +102,7 @@ def iterations(seeds: Sequence[int], limit: int, settings: Mapping[str, str] = A
                 ("society", iteration - 1),
             ]
         ],
-        "distilled": compared(average(distilled), achieved, last) if distilled else {},
+        "as_used": as_used({name: average(found) for name, found in used.items()}),
         "seeds": seeds_told,
     }
 
@@ -116,23 +117,21 @@ def carried_on(points: Sequence[Point], last: int) -> dict[tuple[str, int], Poin
 
 
 def about(run: Run) -> dict[str, Any]:
-    """Return how long learning took, why each line ended, how right the society's labels were, and rows by kind."""
-    stages = seconds_of_stages(run.folder)
+    """Return how long learning took, how each line ended, how right the society's labels were, and rows by kind."""
+    stages, history = seconds_of_stages(run.folder), read_history(run.folder)
     return {
         "learning_seconds": round(sum(stages[name] for name in stages if not name.startswith("measure-test"))),
-        "ended": read_history(run.folder).ended,
+        "ended": history.ended,
+        "used": history.best,
         "labels": [row for row in read_json(run.folder / "labels.json") if row["line"] == "society"],
         "rows_by_kind": counts_by_kind(learned_rows(run.folder)),
     }
 
 
-def compared(distilled: Achieved, achieved: Mapping[tuple[str, int], Achieved], last: int) -> dict[str, Any]:
-    """Return what the distilled adapter achieves with one call, and how far it is ahead of others."""
-    others = {"direct": ("direct", 0), "self-consistency": ("self-consistency", 0), "society": ("society", last)}
-    return {
-        **told(distilled),
-        "ahead_of": {name: ahead(achieved[place], distilled) for name, place in others.items() if place in achieved},
-    }
+def as_used(achieved: Mapping[str, Achieved]) -> list[dict[str, Any]]:
+    """Return what each arm achieves with the weights of its best iteration, and how far the society is ahead of it."""
+    society = achieved["society"]
+    return [{"arm": name, **told(found), "society_ahead": ahead(found, society)} for name, found in achieved.items()]
 
 
 def labels(seeds: Sequence[int], limit: int) -> dict[str, Any]:

@@ -113,7 +113,7 @@ def test_an_iteration_starts_from_the_weights_that_the_settings_say(train: Train
     history, _, trainer, _ = train(iterations=2, start=start)
     stage = "finetune-society-2-generator-1"
     assert (trainer.starts[stage] is None) == (start == "base")
-    assert expected in str(history.agents("society")["generator-1"])
+    assert expected in str(history.agents("society", 2)["generator-1"])
 
 
 def test_no_target_of_a_training_question_changes_what_is_learnt(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,6 +185,17 @@ def test_it_stops_at_a_plateau_and_says_so(train: Train) -> None:
     history, _, _, _ = train(iterations=5, patience=1)
     assert len(history.iterations["society"]) < 5
     assert "no significant gain" in history.ended["society"]
+
+
+@pytest.mark.parametrize(("measure", "best"), [(6, 1), (0, 2)])
+def test_the_agents_of_the_iteration_that_is_best_on_dev_are_used(train: Train, measure: int, best: int) -> None:
+    def spoiled(request: Request) -> str:
+        return "It is 0." if "level-2" in (request.adapter or "") else learner(request)
+
+    history, _, _, _ = train(spoiled, iterations=2, measure=measure)
+    assert len(history.iterations["society"]) == 2 and history.best["society"] == best
+    assert history.agents("society") == history.agents("society", best)
+    assert ("agents of iteration 1 are used" in history.ended["society"]) == (best == 1)
 
 
 def test_it_stops_when_agents_hardly_disagree(train: Train) -> None:

@@ -238,7 +238,7 @@ def export(run: Path, folder: Path, /, *, line: str = "society", iteration: int 
         run: The run folder.
         folder: Where to.
         line: Whose agents.
-        iteration: After which iteration; the last by default.
+        iteration: After which iteration; by default the one that is best on dev.
     """
     from fulcrum.chat.served import lora_modules
     from fulcrum.society.deploy import export as copy

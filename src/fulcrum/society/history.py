@@ -34,15 +34,17 @@ class History:
     Attributes:
         iterations: of each line, the finished ones.
         ended: why each line ended, in a sentence.
+        best: of each line the iteration whose agents are used; None if it has finished none.
     """
 
     iterations: dict[str, list[Iteration]]
     ended: dict[str, str]
+    best: dict[str, int | None] = field(default_factory=dict[str, int | None])
 
     def agents(self, line: str, number: int | None = None) -> Agents | None:
-        """Return a line's agents after an iteration, by default its last; None if it never finished one."""
-        found = [one for one in self.iterations.get(line, []) if number is None or one.number == number]
-        return found[-1].agents if found else None
+        """Return a line's agents after an iteration, by default its best; None if it never finished one."""
+        wanted = self.best.get(line) if number is None else number
+        return next((one.agents for one in self.iterations.get(line, []) if one.number == wanted), None)
 
 
 def write_history(folder: Path, history: History) -> None:
@@ -50,6 +52,7 @@ def write_history(folder: Path, history: History) -> None:
     data = {
         line: {
             "ended": ended,
+            "best": history.best.get(line),
             "iterations": [
                 {"number": one.number, "agents": _below(folder, one.agents), "kept": one.kept}
                 for one in history.iterations.get(line, [])
@@ -86,4 +89,5 @@ def read_history(folder: Path) -> History:
             for line, known in data.items()
         },
         {line: known["ended"] for line, known in data.items()},
+        {line: known["best"] for line, known in data.items()},
     )

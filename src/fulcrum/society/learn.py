@@ -9,6 +9,7 @@
         give each agent its own data                  `training_rows`
         finetune each agent on its own data only      `Workshop.finetune`
         measure, and stop at a plateau                `Workshop.measure`
+use the agents of the best iteration              `best_iteration`
 
 The ablations differ in who debates and who learns what (`Line`), not in this loop.
 """
@@ -21,7 +22,7 @@ from fulcrum.society.arms import Agents, Line, lines_of
 from fulcrum.society.debate import Transcript
 from fulcrum.society.history import History, Iteration, write_history
 from fulcrum.society.labels import PseudoLabel, gold_label, label, nothing_to_learn
-from fulcrum.society.measure import POINTS, Point, plateau, write_curve, write_points
+from fulcrum.society.measure import POINTS, Point, best_iteration, plateau, write_curve, write_points
 from fulcrum.society.rows import TrainingRow, training_rows
 from fulcrum.society.settings import SocietySettings
 from fulcrum.society.workshop import Workshop
@@ -40,6 +41,7 @@ def learn(run: Run, settings: SocietySettings) -> History:
             history = History(
                 {line: outcome.iterations for line, outcome in outcomes.items()},
                 {line: outcome.sentence for line, outcome in outcomes.items()},
+                {line: outcome.best for line, outcome in outcomes.items()},
             )
         write_points(run.folder / POINTS, points)
         write_curve(run.artifact, points, max(map(len, history.iterations.values()), default=0))
@@ -51,10 +53,11 @@ def learn(run: Run, settings: SocietySettings) -> History:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a line: its iterations, where they were measured, and why it ended."""
+    """What became of a line: its iterations, where they were measured, which is the best, and why it ended."""
 
     iterations: list[Iteration]
     points: list[Point]
+    best: int | None
     sentence: str
 
 
@@ -64,25 +67,32 @@ def improve(workshop: Workshop, line: Line) -> Outcome:
     agents: Agents = dict.fromkeys(line.agents(settings.debate.agents))
     points = workshop.measure(line, 0, agents)
     iterations: list[Iteration] = []
+
+    def outcome(sentence: str) -> Outcome:
+        best = best_iteration(points, line, settings, len(iterations)) if iterations else None
+        if best is not None and best < len(iterations):
+            sentence += f" The agents of iteration {best} are used, the best on dev questions."
+        return Outcome(iterations, points, best, sentence)
+
     for number in range(1, settings.iterations + 1):
         session = workshop.debate(line, number, agents)
         debates = session.debates
         labels = workshop.corrected(session, [label_of(workshop, line, debate) for debate in debates])
         workshop.report_labels(session, labels)
         if not line.gold and (sentence := nothing_to_learn(debates, labels)):
-            return Outcome(iterations, points, sentence)
+            return outcome(sentence)
         session, labels = workshop.debate_again(session, labels, agents)
         rows = training_rows(line, session.debates, labels, settings, workshop.seed(line, number), workshop.vetoes)
         preferred = any(workshop.preferences(session, agent) for agent in rows)
         if not preferred and (sentence := too_few(rows, settings.min_rows)):
-            return Outcome(iterations, points, sentence)
+            return outcome(sentence)
         before = agents
         agents = workshop.finetune(session, labels, rows, before)
         iterations.append(Iteration(number, agents, kept=[agent for agent in agents if agents[agent] == before[agent]]))
         points += workshop.measure(line, number, agents)
         if sentence := plateau(points, line, number, settings):
-            return Outcome(iterations, points, sentence)
-    return Outcome(iterations, points, f"All {settings.iterations} iterations are done.")
+            return outcome(sentence)
+    return outcome(f"All {settings.iterations} iterations are done.")
 
 
 def label_of(workshop: Workshop, line: Line, debate: Transcript) -> PseudoLabel:

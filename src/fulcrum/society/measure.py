@@ -131,8 +131,7 @@ def plateau(points: Sequence[Point], line: Line, iteration: int, settings: Socie
     It stops when its agents hardly disagree any more, or when `patience` iterations together brought no significant
     gain: the paired 95 % interval of the difference reaches zero.
     """
-    arm = next((name for name, arm in ARMS.items() if arm.line == line.name and name in settings.arms), None)
-    own = {point.iteration: point for point in points if point.arm == arm}
+    own = _of_line(points, line, settings)
     if iteration not in own:
         return None
     now = own[iteration]
@@ -152,6 +151,18 @@ def plateau(points: Sequence[Point], line: Line, iteration: int, settings: Socie
             "questions, which is no significant gain. Set patience to 0 to go on regardless."
         )
     return None
+
+
+def best_iteration(points: Sequence[Point], line: Line, settings: SocietySettings, last: int) -> int:
+    """Return the iteration that is best on dev, the earliest of equal ones; without dev questions, the last."""
+    trained = [point for number, point in _of_line(points, line, settings).items() if number]
+    return max(trained, key=lambda point: (point.mean, -point.iteration)).iteration if trained else last
+
+
+def _of_line(points: Sequence[Point], line: Line, settings: SocietySettings) -> dict[int, Point]:
+    """Return the points of a line by iteration, those of the first arm that it has."""
+    arm = next((name for name, arm in ARMS.items() if arm.line == line.name and name in settings.arms), None)
+    return {point.iteration: point for point in points if point.arm == arm}
 
 
 def write_points(path: Path, points: Sequence[Point]) -> None:

@@ -11,7 +11,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 
 from fulcrum.chat.fingerprint import adapter_fingerprint, model_fingerprint
 from fulcrum.errors import ModelError, TrainingError
-from fulcrum.hardware import choose_device, choose_dtype
+from fulcrum.hardware import SMALL_PARAMETERS, choose_device, choose_dtype
 from fulcrum.training.settings import TrainingSettings
 from fulcrum.training.tokens import Tokenizer
 
@@ -88,6 +88,8 @@ def load_policy(source: str | Path, adapter: Path | None, settings: TrainingSett
     chosen = settings.dtype == "auto"
     dtype = choose_dtype(choose_device(), model.num_parameters()) if chosen else getattr(torch, settings.dtype)
     tokenizer = AutoTokenizer.from_pretrained(source)
+    if dtype == torch.bfloat16 and choose_device() == "cpu" and model.num_parameters() <= SMALL_PARAMETERS:
+        model.set_attn_implementation("eager")  # PyTorch's fused kernel is slow there in backward
     if settings.tuning == "full":
         return Policy(model.to(dtype=torch.float32), None, tokenizer, dtype)
     model = model.to(dtype=dtype)
