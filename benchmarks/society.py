@@ -70,10 +70,10 @@ def iterations(seeds: Sequence[int], limit: int, settings: Mapping[str, str] = A
                 used.setdefault(result.solver, []).append(outcomes(result.rollouts))
             seeds_told[seed] = about(run)
     last = max(point.iteration for points in measured.values() for point in points)
-    by_seed = {seed: carried_on(points, last) for seed, points in measured.items()}
+    trained = {point.arm for found in measured.values() for point in found if point.iteration}
+    by_seed = {seed: carried_on(found, trained, last) for seed, found in measured.items()}
     points = {place: [found[place] for found in by_seed.values()] for place in by_seed[seeds[0]]}
     achieved = {place: average(point.outcomes for point in found) for place, found in points.items()}
-    untrained = {arm for arm, _ in points if (arm, 1) not in points}
     others = [arm for arm, iteration in points if not iteration and arm != "society"]
     return {
         "settings": settings,
@@ -98,7 +98,7 @@ def iterations(seeds: Sequence[int], limit: int, settings: Mapping[str, str] = A
             }
             for iteration in range(1, last + 1)
             for other, at in [
-                *((other, 0 if other in untrained else iteration) for other in others),
+                *((other, iteration if other in trained else 0) for other in others),
                 ("society", iteration - 1),
             ]
         ],
@@ -107,10 +107,10 @@ def iterations(seeds: Sequence[int], limit: int, settings: Mapping[str, str] = A
     }
 
 
-def carried_on(points: Sequence[Point], last: int) -> dict[tuple[str, int], Point]:
+def carried_on(points: Sequence[Point], trained: set[str], last: int) -> dict[tuple[str, int], Point]:
     """Return the points of one seed by arm and iteration; what has ended stays what it was to the last iteration."""
     found = {(point.arm, point.iteration): point for point in points}
-    for arm in {point.arm for point in points if point.iteration}:
+    for arm in trained:
         for iteration in range(1, last + 1):
             found.setdefault((arm, iteration), found[arm, iteration - 1])
     return dict(sorted(found.items(), key=lambda item: item[0][1]))

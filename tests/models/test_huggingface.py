@@ -319,6 +319,11 @@ def test_logprob_scores_under_the_adapter_that_the_request_names(adapted):
     assert len({round(sum(score), 2) for score in scores}) == 3
 
 
+def test_logprob_refuses_an_adapter_that_is_not_loaded(llama):
+    with pytest.raises(ModelError, match="nobody"):
+        llama.logprob([Request(prompt(4), adapter="nobody")], ["rome"])
+
+
 def test_logprob_equals_a_computation_by_hand(llama):
     request = Request((user("how many"),))
     (score,) = llama.logprob([request], ["rome"])

@@ -1,17 +1,18 @@
 """Who is asked what in a debate, in which batch, and what becomes of failures."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from fulcrum.chat import Completion, Request, assistant, user
+from fulcrum.chat import Completion, Failure, Request, assistant, user
 from fulcrum.evaluation.solver import Turn
 from fulcrum.society.arms import ARMS, LINES
 from fulcrum.society.cast import Voices
 from fulcrum.society.debate import Debate, Transcript, conversation
 from fulcrum.society.settings import DebateSettings
 from fulcrum.task import Question
-from support.debating import AdapterModel, adapter, number_key
+from support.debating import AdapterModel, adapter, number_key, says
 
 SETTINGS = DebateSettings(summarise="{prompt} SUM {answers}", update="UPDATE {summary}", separator="|")
 
@@ -134,6 +135,16 @@ def test_a_failed_summary_silences_its_critic_only() -> None:
     first, second = hold(AdapterModel(broken), None)
     assert not any(said.completion.ok for said in first.last)
     assert all(said.completion.ok for said in second.last)
+
+
+def test_a_summary_that_was_cut_is_told_as_far_as_it_goes() -> None:
+    def wordy(request: Request) -> str | Completion:
+        if "SUM" in request.messages[0].content:
+            return replace(says("they say 1"), failure=Failure("truncated", "cut after 4 tokens"))
+        return script(request)
+
+    transcript = hold(AdapterModel(wordy), None)[0]
+    assert all(said.completion.ok and said.summary == "they say 1" for said in transcript.last)
 
 
 def test_when_all_fail_the_failure_is_the_answer() -> None:

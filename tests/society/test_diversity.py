@@ -1,11 +1,13 @@
 """Measures of diversity on debates whose diversity can be counted by hand."""
 
 import math
+from pathlib import Path
 
 import pytest
 
 from fulcrum.chat import Request
 from fulcrum.society.arms import ARMS
+from fulcrum.society.cast import Cast, Speaker, Voices
 from fulcrum.society.diversity import dissimilarity, diversity, likelihoods
 from fulcrum.society.settings import DebateSettings
 from support.debating import debate
@@ -28,6 +30,13 @@ def test_what_the_vote_leaves_unused_and_how_errors_overlap() -> None:
     # pairs with an error: q0 all three, q1 two; both wrong: q0's second and third, with different answers
     assert found["error_overlap"] == pytest.approx(1 / 5) and found["same_error"] == 0.0
     assert found["disagreement"] == pytest.approx(3 / 6) and found["consensus"] == pytest.approx(5 / 6)
+
+
+def test_without_right_answers_only_what_needs_them_is_left_out() -> None:
+    debates = [debate(q, ["7"] * 3, ["7"] * 3) for q in GOLD]
+    whole, none = diversity(debates, GOLD), diversity(debates, {})
+    assert none == {name: whole[name] for name in ("consensus", "disagreement", "answers", "dissimilarity")}
+    assert diversity(debates, {"q0": "7"})["any_right"] == 1.0
 
 
 def test_texts_without_a_common_piece_are_wholly_dissimilar_and_equal_texts_not_at_all() -> None:
@@ -53,7 +62,7 @@ def test_likelihoods_compare_authors_with_readers() -> None:
     one = debate("q0", ["1", "2", "3"], ["1", "2", "3"])
     table = {(first, f"so {n}"): -1.0 if first else -2.0 for first in (True, False) for n in (1, 2, 3)}
     rater = Table(table)
-    found = likelihoods(rater, cast, [one])
+    found = likelihoods(Voices(rater), cast, [one])
     assert len(rater.requests) == 9 and rater.requests[0].messages == one.messages
     # the first reader finds all texts likelier; it is the author of one of three own and of two of six others
     assert found["nll_own"] == pytest.approx((1 + 2 + 2) / 3)
@@ -61,3 +70,19 @@ def test_likelihoods_compare_authors_with_readers() -> None:
     assert found["kl"] == pytest.approx(found["nll_others"] - found["nll_own"], abs=1e-12) and math.isfinite(
         found["kl"]
     )
+
+
+def test_agents_that_are_whole_models_rate_texts_themselves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Whole:
+        def __init__(self, score: float) -> None:
+            self.score = score
+
+        def logprob(self, requests: list[Request], texts: list[str]) -> list[list[float]]:
+            assert all(request.adapter is None for request in requests)
+            return [[self.score]] * len(texts)
+
+    monkeypatch.setattr("fulcrum.society.cast.resolve", lambda name: Whole(-float(name[-1])))
+    voices, speakers = Voices(Whole(-9.0)), [Speaker("generator", tmp_path / str(number)) for number in (1, 2)]
+    voices.seat(Cast(tuple(speakers), ()))
+    texts = [Request(())] * 3, ["a", "b", "c"]
+    assert voices.rate([speakers[1], speakers[0], Speaker("generator")], *texts) == [[-2.0], [-1.0], [-9.0]]

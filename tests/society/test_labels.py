@@ -86,6 +86,7 @@ def test_labels_are_reported_by_margin_against_the_targets() -> None:
         debate(three.id, ["0"] * 3, [str(three.target), str(three.target), "99"]),
         debate(four.id, ["0"] * 3, [None] * 3),
     ]
-    rows = label_report(task, task.examples("train"), [label(one, DEFAULT, 0) for one in debates])
+    known = {example.id: str(example.target) for example in task.examples("train")}
+    rows = label_report(known, [label(one, DEFAULT, 0) for one in debates])
     found = {row["margin"]: (row["labels"], row["right"]) for row in rows}
     assert found == {0.3333: (1, 1), 1.0: (2, 1), None: (3, 2)}

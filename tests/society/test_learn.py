@@ -15,8 +15,9 @@ from fulcrum.atomic import read_json
 from fulcrum.chat import Completion, Request, Sampling, Tool, complete, resolve, user
 from fulcrum.chat.served import served_name
 from fulcrum.cli.main import main
-from fulcrum.errors import ModelError, SettingsError
+from fulcrum.errors import ModelError, SettingsError, TaskError
 from fulcrum.evaluation.solver import Turn
+from fulcrum.hashing import content_hash
 from fulcrum.recipe import Recipe, read_recipe
 from fulcrum.runs import open_run
 from fulcrum.runs.learn import RIVALS
@@ -25,6 +26,7 @@ from fulcrum.society.feedback import Event, append_feedback, read_feedback
 from fulcrum.society.history import History, read_history
 from fulcrum.society.method import METHOD
 from fulcrum.society.records import explain, last_debates, learned_rows
+from fulcrum.society.rows import TrainingRow
 from fulcrum.society.tuning import Tuning
 from fulcrum.society.workshop import Workshop
 from support.debating import AdapterModel, adapter, says, sums_task
@@ -50,8 +52,14 @@ class Trainer:
         self.starts[stage] = tuning.start
         self.preferences[stage] = len(tuning.preferences)
         level = int(LEVEL.search(str(tuning.start))[1]) + 1 if tuning.start else 1
-        folder = workshop.run.folder / "stages" / f"{stage}-{len(tuning.rows)}-level-{level}" / "weights"
-        return folder if folder.exists() else adapter(folder)
+        folder = (
+            workshop.run.folder / "stages" / f"{stage}-{content_hash(list(tuning.rows), 6)}-level-{level}" / "weights"
+        )
+        if not folder.exists():
+            adapter(folder)
+            (folder.parent / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in tuning.rows))
+            (folder.parent / "inputs.json").write_text(json.dumps(dict(tuning.origin)))
+        return folder
 
 
 def learner(request: Request) -> str:
@@ -299,6 +307,73 @@ def test_a_persons_answer_is_looked_for_in_further_debates(train: Train) -> None
         assert {row["label"]["source"] for row in found} <= {"person"}
 
 
+def test_answers_given_one_after_another_are_each_learnt_from_their_own_debates(train: Train) -> None:
+    def late(request: Request) -> str:
+        a, b = (int(number) for number in re.findall(r"What is (\d+) \+ (\d+)", request.messages[0].content)[0])
+        missed = request.sample in (0, 3) and len(request.messages) == 1 and a in (1, 10, 11)
+        return f"It is {0 if missed else a + b}."
+
+    _, _, first, folder = train(late, measure=0)
+    learnt = {row["label"]["question_id"] for row in first.rows["finetune-society-1-generator-1"]}
+    missed = [debate.question_id for debate in last_debates(folder) if debate.question_id not in learnt]
+    right = {debate.question_id: debate.votes.most_common(1)[0][0] for debate in last_debates(folder)}
+    said = [{missed[0]}, {missed[0], missed[1]}, {missed[1], missed[2]}]
+    for number, questions in enumerate(said):
+        events = [Event("label", question, "anna", answer=right[question]) for question in sorted(questions)]
+        (folder / "feedback.jsonl").unlink(missing_ok=True)
+        append_feedback(folder, events)
+        _, _, trainer, _ = train(late, measure=0)
+        rows = [row for row in trainer.rows["finetune-society-1-generator-1"] if row["label"]["source"] == "person"]
+        assert {row["label"]["question_id"] for row in rows} == questions, number
+        found = [TrainingRow.from_json(row) for row in rows]
+        assert all(row.response == f"It is {right[row.label.question_id]}." for row in found)
+
+
+def test_what_feedback_did_away_with_is_shown_no_more_and_the_votes_are_still_reported(train: Train) -> None:
+    _, _, before, folder = train()
+    reported = read_json(folder / "labels.json")
+    vetoed = before.rows["finetune-society-1-generator-2"][0]["label"]["question_id"]
+    fixed = next(one.question_id for one in last_debates(folder) if one.question_id != vetoed)
+    append_feedback(
+        folder, [Event("veto", vetoed, "anna", "generator-2"), Event("label", fixed, "anna", answer="no such number")]
+    )
+    train()
+    shown = list(learned_rows(folder, "generator-2"))
+    assert shown and vetoed not in {one.row.label.question_id for one in shown}
+    assert fixed not in {one.row.label.question_id for one in learned_rows(folder)}
+    assert read_json(folder / "labels.json") == reported
+
+
+def test_a_word_about_the_societys_agents_changes_no_other_line(train: Train) -> None:
+    arms = ["society", "no-summary", "no-critic"]
+    _, _, first, folder = train(arms=arms)
+    debate = last_debates(folder)[0]
+    append_feedback(
+        folder,
+        [
+            Event("prefer", debate.question_id, "anna", "critic-2", chosen="It is 1.", rejected="It is 2."),
+            Event("veto", debate.question_id, "anna", "generator-1"),
+        ],
+    )
+    _, _, after, _ = train(arms=arms)
+    assert {stage for stage, count in after.preferences.items() if count} == {"finetune-society-1-critic-2"}
+    for line in ("no-summary", "no-critic"):
+        stage = f"finetune-{line}-1-generator-1"
+        assert after.rows[stage] == first.rows[stage]
+
+
+def test_star_is_refused_before_anything_is_paid_where_targets_are_missing(
+    train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = sums_task()
+    bare = replace(task, splits={**task.splits, "train": [replace(one, target=None) for one in task.splits["train"]]})
+    monkeypatch.setitem(globals(), "sums_task", lambda: bare)
+    with pytest.raises(TaskError, match="take star out"):
+        train(arms=["society", "star"])
+    history, *_ = train(arms=["society"], folder="other")
+    assert history.iterations["society"]
+
+
 def test_what_a_person_prefers_is_learnt_even_without_rows(train: Train) -> None:
     _, _, first, folder = train(min_rows=50)
     assert first.rows == {}
@@ -324,15 +399,9 @@ def test_a_simulated_person_fixes_labels_once_and_the_events_can_be_replayed(tra
 @pytest.mark.parametrize("labels", [0, 4])
 def test_every_row_leads_back_to_its_debate(train: Train, labels: int) -> None:
     _, _, trainer, folder = train(**{"annotator.labels": labels})
-    kind = "again-1" if labels else "debate"
-    for stage, rows in trainer.rows.items():
-        place = folder / "stages" / f"{stage}-real"
-        place.mkdir()
-        (place / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-        debates = next(path.name for path in (folder / "stages").glob(f"{kind}-society-1-*"))
-        (place / "inputs.json").write_text(json.dumps({"debates": debates}))
     found = list(learned_rows(folder))
     assert len(found) == sum(map(len, trainer.rows.values()))
+    assert {one.debates.split("-")[0] for one in found} == {"again" if labels else "debate"}
     for learned in found:
         same, debate = explain(folder, learned.row.id)
         said = debate.rounds[same.row.turn][same.row.participant]
@@ -358,7 +427,10 @@ def test_the_commands_show_what_a_run_left(train: Train, capsys: pytest.CaptureF
     assert fulcrum("split", folder, "--count", 3, "--json") == 0
     split = json.loads(capsys.readouterr().out)
     assert len(split) == 3 and sum(split[0]["votes"].values()) == 3
-    assert fulcrum("fix", folder, split[0]["question_id"], "12", "--by", "anna") == 0
+    assert fulcrum("fix", folder, split[0]["question_id"], "it must be 12.0", "--by", "anna") == 0
+    assert read_feedback(folder).events[0].answer == "12"
+    assert fulcrum("fix", folder, split[0]["question_id"], "twelve", "--by", "anna") == 2
+    assert "reads no answer in 'twelve'" in capsys.readouterr().err
     assert fulcrum("veto", folder, split[0]["question_id"], "critic-1", "--by", "anna") == 0
     assert len(read_feedback(folder).events) == 2
     assert fulcrum("export", folder, folder / "out", "--iteration", 1) == 0
@@ -488,7 +560,7 @@ def test_the_distilled_agent_is_measured_as_it_is_served(train: Train) -> None:
     with open_run(recipe_of({"distil": True}), folder) as run:
         distilled = METHOD.contenders(run)[-1].solver
         distilled.answer([Turn(run.task.question(run.task.examples("test")[0]), SUM)])
-    assert Path(str(model.requests[-1].adapter)).parent.name.startswith("distil-")
+    assert Path(str(model.requests[-1].adapter)) == folder / "artifact" / "distilled"
     assert model.requests[-1].sampling.temperature == 0
 
 
@@ -504,5 +576,7 @@ def test_the_plan_is_what_the_run_then_asks(train: Train, monkeypatch: pytest.Mo
     assert planned["debates of society"] == 2 * 12 * 9
     assert planned["measuring iterations"] == 6 * (1 + 1 + 9 + 3 * 9)
     assert planned["evaluation"] == 4 * (1 + 1 + 9 + 9)
+    distilled = {row.stage: row.calls for row in METHOD.plan(recipe_of({"distil": True}))}
+    assert distilled["evaluation"] == planned["evaluation"] + 4
     with_person = {row.stage: row.calls for row in METHOD.plan(recipe_of({"annotator.labels": 4}))}
     assert with_person["debates of society"] == (12 + 3 * 4) * 9

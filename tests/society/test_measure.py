@@ -8,7 +8,7 @@ import pytest
 from fulcrum.atomic import read_json
 from fulcrum.report.curves import read_charts
 from fulcrum.society.arms import LINES
-from fulcrum.society.measure import Point, plateau, write_curve, write_points
+from fulcrum.society.measure import Point, best_iteration, plateau, write_curve, write_points
 from fulcrum.society.settings import SocietySettings
 
 
@@ -44,6 +44,15 @@ def test_it_stops_when_nobody_disagrees_any_more() -> None:
     settings = SocietySettings(min_disagreement=0.1)
     points = [point(0, 60), point(1, 120, disagreement=0.05)]
     assert "min_disagreement" in (plateau(points, LINES["society"], 1, settings) or "")
+
+
+def test_the_best_iteration_is_not_one_that_left_the_hard_questions_unanswered() -> None:
+    settings, line = SocietySettings(), LINES["society"]
+    some = {question: value for question, value in point(2, 57).values.items() if question < "q157"}
+    shorter = replace(point(2, 57), values=some, n=len(some), mean=57 / len(some))
+    points = [point(0, 10), point(1, 80), shorter, point(3, 80)]
+    assert shorter.mean > points[1].mean * 0.5 and best_iteration(points, line, settings, 3) == 1
+    assert best_iteration([], line, settings, 3) == 3
 
 
 def arm(name: str, iteration: int, right: int) -> Point:

@@ -101,3 +101,11 @@ def test_on_ray(one_after_another: list[Path], tmp_path: Path, monkeypatch: pyte
             assert_same_weights(one, other)
     finally:
         ray.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("stage", "name"),
+    [("finetune-society-1-critic-2", "critic-2"), ("finetune-no-summary-12-agent", "agent"), ("distil", "distil")],
+)
+def test_a_training_is_told_under_the_name_of_its_agent(tmp_path: Path, stage: str, name: str) -> None:
+    assert TuningJob(Tuning(stage, [], None, seed=0), "base", SETTINGS, tmp_path).name == name

@@ -186,6 +186,8 @@ class HuggingFaceModel:
             ModelError: a prompt cannot be rendered, does not fit the context with its text, or names an adapter
                 that is not loaded.
         """
+        for adapter in {request.adapter for request in requests}:
+            self._adapters.fingerprint(adapter)
         try:
             prompts = self._tokenize([self._render(request) for request in requests])
         except TemplateError as error:

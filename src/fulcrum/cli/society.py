@@ -146,7 +146,8 @@ def why(run: Path, row: str, /) -> None:
     found, label = learned.row, learned.row.label
     console.print(f"{found.agent} learned this in {learned.stage}: {_KINDS[found.kind]}.", highlight=False)
     votes = ", ".join(f"{count} x {answer}" for answer, count in label.votes.items())
-    console.print(f"Label {label.answer} by {label.source}; votes {votes}; margin {label.margin:.2f}.", highlight=False)
+    told = f"Label {label.answer} by {label.source}; votes {votes}; margin {label.margin:.2f}."
+    console.print(told, markup=False, highlight=False)
     console.print(f"Debate of question {debate.question_id} in {learned.debates}:", highlight=False)
     for message in debate.messages:
         console.print(message.content, markup=False, highlight=False, style="cyan")
@@ -179,7 +180,8 @@ def split(run: Path, /, *, count: int = 20, json: Machine = False) -> None:
         return
     for debate in debates:
         votes = ", ".join(f"{answer} ({number})" for answer, number in debate.votes.most_common())
-        console.print(f"{debate.question_id} {shorten(debate.messages[-1].content)}", highlight=False, soft_wrap=True)
+        asked = shorten(debate.messages[-1].content)
+        console.print(f"{debate.question_id} {asked}", markup=False, highlight=False, soft_wrap=True)
         console.print(f"    votes: {votes or 'none'}", markup=False, highlight=False)
 
 
@@ -190,11 +192,15 @@ def fix(run: Path, question: str, answer: str | None = None, /, *, by: str) -> N
     Args:
         run: The run folder; `fulcrum train` on its recipe then trains again what this changes.
         question: The question's id.
-        answer: The final answer as the scorer reads it.
+        answer: The final answer, one of the votes or in words that the scorer reads.
         by: Who says so.
     """
-    from fulcrum.society.feedback import Event
+    from fulcrum.society.feedback import Event, read_answer
+    from fulcrum.society.records import last_debates
 
+    if answer is not None:
+        votes = {vote for debate in last_debates(run) if debate.question_id == question for vote in debate.votes}
+        answer = answer if answer in votes else read_answer(reopen(run).task, answer)
     _append(run, Event("label", question, by, answer=answer))
 
 
@@ -263,6 +269,8 @@ def _append(run: Path, event: "Event") -> None:
     from fulcrum.society.settings import SocietySettings
 
     resolved = read_resolved(run)
+    if resolved["method"] != "society":
+        raise RunError(f"{run}: its method is {resolved['method']}; only a society learns from labels and votes")
     task = reopen(run).task
     known = {example.id for example in task.examples("train")}
     agents = LINES["society"].agents(SocietySettings.model_validate(resolved["settings"]).debate.agents)

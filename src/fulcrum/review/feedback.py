@@ -96,5 +96,8 @@ class FeedbackQueue(Protocol):
 
         Returns:
             False, and nothing is kept, if others have spoken since then.
+
+        Raises:
+            RunError: an answer is none that the task can read.
         """
         ...

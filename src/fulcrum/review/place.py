@@ -1,7 +1,7 @@
 """What a folder holds for reviewers: a library of strategies, the debates of a society, a way to test again."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from fulcrum.errors import RunError
@@ -11,7 +11,7 @@ from fulcrum.runs import Run
 from fulcrum.runs.catalog import read_resolved, reopen
 from fulcrum.society.arms import LINES
 from fulcrum.society.debate import Transcript
-from fulcrum.society.feedback import Event, append_feedback, most_split, read_feedback
+from fulcrum.society.feedback import Event, append_feedback, most_split, read_answer, read_feedback
 from fulcrum.society.labels import label
 from fulcrum.society.records import last_debates
 from fulcrum.society.settings import SocietySettings
@@ -131,7 +131,14 @@ class SocietyQuestions:
         ]
 
     def say(self, id: str, word: Word, revision: int) -> bool:
-        """Keep what a person says of a question, unless others have spoken since `revision`."""
+        """Keep what a person says of a question, unless others have spoken since `revision`.
+
+        Raises:
+            RunError: an answer is none that the task can read.
+        """
+        votes = next(debate.votes for debate in self._debates if debate.question_id == id)
+        if word.answer is not None and word.answer not in votes:
+            word = replace(word, answer=read_answer(reopen(self._run).task, word.answer))
         return append_feedback(self._run, [Event(question_id=id, **asdict(word))], heard=revision)
 
 

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from fulcrum.errors import RunError
 from fulcrum.review.feedback import FeedbackQueue, Question, Statement, Word
 from fulcrum.review.queue import PAGE
 from fulcrum.review.show import segment
@@ -101,7 +102,11 @@ class QuestionPages:
         word = _word(fields, self._site.who(request), questions[index])
         if isinstance(word, str):
             return self._page_of(request, questions, index, 422, problem=word)
-        if not self._queue.say(questions[index].id, word, revision):
+        try:
+            kept = self._queue.say(questions[index].id, word, revision)
+        except RunError as error:
+            return self._page_of(request, questions, index, 422, problem=str(error))
+        if not kept:
             questions = self._queue.questions()
             index = self._index(request, questions)
             missed = questions[index].words[revision:]

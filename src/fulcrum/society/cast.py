@@ -121,19 +121,36 @@ class Voices:
     def ask(self, speakers: Sequence[Speaker], requests: Sequence[Request]) -> list[Completion]:
         """Answer request i as speaker i, all adapters in one batch; with full tuning, one batch a model."""
         answers: dict[int, Completion] = {}
+        for role, model, indices in self._batches(speakers):
+            batch = [self._under(speakers[index], requests[index]) for index in indices]
+            answers.update(zip(indices, complete(self._record(model, role), batch), strict=True))
+        return [answers[index] for index in range(len(requests))]
+
+    def rate(self, speakers: Sequence[Speaker], requests: Sequence[Request], texts: Sequence[str]) -> list[list[float]]:
+        """Return the natural log-probability of each token of `texts[i]` as speaker i's answer to `requests[i]`.
+
+        Raises:
+            ModelError: the model does not rate texts.
+        """
+        scores: dict[int, list[float]] = {}
+        for _, model, indices in self._batches(speakers):
+            batch = [self._under(speakers[index], requests[index]) for index in indices]
+            found = rater_of(model).logprob(batch, [texts[index] for index in indices])
+            scores.update(zip(indices, found, strict=True))
+        return [scores[index] for index in range(len(requests))]
+
+    def _batches(self, speakers: Sequence[Speaker]) -> list[tuple[str, ChatModel, list[int]]]:
+        """Return for each role and model of these speakers whose turn it is."""
         batches: dict[tuple[str, Path | None], list[int]] = {}
         for index, speaker in enumerate(speakers):
             own = speaker.weights if speaker.weights in self._models else None
             batches.setdefault((speaker.role, own), []).append(index)
-        for (role, own), indices in batches.items():
-            model = self._record(self._models[own] if own else self._host, role)
-            batch = [requests[index] if own else self._under(speakers[index], requests[index]) for index in indices]
-            answers.update(zip(indices, complete(model, batch), strict=True))
-        return [answers[index] for index in range(len(requests))]
+        return [(role, self._models[own] if own else self._host, found) for (role, own), found in batches.items()]
 
-    @staticmethod
-    def _under(speaker: Speaker, request: Request) -> Request:
-        return replace(request, adapter=str(speaker.weights) if speaker.weights else None)
+    def _under(self, speaker: Speaker, request: Request) -> Request:
+        """Return a request under a speaker's adapter; with full tuning its weights are no adapter."""
+        adapter = speaker.weights if speaker.weights not in self._models else None
+        return replace(request, adapter=str(adapter) if adapter else None)
 
     def close(self) -> None:
         """Free every agent; the base stays with whoever opened it."""

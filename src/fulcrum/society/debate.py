@@ -123,7 +123,7 @@ class Debate:
     """A solver in which a cast debates and votes. One round is a plain vote, one participant a plain answer.
 
     A participant whose call failed is silent for the rest of the debate: the others go on without it. An answer
-    without a final answer in it stays in the debate and does not vote.
+    without a final answer in it stays in the debate and does not vote. A summary that was cut is still a summary.
 
     Args:
         voices: runs the agents.
@@ -246,7 +246,8 @@ class Debate:
             own = self._settings.summariser == "critic"
             speakers.append(Speaker("summariser", self._cast.critics[participant].weights if own else None))
         for index, summary in zip(wanted, self._voices.ask(speakers, requests), strict=True):
-            told[index] = (None, summary.text) if summary.ok else (summary, "")
+            cut = summary.failure is not None and summary.failure.kind == "truncated" and summary.text.strip()
+            told[index] = (None, summary.text) if summary.ok or cut else (summary, "")
             places[index][0].count(summary)
         return told
 

@@ -34,7 +34,7 @@ _NO_TOOLS = (
 
 def write_artifact(run: Run, settings: SocietySettings, agents: Agents, distilled: Path | None, sentence: str) -> None:
     """Copy every agent's weights to `artifact/NAME/` and write the card."""
-    export(run.artifact, {**agents, **({DISTILLED: distilled} if distilled else {})}, run.recipe.models["agent"])
+    export(run.artifact, {**agents, DISTILLED: distilled}, run.recipe.models["agent"])
     trained = [agent for agent, weights in agents.items() if weights]
     calls = settings.debate.calls
     about = f"""# A society of {settings.debate.agents} generation agents and {settings.debate.agents} critics

@@ -7,7 +7,7 @@ from itertools import combinations
 from statistics import fmean
 
 from fulcrum.chat import Request
-from fulcrum.society.cast import Cast, Rater
+from fulcrum.society.cast import Cast, Speaker, Voices
 from fulcrum.society.debate import Transcript
 
 NGRAM = 3
@@ -19,7 +19,7 @@ def diversity(debates: Sequence[Transcript], gold: Mapping[str, str | None]) -> 
 
     Args:
         debates: debates of at least two participants.
-        gold: the right answer of each question, for the measures that need it.
+        gold: right answers, for the measures that need them; questions without are left out of these.
 
     Returns:
         consensus: share of participants whose last answer is the vote's.
@@ -33,12 +33,7 @@ def diversity(debates: Sequence[Transcript], gold: Mapping[str, str | None]) -> 
         dissimilarity: 1 - cosine of the TF-IDF vectors of two participants' first texts; mean over pairs.
     """
     votes = {debate.question_id: (debate.votes.most_common(1) or [(None, 0)])[0][0] for debate in debates}
-    any_right = fmean(any(said.key == gold[d.question_id] for said in d.last) for d in debates)
-    voted_right = fmean(
-        votes[d.question_id] is not None and votes[d.question_id] == gold[d.question_id] for d in debates
-    )
-    overlap, same = _errors(debates, gold)
-    return {
+    found = {
         "consensus": fmean(
             said.key is not None and said.key == votes[d.question_id] for d in debates for said in d.last
         ),
@@ -46,11 +41,19 @@ def diversity(debates: Sequence[Transcript], gold: Mapping[str, str | None]) -> 
             said.key is None or said.key != votes[d.question_id] for d in debates for said in d.first
         ),
         "answers": fmean(len({said.key for said in d.first}) / len(d.first) for d in debates),
+        "dissimilarity": dissimilarity([[said.completion.text for said in debate.first] for debate in debates]),
+    }
+    known = [debate for debate in debates if debate.question_id in gold]
+    if not known:
+        return found
+    any_right = fmean(any(said.key == gold[d.question_id] for said in d.last) for d in known)
+    voted_right = fmean(votes[d.question_id] is not None and votes[d.question_id] == gold[d.question_id] for d in known)
+    overlap, same = _errors(known, gold)
+    return found | {
         "any_right": any_right,
         "unused": any_right - voted_right,
         "error_overlap": overlap,
         "same_error": same,
-        "dissimilarity": dissimilarity([[said.completion.text for said in debate.first] for debate in debates]),
     }
 
 
@@ -87,10 +90,10 @@ def _cosine(one: Mapping[str, float], other: Mapping[str, float]) -> float:
     return product / norms if norms else float(dict(one) == dict(other))
 
 
-def likelihoods(rater: Rater, cast: Cast, debates: Sequence[Transcript]) -> dict[str, float]:
+def likelihoods(voices: Voices, cast: Cast, debates: Sequence[Transcript]) -> dict[str, float]:
     """Return how the generation agents rate each other's first answers.
 
-    The adapters of `cast` must be seated, and the debates be the cast's own.
+    The cast must be seated, and the debates be its own.
 
     Returns:
         nll_own: mean negative log-likelihood of an agent's own answers, in nats a token.
@@ -98,18 +101,18 @@ def likelihoods(rater: Rater, cast: Cast, debates: Sequence[Transcript]) -> dict
         kl: mean over ordered pairs of `log p_i - log p_j` on answers drawn from agent i, in nats a token. With a
             `top_p` below 1 the answers are drawn from a cut distribution, so this is an estimate from likely answers.
     """
-    agents = cast.generators
+    speakers: list[Speaker] = []
     requests: list[Request] = []
     texts: list[str] = []
     pairs: list[tuple[int, int]] = []
     for debate in debates:
         for author, said in enumerate(debate.first):
-            for reader, agent in enumerate(agents) if said.completion.ok else ():
-                adapter = str(agent.weights) if agent.weights else None
-                requests.append(Request(debate.messages, adapter=adapter))
+            for reader, agent in enumerate(cast.generators) if said.completion.ok else ():
+                speakers.append(agent)
+                requests.append(Request(debate.messages))
                 texts.append(said.completion.text)
                 pairs.append((author, reader))
-    means = [math.fsum(tokens) / len(tokens) for tokens in rater.logprob(requests, texts)]
+    means = [math.fsum(tokens) / len(tokens) for tokens in voices.rate(speakers, requests, texts)]
     own = [-mean for (author, reader), mean in zip(pairs, means, strict=True) if author == reader]
     others = [-mean for (author, reader), mean in zip(pairs, means, strict=True) if author != reader]
     return {"nll_own": fmean(own), "nll_others": fmean(others), "kl": fmean(others) - fmean(own)}

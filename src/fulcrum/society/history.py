@@ -35,11 +35,13 @@ class History:
         iterations: of each line, the finished ones.
         ended: why each line ended, in a sentence.
         best: of each line the iteration whose agents are used; None if it has finished none.
+        debates: of each line that has debated, the stage that holds its last debates.
     """
 
     iterations: dict[str, list[Iteration]]
     ended: dict[str, str]
     best: dict[str, int | None] = field(default_factory=dict[str, int | None])
+    debates: dict[str, str] = field(default_factory=dict[str, str])
 
     def agents(self, line: str, number: int | None = None) -> Agents | None:
         """Return a line's agents after an iteration, by default its best; None if it never finished one."""
@@ -53,6 +55,7 @@ def write_history(folder: Path, history: History) -> None:
         line: {
             "ended": ended,
             "best": history.best.get(line),
+            "debates": history.debates.get(line),
             "iterations": [
                 {"number": one.number, "agents": _below(folder, one.agents), "kept": one.kept}
                 for one in history.iterations.get(line, [])
@@ -90,4 +93,5 @@ def read_history(folder: Path) -> History:
         },
         {line: known["ended"] for line, known in data.items()},
         {line: known["best"] for line, known in data.items()},
+        {line: known["debates"] for line, known in data.items() if known["debates"]},
     )

@@ -110,13 +110,16 @@ def nothing_to_learn(debates: Sequence[Transcript], labels: Sequence[PseudoLabel
     return None
 
 
-def label_report(task: Task, examples: Iterable[Example], labels: Sequence[PseudoLabel]) -> list[dict[str, Any]]:
-    """Return how often the labels are right by margin, where targets are known. Nothing is learnt from this.
+def label_report(known: Mapping[str, str | None], labels: Sequence[PseudoLabel]) -> list[dict[str, Any]]:
+    """Return how often the labels are right by margin. Nothing is learnt from this.
+
+    Args:
+        known: the right answers, as far as they are known.
+        labels: what the agents voted for.
 
     Returns:
         A row for each margin and one for all: labels, right ones, share with its 95 % interval (Wilson).
     """
-    known = {example.id: task.answer_key(task.gold(example)) for example in examples if example.target is not None}
     labelled = [label for label in labels if label.answer is not None and label.question_id in known]
     rows: list[dict[str, Any]] = []
     for margin in [*sorted({round(label.margin, 4) for label in labelled}), None]:

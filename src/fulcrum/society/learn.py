@@ -14,6 +14,7 @@ use the agents of the best iteration              `best_iteration`
 The ablations differ in who debates and who learns what (`Line`), not in this loop.
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -25,12 +26,13 @@ from fulcrum.society.labels import PseudoLabel, gold_label, label, nothing_to_le
 from fulcrum.society.measure import POINTS, Point, best_iteration, plateau, write_curve, write_points
 from fulcrum.society.rows import TrainingRow, training_rows
 from fulcrum.society.settings import SocietySettings
-from fulcrum.society.workshop import Workshop
+from fulcrum.society.workshop import LABELS, Session, Workshop
 
 
 def learn(run: Run, settings: SocietySettings) -> History:
     """Train every line that the arms need, and return what became of each; called again it continues."""
     workshop = Workshop(run, settings)
+    (run.folder / LABELS).unlink(missing_ok=True)  # new feedback may end a line earlier
     try:
         points = workshop.measure(None, 0, None)
         if sentence := hopeless(points):
@@ -42,6 +44,7 @@ def learn(run: Run, settings: SocietySettings) -> History:
                 {line: outcome.iterations for line, outcome in outcomes.items()},
                 {line: outcome.sentence for line, outcome in outcomes.items()},
                 {line: outcome.best for line, outcome in outcomes.items()},
+                {line: outcome.debates for line, outcome in outcomes.items()},
             )
         write_points(run.folder / POINTS, points)
         write_curve(run.artifact, points, max(map(len, history.iterations.values()), default=0))
@@ -53,11 +56,20 @@ def learn(run: Run, settings: SocietySettings) -> History:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a line: its iterations, where they were measured, which is the best, and why it ended."""
+    """What became of a line.
+
+    Attributes:
+        iterations: those that it has finished.
+        points: where they were measured.
+        best: the iteration whose agents are used.
+        debates: the stage that holds its last debates.
+        sentence: why it ended.
+    """
 
     iterations: list[Iteration]
     points: list[Point]
     best: int | None
+    debates: str
     sentence: str
 
 
@@ -68,31 +80,34 @@ def improve(workshop: Workshop, line: Line) -> Outcome:
     points = workshop.measure(line, 0, agents)
     iterations: list[Iteration] = []
 
-    def outcome(sentence: str) -> Outcome:
+    def outcome(held: Session, sentence: str) -> Outcome:
         best = best_iteration(points, line, settings, len(iterations)) if iterations else None
         if best is not None and best < len(iterations):
             sentence += f" The agents of iteration {best} are used, the best on dev questions."
-        return Outcome(iterations, points, best, sentence)
+        return Outcome(iterations, points, best, held.stage, sentence)
 
-    for number in range(1, settings.iterations + 1):
-        session = workshop.debate(line, number, agents)
-        debates = session.debates
-        labels = workshop.corrected(session, [label_of(workshop, line, debate) for debate in debates])
-        workshop.report_labels(session, labels)
-        if not line.gold and (sentence := nothing_to_learn(debates, labels)):
-            return outcome(sentence)
-        session, labels = workshop.debate_again(session, labels, agents)
-        rows = training_rows(line, session.debates, labels, settings, workshop.seed(line, number), workshop.vetoes)
+    for number in itertools.count(1):
+        held = workshop.debate(line, number, agents)
+        labels = [label_of(workshop, line, debate) for debate in held.debates]
+        if not line.gold:
+            workshop.report_labels(held, labels)
+        labels = workshop.corrected(held, labels)
+        if not line.gold and (sentence := nothing_to_learn(held.debates, labels)):
+            return outcome(held, sentence)
+        session, labels = workshop.debate_again(held, labels, agents)
+        vetoes, seed = workshop.vetoes(line), workshop.seed(line, number)
+        rows = training_rows(line, session.debates, labels, settings, seed, vetoes)
         preferred = any(workshop.preferences(session, agent) for agent in rows)
         if not preferred and (sentence := too_few(rows, settings.min_rows)):
-            return outcome(sentence)
+            return outcome(held, sentence)
         before = agents
         agents = workshop.finetune(session, labels, rows, before)
         iterations.append(Iteration(number, agents, kept=[agent for agent in agents if agents[agent] == before[agent]]))
         points += workshop.measure(line, number, agents)
         if sentence := plateau(points, line, number, settings):
-            return outcome(sentence)
-    return outcome(f"All {settings.iterations} iterations are done.")
+            return outcome(held, sentence)
+        if number == settings.iterations:
+            return outcome(held, f"All {settings.iterations} iterations are done.")
 
 
 def label_of(workshop: Workshop, line: Line, debate: Transcript) -> PseudoLabel:

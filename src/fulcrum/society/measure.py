@@ -154,9 +154,12 @@ def plateau(points: Sequence[Point], line: Line, iteration: int, settings: Socie
 
 
 def best_iteration(points: Sequence[Point], line: Line, settings: SocietySettings, last: int) -> int:
-    """Return the iteration that is best on dev, the earliest of equal ones; without dev questions, the last."""
+    """Return the iteration that is best on dev, the earliest of equal ones; without dev questions, the last.
+
+    All iterations were asked the same questions, and an answer that failed is worth nothing here.
+    """
     trained = [point for number, point in _of_line(points, line, settings).items() if number]
-    return max(trained, key=lambda point: (point.mean, -point.iteration)).iteration if trained else last
+    return max(trained, key=lambda one: (sum(one.values.values()), -one.iteration)).iteration if trained else last
 
 
 def _of_line(points: Sequence[Point], line: Line, settings: SocietySettings) -> dict[int, Point]:

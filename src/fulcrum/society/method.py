@@ -10,7 +10,7 @@ from fulcrum.methods import Contender, PlannedCalls, Role, prompt_tokens
 from fulcrum.recipe import Recipe
 from fulcrum.runs import Run
 from fulcrum.society.arms import ARMS, lines_of
-from fulcrum.society.deploy import open_society, write_artifact
+from fulcrum.society.deploy import DISTILLED, open_society, write_artifact
 from fulcrum.society.distil import distil
 from fulcrum.society.history import read_history
 from fulcrum.society.learn import learn
@@ -41,7 +41,8 @@ class SocietyMethod:
 
     def plan(self, recipe: Recipe) -> Sequence[PlannedCalls]:
         """Return the calls of training, of measuring each iteration, and of the evaluation on the test split."""
-        settings, task = recipe.settings_as(SocietySettings), _single_answers(recipe.task)
+        settings = recipe.settings_as(SocietySettings)
+        task = _suited(recipe.task, settings)
         debate, answer = settings.debate, settings.debate.max_tokens or recipe.task.max_tokens
         dev = min(settings.measure, len(task.splits.get("dev", ())))
         prompt = prompt_tokens(task)
@@ -54,7 +55,7 @@ class SocietyMethod:
         calls = {name: ARMS[name].settings(debate).calls for name in settings.arms}
         often = {name: settings.iterations + 1 if ARMS[name].line else 1 for name in settings.arms}
         measured = dev * (1 + sum(calls[name] * often[name] for name in calls))
-        tested = len(task.examples("test")) * (1 + sum(calls.values()))
+        tested = len(task.examples("test")) * (1 + sum(calls.values()) + settings.distil)
         rows.append(PlannedCalls("measuring iterations", "agent", measured, prompt + answer, answer))
         if settings.distil:
             rows.append(PlannedCalls("distilling", "agent", settings.questions * debate.calls, prompt + answer, answer))
@@ -63,8 +64,8 @@ class SocietyMethod:
 
     def learn(self, run: Run) -> None:
         """Run the algorithm on every line, distil, and write `artifact/`; it needs no target but STaR's."""
-        _single_answers(run.task)
         settings = run.recipe.settings_as(SocietySettings)
+        _suited(run.task, settings)
         history = learn(run, settings)
         agents = history.agents("society")
         sentence = history.ended.get("society", "")
@@ -77,7 +78,7 @@ class SocietyMethod:
         run.log("learned", artifact="artifact", sentence=sentence)
 
     def contenders(self, run: Run) -> Sequence[Contender]:
-        """Return the base's greedy answer, then every arm with the weights of its last iteration."""
+        """Return the base's greedy answer, every arm with the weights of its best iteration, and what was distilled."""
         settings, history = run.recipe.settings_as(SocietySettings), read_history(run.folder)
         workshop = Workshop(run, settings)
         contenders = [Contender(workshop.direct, "baseline")]
@@ -85,9 +86,8 @@ class SocietyMethod:
             agents = history.agents(arm.line) if arm.line else None
             if name in settings.arms and (agents or not arm.line):
                 contenders.append(Contender(workshop.solver(arm, agents), arm.role))
-        society = history.agents("society")
-        if settings.distil and society and (distilled := distil(run, settings, society)):
-            contenders.append(Contender(workshop.alone(distilled, "distilled"), "method"))
+        if (distilled := run.artifact / DISTILLED).is_dir():
+            contenders.append(Contender(workshop.alone(distilled, DISTILLED), "method"))
         return contenders
 
     def deploy(self, artifact: Artifact, open_model: OpenModel) -> Deployed:
@@ -109,9 +109,15 @@ def measure_history(run: Run, split: Split, limit: int | None = None) -> list[Po
     return points
 
 
-def _single_answers(task: Task) -> Task:
+def _suited(task: Task, settings: SocietySettings) -> Task:
+    """Return a task, or refuse it: it needs final answers, and targets for an arm that reads them."""
     if task.scorer is None:
         raise TaskError(f"{task.name} is a dialogue task: it has no final answers to vote on; use strategies instead")
+    if any(line.gold for line in lines_of(settings.arms)) and (missing := task.unlabelled("train")):
+        raise TaskError(
+            f"{task.name}: the arm star learns from answers that are right by their targets, and {len(missing)} train "
+            "examples have none; take star out of settings.arms"
+        )
     return task
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from fulcrum.atomic import read_json, read_lines
 from fulcrum.errors import RunError
 from fulcrum.society.debate import Transcript
+from fulcrum.society.history import FILE, read_history
 from fulcrum.society.rows import Kind, TrainingRow
 from fulcrum.society.workshop import ROWS, read_debates
 
@@ -28,17 +29,22 @@ class LearnedRow:
 
 
 def learned_rows(run: Path, agent: str | None = None) -> Iterator[LearnedRow]:
-    """Yield every row that was learned, stage by stage.
+    """Yield every row that was learned, stage by stage; stages that later feedback did away with are left out.
 
     Args:
         run: the run folder.
         agent: only the rows of this agent.
+
+    Raises:
+        RunError: the run has not learned yet.
     """
-    for file in sorted((run / "stages").glob(f"finetune-*/{ROWS}")):
-        origin = read_json(file.parent / "inputs.json")["debates"]
-        for data in read_lines(file):
+    iterations = (one for found in read_history(run).iterations.values() for one in found)
+    stages = {weights.parent for one in iterations for weights in one.agents.values() if weights}
+    for stage in sorted(stages):
+        origin = read_json(stage / "inputs.json")["debates"]
+        for data in read_lines(stage / ROWS):
             if agent in (None, data["agent"]):
-                yield LearnedRow(TrainingRow.from_json(data), file.parent.name, origin)
+                yield LearnedRow(TrainingRow.from_json(data), stage.name, origin)
 
 
 def counts_by_kind(rows: Iterable[LearnedRow]) -> dict[str, Counter[Kind]]:
@@ -71,17 +77,16 @@ def explain(run: Path, row_id: str) -> tuple[LearnedRow, Transcript]:
 
 
 def last_debates(run: Path, line: str = "society") -> list[Transcript]:
-    """Return the debates of a line's latest finished session.
+    """Return the last debates of a line; of a run that has not learned yet, the first.
 
     Raises:
-        RunError: there is none.
+        RunError: there are none.
     """
-    finished = [
-        folder.parent
-        for folder in (run / "stages").glob(f"debate-{line}-*/finished.json")
-        if folder.parent.name.removeprefix(f"debate-{line}-").partition("-")[0].isdecimal()
-    ]
-    if not finished:
+    if (run / FILE).is_file():
+        stage = read_history(run).debates.get(line)
+    else:
+        finished = (run / "stages").glob(f"debate-{line}-1-*/finished.json")
+        stage = next((path.parent.name for path in finished), None)
+    if stage is None:
         raise RunError(f"{run}: holds no finished debate of {line!r}; run `fulcrum train` first")
-    latest = max(finished, key=lambda stage: int(stage.name.removeprefix(f"debate-{line}-").partition("-")[0]))
-    return read_debates(latest)
+    return read_debates(run / "stages" / stage)

@@ -95,7 +95,7 @@ class AnnotatorSettings(Settings):
     Attributes:
         labels: questions that are looked at; 0 leaves the person out.
         choose: the questions with the most split votes, or random ones.
-        error_rate: share of labels in which the person is wrong: another answer of that debate.
+        error_rate: how likely the person is wrong where the debate gave another answer: it is one of these.
     """
 
     labels: int = Field(default=0, ge=0)

@@ -1,5 +1,6 @@
 """One finetuning of one agent, as it can be sent to another process or another machine."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,7 +47,7 @@ class TuningJob:
     @property
     def name(self) -> str:
         """The agent's, which its steps are told under."""
-        return self.tuning.stage.split("-", 3)[-1]
+        return re.sub(r"^finetune-.*?-\d+-", "", self.tuning.stage)
 
 
 def train(job: TuningJob, tell: Tell) -> None:

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 from fulcrum.atomic import read_json, read_lines, write_json, write_lines
 from fulcrum.calls import RecordedModel
 from fulcrum.chat import ChatModel, Request, Sampling
-from fulcrum.errors import SettingsError
+from fulcrum.errors import SettingsError, TaskError
 from fulcrum.evaluation.baselines import Direct
 from fulcrum.evaluation.rollouts import roll_out
 from fulcrum.evaluation.solver import Solver, Turn
@@ -19,7 +19,7 @@ from fulcrum.hashing import content_hash, seed_from
 from fulcrum.runs import Run
 from fulcrum.runs.learn import RIVALS
 from fulcrum.society.arms import ARMS, Agents, Arm, Line
-from fulcrum.society.cast import Cast, Speaker, Voices, adapter_host, rater_of
+from fulcrum.society.cast import Cast, Speaker, Voices, adapter_host
 from fulcrum.society.debate import Debate, Transcript
 from fulcrum.society.diversity import diversity, likelihoods
 from fulcrum.society.feedback import Feedback, append_feedback, read_feedback, simulate
@@ -35,6 +35,7 @@ from fulcrum.training.source import parameters_of, trainable_source
 from fulcrum.workers import work_ahead
 
 DEBATES = "debates.jsonl"
+LABELS = "labels.json"
 ROWS = "rows.jsonl"
 
 
@@ -127,12 +128,12 @@ class Workshop:
         return next(example for example in self._train if example.id == question_id)
 
     def gold(self, split: Split) -> dict[str, str | None]:
-        """Return the right answers of a split, where there are targets: for measures, never for training."""
-        return {
-            example.id: self.task.answer_key(self.task.gold(example))
-            for example in self.task.examples(split)
-            if example.target is not None
-        }
+        """Return the right answers of a split, where they can be told: for measures, never for training."""
+        found: dict[str, str | None] = {}
+        for example in self.task.examples(split):
+            with suppress(TaskError):  # it has no target, or its scorer does not tell what would be right
+                found[example.id] = self.task.answer_key(self.task.gold(example))
+        return found
 
     # Debate and labels
 
@@ -178,8 +179,7 @@ class Workshop:
                 break
             questions = [self.task.question(self.example(label.question_id)) for label in fixed]
             turns = [Turn(question, question.messages, sample) for question in questions]
-            held, kind = session.debates, f"again-{sample}"
-            session = self._session(kind, session.line, session.iteration, agents, turns, held)
+            session = self._session(f"again-{sample}", session.line, session.iteration, agents, turns, session)
             labels += fixed
         return session, labels
 
@@ -190,9 +190,10 @@ class Workshop:
         iteration: int,
         agents: Agents,
         turns: Sequence[Turn],
-        earlier: Sequence[Transcript] = (),
+        earlier: Session | None = None,
     ) -> Session:
         """Hold debates in a stage of their own, which keeps earlier ones of the iteration before them."""
+        held = earlier.debates if earlier else []
         debate, seed = line.settings(self.settings.debate), self.seed(line, iteration)
         solver = self._debate(line.cast(agents, debate.agents), debate, seed, line.name)
 
@@ -200,13 +201,14 @@ class Workshop:
             with self._learning(line):
                 transcripts = solver.hold(turns)
             self.run.budget.check()  # what the budget cut short is no debate
-            write_lines(folder / DEBATES, [transcript.to_json() for transcript in (*earlier, *transcripts)])
+            write_lines(folder / DEBATES, [transcript.to_json() for transcript in (*held, *transcripts)])
 
         inputs = {
             "questions": [turn.question.id for turn in turns],
             "debate": debate.model_dump(mode="json"),
             "seed": seed,
             **self._who(agents),
+            **({"after": earlier.stage} if earlier else {}),
         }
         folder = self.run.stage(f"{kind}-{line.name}-{iteration}", inputs, work)
         return Session(line, iteration, folder.name, read_debates(folder))
@@ -240,16 +242,15 @@ class Workshop:
     def _feedback(self) -> Feedback:
         return read_feedback(self.run.folder)
 
-    @property
-    def vetoes(self) -> Vetoes:
-        """What people do not want to be learnt."""
-        return self._feedback.vetoes
+    def vetoes(self, line: Line) -> Vetoes:
+        """Return what people do not want the agents of a line to learn: they speak of the society's debates."""
+        return self._feedback.vetoes if line.name == "society" else frozenset()
 
     def report_labels(self, session: Session, labels: Sequence[PseudoLabel]) -> None:
-        """Keep how often the labels were right by margin, in `labels.json`."""
+        """Keep how often the votes were right by margin, in `labels.json`."""
         where = {"line": session.line.name, "iteration": session.iteration}
-        report = label_report(self.task, self.examples(session.iteration), labels)
-        path = self.run.folder / "labels.json"
+        report = label_report(self.gold("train"), labels)
+        path = self.run.folder / LABELS
         known: list[dict[str, Any]] = read_json(path) if path.exists() else []
         others = [row for row in known if {key: row[key] for key in where} != where]
         write_json(path, [*others, *({**where, **row} for row in report)])
@@ -257,7 +258,9 @@ class Workshop:
     # Finetuning
 
     def preferences(self, session: Session, agent: str) -> list[PreferenceRow]:
-        """Return what people want an agent to say rather than what it said."""
+        """Return what people want an agent of the society to say rather than what it said."""
+        if session.line.name != "society":
+            return []
         return self._feedback.preferences(agent, session.debates, self.settings.debate.update)
 
     def finetune(
@@ -290,7 +293,7 @@ class Workshop:
         line, iteration, settings = session.line, session.iteration, self.settings
         preferences, few = self.preferences(session, agent), len(rows) < settings.min_rows
         if few:
-            empty = " and ".join(empty_pools(line, agent, session.debates, labels, settings.w, self.vetoes))
+            empty = " and ".join(empty_pools(line, agent, session.debates, labels, settings.w, self.vetoes(line)))
             does = "learns only what people prefer" if preferences else "keeps its weights"
             self.run.log(
                 "society/kept",
@@ -320,10 +323,11 @@ class Workshop:
             for tuning in tunings
         }
         todo = [job for job in jobs.values() if not (job.folder / WEIGHTS).exists()]
-        if len(todo) > 1:
-            work_ahead(train, todo, parameters_of(source), self.run.hear_step)
 
         def work(job: TuningJob) -> None:
+            if len(todo) > 1:  # all of them at once, in the first one's stage, whose seconds so are theirs
+                work_ahead(train, todo, parameters_of(source), self.run.hear_step)
+                todo.clear()
             write_lines(job.folder / ROWS, job.tuning.rows)
             train(job, self.run.hear_step)  # what was done side by side is only looked up
 
@@ -377,7 +381,7 @@ class Workshop:
             debates = transcripts_of(result, self.task)
             found = diversity(debates, self.gold(split)) if debates else {}
             if solver.name == "society" and (rated := debates[: self.settings.likelihood]):
-                found |= likelihoods(rater_of(self._host), ARMS["society"].cast(agents, self.settings.debate), rated)
+                found |= likelihoods(self._voices, ARMS["society"].cast(agents, self.settings.debate), rated)
             write_json(folder / "point.json", point_of(iteration, result, found).to_json())
 
         inputs = {
