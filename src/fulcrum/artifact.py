@@ -103,9 +103,12 @@ def read_artifact(folder: Path) -> Artifact:
         RunError: there is no artifact, or it is of another format.
     """
     place = folder if (folder / CARD).exists() else folder / "artifact"
+    if not folder.is_dir():
+        raise RunError(f"{folder}: there is no such folder; `fulcrum runs` lists the runs")
     if not (place / CARD).exists():
         raise RunError(
-            f"{folder}: holds no artifact (no {CARD}); give the folder of a run that `fulcrum train` finished"
+            f"{folder}: holds no artifact (no {CARD}); give the folder of a run that `fulcrum train` finished, of a "
+            "method that learns something: a baseline does not"
         )
     card = cast(dict[str, Any], read_json(place / CARD))
     if card["format"] != _FORMAT:

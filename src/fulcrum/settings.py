@@ -109,8 +109,12 @@ def read_settings(kind: type[Checked], document: Document) -> Checked:
     try:
         return kind.model_validate(document.data)
     except ValidationError as error:
-        problems = [_sentence(kind, document, problem) for problem in error.errors()]
-        raise SettingsError("\n".join(dict.fromkeys(problems))) from None
+        raise SettingsError("\n".join(sentences(error, document, kind))) from None
+
+
+def sentences(error: ValidationError, document: Document, kind: type[BaseModel] = Settings) -> list[str]:
+    """Return a line for each problem that pydantic found: where it stands, what was given, what is allowed."""
+    return list(dict.fromkeys(_sentence(kind, document, problem) for problem in error.errors()))
 
 
 def nearest(given: str, allowed: Sequence[str]) -> str:

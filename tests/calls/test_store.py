@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fulcrum.calls import CallStore, call_key
+from fulcrum.calls.store import Failed
 from fulcrum.chat import Completion, Failure, Request, Sampling, ToolCall, Usage, user
 from fulcrum.errors import StoreError
 from support.stored import MODEL, key, put, request, write_range
@@ -36,7 +37,7 @@ def test_a_failure_nobody_was_paid_for_is_asked_again_but_counted(tmp_path: Path
     with CallStore(tmp_path / "calls.sqlite") as store:
         missing = put(store, "q", Completion.failed(kind, "why"))  # pyright: ignore[reportArgumentType]
         assert store.get(missing) is None
-        assert store.failures() == [("actor", MODEL.name, kind, 1)]
+        assert store.failures() == [Failed("actor", MODEL.name, kind, 1, "why")]
 
 
 @pytest.mark.parametrize("kind", ["refused", "truncated", "empty"])
@@ -44,7 +45,7 @@ def test_a_failure_that_was_paid_for_is_kept_as_that_failure(tmp_path: Path, kin
     failure = Failure(kind, "limit 5")  # pyright: ignore[reportArgumentType]
     with CallStore(tmp_path / "calls.sqlite") as store:
         found = store.get(put(store, "q", Completion("half an ans", "length", failure=failure)))
-        assert store.failures() == [("actor", MODEL.name, kind, 1)]
+        assert store.failures() == [Failed("actor", MODEL.name, kind, 1, "")]
     assert found is not None and found.failure == failure
 
 
@@ -160,4 +161,11 @@ def test_damage_and_a_full_disk_are_store_errors_that_name_the_file(tmp_path: Pa
 def test_a_failure_may_say_anything(tmp_path: Path) -> None:
     with CallStore(tmp_path / "calls.sqlite") as store:
         put(store, "q", Completion.failed("server", "broken reply: \ud83d"))
-        assert store.failures() == [("actor", "python:scripted", "server", 1)]
+        assert store.failures() == [Failed("actor", "python:scripted", "server", 1, "broken reply: \\ud83d")]
+
+
+def test_what_failed_calls_said_most_often_is_kept(tmp_path: Path) -> None:
+    with CallStore(tmp_path / "calls.sqlite") as store:
+        for number, detail in enumerate(("HTTP 500: a", "HTTP 401: bad key", "HTTP 401: bad key")):
+            put(store, f"q{number}", Completion.failed("server", detail))
+        assert store.failures() == [Failed("actor", "python:scripted", "server", 3, "HTTP 401: bad key")]

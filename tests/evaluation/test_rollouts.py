@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from fulcrum.calls import Budget, BudgetSettings, CallStore, Ledger, Price, Prices, RecordedModel
 from fulcrum.chat import Completion, Request, Sampling, assistant, user
-from fulcrum.errors import BudgetSpent, RunError, TooManyFailures
+from fulcrum.errors import BudgetSpent, RunError, SettingsError, TooManyFailures
 from fulcrum.evaluation.baselines import BestOfN, Direct, SelfConsistency
 from fulcrum.evaluation.results import pool_seeds, read_results, write_results
 from fulcrum.evaluation.rollouts import SolverRollouts, roll_out
@@ -166,6 +166,12 @@ def test_a_limit_is_a_fixed_choice_that_grows() -> None:
     assert large != order[:12]
 
 
+@pytest.mark.parametrize("limit", [0, -1])
+def test_a_limit_that_leaves_nothing_is_refused(limit: int) -> None:
+    with pytest.raises(SettingsError, match="give 1 or more"):
+        rolled(FunctionSolver("mine", lambda turn: Completion("A")), shouting_task(), limit=limit)
+
+
 def test_spend_is_what_the_answers_of_this_solver_took(tmp_path: Path) -> None:
     desk = Recorded(tmp_path, ScriptedModel(name=REMOTE))
     direct = Direct(desk.model, Sampling())
@@ -210,10 +216,10 @@ def test_a_budget_failure_stops_even_where_no_budget_was_given() -> None:
 
 
 def test_too_many_failures_stop_the_rollouts(tmp_path: Path) -> None:
-    inner = ScriptedModel(lambda request: Completion.failed("server"), name=REMOTE)
+    inner = ScriptedModel(lambda request: Completion.failed("server", "bad key"), name=REMOTE)
     desk = Recorded(tmp_path, inner, failure_share=0.5)
     task = shouting_task([f"q{place}" for place in range(30)])
-    with pytest.raises(TooManyFailures, match="20 of 20 calls failed"):
+    with pytest.raises(TooManyFailures, match=r"20 of 20 calls failed.* Most often: server: bad key\."):
         rolled(Direct(desk.model, Sampling()), task, ledger=desk.ledger, budget=desk.budget)
 
 

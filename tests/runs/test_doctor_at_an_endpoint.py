@@ -4,7 +4,7 @@ import pytest
 
 from fulcrum.recipe import read_recipe
 from fulcrum.runs.doctor import Finding, examine
-from support.fault_server import FaultServer
+from support.fault_server import FaultServer, Reply, chat_completion
 from support.sums import write_sums
 
 
@@ -30,3 +30,20 @@ def test_a_misspelt_model_is_named_with_its_nearest(tmp_path: Path, monkeypatch:
         found = findings(write_sums(tmp_path), f"{server.url}#tinny")
     (bad,) = [finding for finding in found.values() if finding.level == "bad"]
     assert "did you mean 'tiny'" in bad.what and bad.remedy
+
+
+def test_a_wanted_key_is_named_and_where_to_put_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with FaultServer(key="secret") as server:
+        found = findings(write_sums(tmp_path), f"{server.url}#tiny")
+    (bad,) = [finding for finding in found.values() if finding.level == "bad"]
+    assert "HTTP 401" in bad.what and "OPENAI_API_KEY" in bad.remedy and "key_env" in bad.remedy
+
+
+def test_a_model_that_never_ends_its_answers_cannot_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with FaultServer(respond=lambda body: Reply(chat_completion("on and on", "length"))) as server:
+        found = findings(write_sums(tmp_path), f"{server.url}#tiny")
+    (bad,) = [finding for finding in found.values() if finding.level == "bad"]
+    assert "5 of 5 answers did not end" in bad.what and "raise max_tokens" in bad.remedy

@@ -8,7 +8,7 @@ import pytest
 
 from fulcrum.calls import Spend
 from fulcrum.chat import Request, complete, user
-from fulcrum.errors import BudgetSpent, RunError, SettingsError, TooManyFailures
+from fulcrum.errors import BudgetSpent, ModelError, RunError, SettingsError, TooManyFailures
 from fulcrum.evaluation.table import EvaluationRow
 from fulcrum.recipe import Recipe, read_recipe
 from fulcrum.runs import Run, default_folder
@@ -17,6 +17,7 @@ from fulcrum.runs.evaluate import evaluate_run
 from fulcrum.runs.learn import RIVALS, learn, learning_cost, price_of_gain
 from fulcrum.runs.plan import plan
 from fulcrum.runs.run import read_events
+from support.fault_server import FaultServer
 from support.sums import write_sums
 
 
@@ -204,6 +205,25 @@ def test_the_plan_counts_the_judge(recipe_file: Path, tmp_path: Path) -> None:
     with Run(tmp_path / "run", recipe) as run:
         evaluate_run(run)
         assert planned["scoring"] == run.ledger.snapshot()["judge"].answers
+
+
+def test_the_plan_says_which_limits_the_run_may_meet(recipe_file: Path) -> None:
+    planned = plan(read_recipe(recipe_file, {"budget.calls": "40", "budget.tokens": "1000000"}))
+    assert planned.calls > 40 and planned.beyond_budget == [f"calls: {planned.calls} of budget.calls = 40"]
+    assert plan(read_recipe(recipe_file)).beyond_budget == []
+
+
+def test_the_pace_of_an_endpoint_is_that_of_calls_under_way_together(recipe_file: Path, tmp_path: Path) -> None:
+    with FaultServer(answer=lambda prompt: "4", latency=0.5) as server:
+        recipe = read_recipe(recipe_file, {"models.actor": f"{server.url}?concurrency=16#tiny"})
+        with Run(tmp_path / "run", recipe) as run:
+            evaluate_run(run)
+        seconds, source = plan(recipe, folder=tmp_path / "run").pace["actor"]
+        assert "stored calls" in source and seconds < 0.25
+        assert plan(recipe).pace == {}
+        assert plan(recipe, probe_endpoints=True).pace["actor"][0] < 0.5
+    with pytest.raises(ModelError, match=r"8 of 8 calls to measure its pace failed|4 of 4 calls"):
+        plan(read_recipe(recipe_file, {"models.actor": "http://127.0.0.1:9/v1?retries=0#tiny"}), probe_endpoints=True)
 
 
 def test_failed_calls_of_earlier_sittings_are_calls(recipe_file: Path, tmp_path: Path) -> None:

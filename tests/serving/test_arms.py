@@ -141,6 +141,12 @@ def test_a_log_is_evaluated_on_the_command_line(tmp_path: Path, capsys: pytest.C
     assert arms["difference"]["estimate"] == 1.0 and arms["difference"]["low"] > 0.5
     replayed = run("--outcomes", str(tmp_path / "after"), "--outcomes-without", str(tmp_path / "before"))
     assert "+50.0" in replayed and "on the same requests" in replayed
+    (tmp_path / "after").write_text((tmp_path / "after").read_text().rstrip("\n"))
+    assert json.loads(run("--outcomes", str(tmp_path / "after"), "--json"))["arms"]["help"]["scored"] == 20
+    (tmp_path / "strange").write_text('{"request": "r99", "value": 1}')
+    with pytest.raises(SystemExit) as stopped:
+        main(["evaluate", "--from-log", str(tmp_path / "log"), "--outcomes", str(tmp_path / "strange")])
+    assert stopped.value.code == 2 and "1 outcomes are of no request" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("flags", [[], ["run", "--from-log", "log"], ["run", "--outcomes", "log"]])

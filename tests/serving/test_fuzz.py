@@ -60,8 +60,8 @@ def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     with pytest.MonkeyPatch.context() as patch, Served(upstream.app) as behind:
         patch.setitem(METHODS, "fake", "serving.fakes:METHOD")
         patch.setitem(DEPLOYS, "it", lambda _: Notes() if request.param == "proxy" else ScriptedModel())
-        settings: dict[str, Any] = {"upstream": behind.url} if request.param == "proxy" else {}
-        log = {"log": folder / "log.jsonl", "log_content": True, "share": 0.8, "split_by": "user"}
+        settings: dict[str, Any] = {"upstream": behind.url, "share": 0.8} if request.param == "proxy" else {}
+        log = {"log": folder / "log.jsonl", "log_content": True, "split_by": "user"}
         with Proxy(write_artifact(folder / "artifact", "it"), **settings, **log) as proxy:
             yield proxy
 

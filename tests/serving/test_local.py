@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -118,11 +119,14 @@ def test_help_goes_before_a_local_upstream(serve: Serve) -> None:
     assert reply.headers["x-fulcrum-outcome"] == "added"
 
 
-def test_an_artifact_and_its_upstream_must_fit(serve: Serve) -> None:
+def test_an_artifact_and_its_upstream_must_fit(serve: Serve, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="--upstream http"):
         serve(Notes())
     with pytest.raises(SettingsError, match="answers requests itself"):
         serve(ScriptedModel(), upstream="http://127.0.0.1:9/v1")
+    for flag in ({"shadow": True}, {"share": 0.5}):
+        with pytest.raises(SettingsError, match=f"leave out --{next(iter(flag))}"):
+            serve(ScriptedModel(), log=tmp_path / "log.jsonl", **flag)
     with pytest.raises(SettingsError, match="no such role; did you mean 'generator'"):
         serve(ScriptedModel(), models={"generater": "lab:small"})
 

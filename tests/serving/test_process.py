@@ -123,8 +123,13 @@ def test_under_thousands_of_requests_memory_stays_flat_and_no_answer_is_lost(
 def test_what_cannot_work_is_one_line_and_exit_code_2(
     artifact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
     for arguments, told in (
-        ([str(tmp_path / "none")], "holds no artifact"),
+        ([str(tmp_path / "none")], "there is no such folder"),
+        ([str(empty)], "holds no artifact"),
+        ([str(artifact), "--port", "99999"], "less than or equal to 65535"),
+        ([str(artifact), "--host", "203.0.113.7"], "give another one"),
         ([str(write_artifact(artifact, "flaky")), "--upstream", "lab:none"], "lab:none"),
         ([str(artifact), "--upstream", "http://h/v1#m"], "leave out #m"),
         ([str(artifact), "--upstream", "http://h/v1", "--upstream-key-env", "NOT_SET"], "NOT_SET is not set"),
@@ -135,3 +140,4 @@ def test_what_cannot_work_is_one_line_and_exit_code_2(
             main(["serve", *arguments])
         said = capsys.readouterr().err
         assert caught.value.code == 2 and told in said and "Traceback" not in said, (arguments, said)
+        assert "pydantic" not in said and said.count("\n") == 1, said

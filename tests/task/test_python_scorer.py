@@ -21,8 +21,14 @@ def explained(text, target, fields):
 def odd(text, target, fields):
     return "yes"
 
+def strict(text, target, fields):
+    return float(text) == target
+
 def make_gold(target, fields):
     return "x" * target
+
+def no_gold(target, fields):
+    return fields["gold"]
 
 not_a_function = 3
 """
@@ -50,6 +56,24 @@ def test_the_function_decides(folder, function, value, verdict):
 def test_a_worth_that_is_none_is_refused(folder, function, text):
     with pytest.raises(TaskError, match="return a bool, a number in"):
         PythonScorer(function=f"own_scoring:{function}").located(folder).score(ITEM, text)
+
+
+def test_what_the_users_code_raises_is_told_with_its_line_and_the_example(folder):
+    scorer = PythonScorer(function="own_scoring:strict", gold_function="own_scoring:no_gold").located(folder)
+    line = next(number for number, text in enumerate(SOURCE.splitlines(), 1) if "float(text)" in text)
+    with pytest.raises(TaskError, match=rf"^train\.jsonl:3: scorer own_scoring:strict: ValueError: .*line {line}\)"):
+        scorer.score(ITEM, "seven")
+    with pytest.raises(TaskError, match=r"^train\.jsonl:3: own_scoring:no_gold: KeyError: 'gold'"):
+        scorer.gold(ITEM)
+    for source, said in (
+        ("import not_installed_here", "not_installed_here"),
+        ("def f(:", "SyntaxError"),
+        ("1 / 0", "Zero"),
+    ):
+        (folder / "broken_scoring.py").write_text(source)
+        sys.modules.pop("broken_scoring", None)
+        with pytest.raises(TaskError, match=f"module broken_scoring: .*{said}"):
+            PythonScorer(function="broken_scoring:f").located(folder)
 
 
 def test_gold_is_the_target_or_what_a_function_makes_of_it(folder):

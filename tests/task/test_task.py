@@ -84,6 +84,11 @@ def test_templates_that_cannot_work_are_refused(template, message):
     assert message in str(error.value)
 
 
+def test_a_column_may_have_any_ordinary_name():
+    fields = {"Ticket Text": "late", "ticket-id": 7, "größe": "L"}
+    assert PromptTemplate("{Ticket Text} {ticket-id} {größe}").messages(fields) == (user("late 7 L"),)
+
+
 def test_a_field_that_the_example_lacks_is_named():
     with pytest.raises(TaskError, match="has no field 'tone'; it has mood, text"):
         PromptTemplate("{text} {tone}").messages({"text": "x", "mood": "y"})

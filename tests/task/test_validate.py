@@ -8,7 +8,7 @@ from fulcrum.errors import TaskError
 from fulcrum.task import SPLITS, Example, PromptTemplate, Task, graded
 from fulcrum.task.load import load_task
 from fulcrum.task.scorers import JudgeScorer, NumberScorer, PythonScorer
-from fulcrum.task.validate import unchecked, validate
+from fulcrum.task.validate import gaps, unchecked, validate
 
 DATA = Path(os.environ.get("FULCRUM_DATA", Path(__file__).parents[3] / "shared" / "data"))
 
@@ -63,6 +63,17 @@ def test_a_judge_is_not_called_and_that_is_said():
     judged = task(judge, dev=[*items("reference"), Example({"text": "no reference"}, source="t.jsonl:2")])
     assert "the judge is a model" in unchecked(judged)
     assert [problem.source for problem in validate(judged)] == ["t.jsonl:2"]
+    rater = JudgeScorer(model="python:nowhere:none", rubric="kind", reference=False, question="{txt}")
+    rated = task(rater, train=items("reference"))
+    assert all("has no field 'txt'" in problem.message for problem in validate(rated)) and validate(rated)
+
+
+def test_splits_that_are_empty_or_small_are_told_before_anything_is_paid():
+    told = gaps(task(NumberScorer(), train=items("1"), dev=[], test=[Example({"text": "other"}, "1")]))
+    assert [said.partition(":")[0] for said in told] == [
+        "there are no dev examples",
+        "1 test examples tell a score to within 98 points",
+    ]
 
 
 class Countdown:

@@ -3,12 +3,14 @@
 import math
 import threading
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import Field
 
 from fulcrum.calls.ledger import Spend
+from fulcrum.chat import Failure
 from fulcrum.errors import BudgetSpent, TooManyFailures
 from fulcrum.settings import Settings
 
@@ -59,6 +61,7 @@ class Budget:
     minutes_before: float = 0.0
     failed_before: int = 0
     refused: str | None = None
+    _failed: Counter[str] = field(default_factory=Counter[str])
     _started: float = field(default_factory=time.monotonic)
     _in_flight: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
@@ -75,11 +78,13 @@ class Budget:
             self._in_flight += self.refused is None
             return self.refused is None
 
-    def settle(self, spend: Spend) -> None:
-        """Replace one reserved call by what it really took."""
+    def settle(self, spend: Spend, failure: Failure | None = None) -> None:
+        """Replace one reserved call by what it really took; a failure is kept, to be told if there are too many."""
         with self._lock:
             self._in_flight = max(0, self._in_flight - 1)
             self.spent += spend
+            if failure is not None:
+                self._failed[f"{failure.kind}: {failure.detail}"[:300]] += 1
 
     def release(self, calls: int) -> None:
         """Give back reservations of calls that were never made."""
@@ -126,10 +131,12 @@ class Budget:
             TooManyFailures: more than the allowed share of calls failed.
         """
         if self._too_many_failures():
+            often = "".join(f" Most often: {said}." for said, _ in self._failed.most_common(1))
             raise TooManyFailures(
                 f"{self.spent.failures} of {self.spent.calls} calls failed, more than budget.failure_share = "
-                f"{self.settings.failure_share:g} allows; `fulcrum calls stats RUN` shows which, `fulcrum doctor "
-                "RECIPE` why. Mend the endpoint and run the same command to continue, or raise budget.failure_share"
+                f"{self.settings.failure_share:g} allows.{often} `fulcrum calls stats RUN` shows all kinds, `fulcrum "
+                "doctor RECIPE` tries the models. Mend what failed and run the same command to continue, or raise "
+                "budget.failure_share"
             )
         if self.refused:
             raise BudgetSpent(

@@ -82,7 +82,7 @@ class RecordedModel:
             )
             for index, completion in group:
                 del open_calls[index]
-                self._budget.settle(spend_of(completion, self.model.name, self._ledger.prices))
+                self._budget.settle(spend_of(completion, self.model.name, self._ledger.prices), completion.failure)
             yield answers
             # An endpoint's calls in flight are paid for, so they are waited for; a local model's next batch is not.
             if is_local(self.model.name) and self._budget.exhausted():

@@ -84,6 +84,25 @@ class Paid:
     unusable: int
 
 
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Failed calls of one role, model and kind.
+
+    Attributes:
+        role: of the model.
+        model: its name.
+        kind: of the failure.
+        calls: how many.
+        detail: what was said most often; empty where an answer stands stored.
+    """
+
+    role: str
+    model: str
+    kind: str
+    calls: int
+    detail: str
+
+
 def call_key(identity: dict[str, str], request: Request) -> str:
     """Return the content hash of everything that can change an answer: 32 hex digits."""
     return content_hash({"schema": SCHEMA_VERSION, "identity": identity, "request": request.to_json()}, length=32)
@@ -236,18 +255,23 @@ class CallStore:
         )
         return [Paid(*row) for row in rows]
 
+    def ended(self, role: str) -> list[float]:
+        """Return when each stored call of a role was answered, in seconds since 1970, in order."""
+        return [row[0] for row in self._read("SELECT created FROM calls WHERE role = ? ORDER BY created", (role,))]
+
     def failed_calls(self) -> int:
         """Return how many calls failed and left no answer."""
         return self._read("SELECT count(*) FROM failures")[0][0]
 
-    def failures(self) -> list[tuple[str, str, str, int]]:
-        """Return role, model, kind and count of all failed calls, stored answers that are unusable included."""
+    def failures(self) -> list[Failed]:
+        """Return all failed calls by role, model and kind, stored answers that are unusable included."""
         rows = self._read(
-            "SELECT role, model, kind, count(*) FROM (SELECT role, model, kind FROM failures UNION ALL"
-            " SELECT role, model, failure FROM calls WHERE failure IS NOT NULL)"
+            "SELECT role, model, kind, sum(n), detail, max(n) FROM (SELECT role, model, kind, detail, count(*) AS n"
+            " FROM failures GROUP BY role, model, kind, detail UNION ALL SELECT role, model, failure, '', count(*)"
+            " FROM calls WHERE failure IS NOT NULL GROUP BY role, model, failure)"
             " GROUP BY role, model, kind ORDER BY role, model, kind"
-        )
-        return [tuple(row) for row in rows]
+        )  # beside max() SQLite gives the other columns of that row
+        return [Failed(*row[:5]) for row in rows]
 
     def _read(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
         with self._lock, self._named_errors():

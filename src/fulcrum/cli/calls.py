@@ -1,5 +1,6 @@
 """`fulcrum calls`."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -45,9 +46,8 @@ def stats(place: Path, /, *, prices: Path | None = None, json: Machine = False) 
         }
         for row in paid
     ]
-    failed = [dict(zip(("role", "model", "failure", "count"), failure, strict=True)) for failure in failures]
     if json:
-        print_json({"calls": rows, "failures": failed})
+        print_json({"calls": rows, "failures": [asdict(failure) for failure in failures]})
         return
     table = Table("role", "model", *("calls", "tokens in", "tokens out", "seconds", "cost"))
     for row in rows:
@@ -55,8 +55,10 @@ def stats(place: Path, /, *, prices: Path | None = None, json: Machine = False) 
         tokens = (f"{row['prompt_tokens']:,}", f"{row['completion_tokens']:,}")
         table.add_row(str(row["role"]), str(row["model"]), f"{row['calls']:,}", *tokens, f"{row['seconds']:.1f}", cost)
     console.print(table)
-    for failure in failed:
-        console.print("{count} x {failure} from {role} {model}".format(**failure), highlight=False)
+    for failure in failures:
+        said = f"{failure.calls} x {failure.kind} from {failure.role} {failure.model}"
+        often = f", most often: {failure.detail}" if failure.detail else ""
+        console.print(said + often, highlight=False, markup=False, soft_wrap=True)
 
 
 @calls.command

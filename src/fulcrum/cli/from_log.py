@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from fulcrum.cli.common import console, print_json
-from fulcrum.errors import SettingsError
+from fulcrum.errors import RunError, SettingsError
 from fulcrum.evaluation.render import interval_text, percent_text
 from fulcrum.evaluation.statistics import Interval
 from fulcrum.serving.arms import ArmComparison, LogSummary, compare_arms, compare_replayed, summarise
@@ -19,16 +19,22 @@ def evaluate_log(log: Path, outcomes: Path | None, outcomes_without: Path | None
     """Print how the requests of a log fared and, where outcomes are known, whether help helped.
 
     Raises:
-        RunError: a file cannot be read or holds something else.
+        RunError: a file cannot be read or holds something else, or outcomes are of other requests.
         SettingsError: outcomes without help are given, but none with it.
     """
     if outcomes_without and not outcomes:
         raise SettingsError("--outcomes-without FILE is compared with --outcomes FILE; give both")
     rows = list(read_log(log))
     values = read_outcomes(outcomes) if outcomes else {}
+    without = read_outcomes(outcomes_without) if outcomes_without else {}
+    if strangers := (values.keys() | without.keys()) - {row.request for row in rows}:
+        raise RunError(
+            f"{outcomes}: {len(strangers)} outcomes are of no request in {log} (such as {min(strangers)}); give the "
+            "log that they belong to"
+        )
     summary = summarise(rows)
     if outcomes_without:
-        difference = compare_replayed(rows, read_outcomes(outcomes_without), values)
+        difference = compare_replayed(rows, without, values)
         found: dict[str, Any] = {}
         shown = _difference(difference, "help against none, on the same requests")
     else:

@@ -87,6 +87,17 @@ def _never_fail_to_print() -> None:
             stream.reconfigure(errors="fulcrum-escape")
 
 
+def _lines(error: Exception) -> list[str]:
+    """Return what an error says; where flags were checked against a model of settings, in its words."""
+    from pydantic import ValidationError
+
+    from fulcrum.settings import Document, sentences
+
+    if isinstance(error.__cause__, ValidationError):
+        return sentences(error.__cause__, Document())
+    return str(error).splitlines()
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command. Exit codes: 0 done, 1 done but something was found wanting, 2 cannot work, 130 stopped."""
     _never_fail_to_print()
@@ -99,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         application()(arguments, exit_on_error=False, print_error=False)
     except (CycloptsError, FulcrumError) as error:
-        for line in str(error).splitlines():
+        for line in _lines(error):
             sys.stderr.write(f"fulcrum: {line}\n")
         sys.exit(2)
     except KeyboardInterrupt:

@@ -16,6 +16,7 @@ def plan(
     recipe: Path | None = None,
     /,
     *,
+    output: Path | None = None,
     probe: Annotated[bool, Parameter(negative=())] = False,
     json: Annotated[bool, Parameter(negative=())] = False,
     flags: RecipeFlags | None = None,
@@ -24,13 +25,16 @@ def plan(
 
     Args:
         recipe: The recipe file; every key of it is also a flag.
+        output: The run folder, if `fulcrum train` was given one: the pace of its calls is known.
         probe: Also measure the pace of endpoints, with eight calls each; they may cost money.
         json: Print for machines.
         flags: Keys of the recipe.
     """
-    made = make_plan((flags or RecipeFlags()).read(recipe), probe_endpoints=probe)
+    made = make_plan((flags or RecipeFlags()).read(recipe), folder=output, probe_endpoints=probe)
     if json:
-        print_json({**asdict(made), "calls": made.calls, "cost": made.cost, "minutes": made.minutes})
+        facts = {key: value for key, value in asdict(made).items() if key != "budget"}
+        sums = {"calls": made.calls, "cost": made.cost, "minutes": made.minutes, "beyond_budget": made.beyond_budget}
+        print_json(facts | sums)
     else:
         _print(made)
 
@@ -45,6 +49,8 @@ def _print(made: Plan) -> None:
     tokens = sum(row.tokens for row in made.rows)
     table.add_row("all", "", f"{made.calls:,}", f"{tokens:,}", _money(made.cost), _time(made.minutes), style="bold")
     console.print(table)
+    for said in made.beyond_budget:
+        console.print(f"May stop before its end, at {said}; what is done by then is kept.", highlight=False)
     for role, (seconds, source) in made.pace.items():
         console.print(f"{role}: {seconds:.3f} s a call, {source}", highlight=False)
     if made.minutes is None:

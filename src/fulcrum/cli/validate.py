@@ -8,7 +8,7 @@ from cyclopts import Parameter
 from fulcrum.cli.common import console, print_json, shorten
 from fulcrum.task import SPLITS
 from fulcrum.task.load import load_task
-from fulcrum.task.validate import proved, unchecked
+from fulcrum.task.validate import gaps, proved, unchecked
 from fulcrum.task.validate import validate as find_problems
 
 _SHOWN = 20
@@ -26,11 +26,14 @@ def validate(task: str, /, *, json: Annotated[bool, Parameter(negative=())] = Fa
     sizes = {split: len(loaded.splits.get(split, ())) for split in SPLITS}
     if json:
         said = [problem.to_json() for problem in problems]
-        print_json({"task": loaded.name, "examples": sizes, "unchecked": unchecked(loaded), "problems": said})
+        left_open = {"unchecked": unchecked(loaded), "gaps": gaps(loaded)}
+        print_json({"task": loaded.name, "examples": sizes, **left_open, "problems": said})
     else:
         counted = ", ".join(f"{size} {split}" for split, size in sizes.items())
         wrong = f"{len(problems)} examples cannot be solved" if problems else proved(loaded)
         console.print(f"{loaded.name}: {counted}: {wrong}", markup=False, highlight=False, soft_wrap=True)
+        for gap in gaps(loaded):
+            console.print(f"note: {gap}", markup=False, highlight=False, soft_wrap=True)
         for problem in problems[:_SHOWN]:
             console.print(shorten(str(problem), 200), markup=False, highlight=False, soft_wrap=True)
         if len(problems) > _SHOWN:

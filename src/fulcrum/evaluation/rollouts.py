@@ -9,7 +9,7 @@ from typing import Any, Self
 from fulcrum.calls.budget import Budget
 from fulcrum.calls.ledger import Ledger, Spend
 from fulcrum.chat import Message
-from fulcrum.errors import BudgetSpent
+from fulcrum.errors import BudgetSpent, SettingsError
 from fulcrum.evaluation.solver import Answer, RoleOfSolver, Solver, Turn
 from fulcrum.task import Episode, Score, Split, Task, failed
 from fulcrum.task.task import AskingEnvironment
@@ -212,6 +212,8 @@ def advance(task: Task, steps: Sequence[Callable[[], object]]) -> None:
 
 
 def _chosen(task: Task, split: Split, limit: int | None) -> list[str]:
+    if limit is not None and limit < 1:
+        raise SettingsError(f"limit: {limit} examples are none; give 1 or more, or leave it out")
     ids = [example.id for example in task.examples(split)]
     kept = set(sorted(ids)[:limit])
     return [question_id for question_id in ids if question_id in kept]

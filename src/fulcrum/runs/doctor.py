@@ -1,7 +1,7 @@
 """Everything that can be checked before a run, each finding with its remedy."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
@@ -12,12 +12,19 @@ from fulcrum.errors import FulcrumError, MissingExtra, ModelError
 from fulcrum.recipe import JUDGE, Recipe
 from fulcrum.runs.plan import free_memory, some_questions, weight_bytes
 from fulcrum.task import SPLITS
-from fulcrum.task.validate import proved, unchecked, validate
+from fulcrum.task.validate import gaps, proved, unchecked, validate
 
 Level = Literal["good", "warning", "bad"]
 
 _DRAWS = 4
 _LITTLE_DISK = 2 * 2**30
+_REMEDIES: Mapping[int, str] = {
+    401: "put the key into OPENAI_API_KEY, or into another variable and name it: URL?key_env=NAME#MODEL",
+    403: "take a key that may use this model",
+    404: "correct the name: an address that ends in /v1, and after # the model as the server calls it",
+    429: "wait, or ask for a larger quota; `?concurrency=1` asks one at a time",
+}
+"""What to do by the status that a server answers with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +107,8 @@ def _task(recipe: Recipe) -> Iterator[Finding]:
     task = recipe.task
     sizes = ", ".join(f"{len(task.splits.get(split, ()))} {split}" for split in SPLITS)
     yield Finding("good", f"task {task.name}: {sizes}")
+    for gap in gaps(task):
+        yield Finding("warning", f"task {task.name}: {gap}", "give more examples, or other shares of the splits")
     if problems := validate(task):
         said = f"task {task.name}: {len(problems)} examples cannot be solved, the first: {problems[0]}"
         yield Finding("bad", said, "mend the data or the scorer; `fulcrum validate` names them all")
@@ -141,11 +150,13 @@ def _where(role: str) -> str:
 def _reachable(model: ChatModel) -> Iterator[Finding]:
     """Ask an endpoint which models it has, or a local model for the faults of its template."""
     if isinstance(model, Endpoint):
-        if failure := model.ping():
-            said = f"{model.name}: {failure.kind}: {failure.detail}"
-            yield Finding("bad", said, "start the server, or correct the name")
-        else:
+        failure = model.ping()
+        if failure is None:
             yield Finding("good", f"{model.name}: reachable, and it lists the model")
+        elif failure.detail.startswith("HTTP 404"):
+            yield Finding("warning", f"{model.name}: lists no models: {failure.detail}", "the trial calls tell more")
+        else:
+            yield Finding("bad", f"{model.name}: {failure.kind}: {failure.detail}", _remedy(failure))
     if isinstance(model, Templated):
         faults = model.template_faults()
         for fault in faults:
@@ -163,18 +174,18 @@ def _answers(recipe: Recipe, model: ChatModel) -> Iterator[Finding]:
         yield Finding(
             "bad",
             f"{model.name}: a trial call failed: {first.failure.kind}: {first.failure.detail}",
-            "nothing else can be checked until a call works",
+            f"{_remedy(first.failure)}; nothing else can be checked until a call works",
         )
         return
-    yield from _stopping(recipe, model, first)
+    drawn = Sampling(temperature=1.0, max_tokens=recipe.task.max_tokens, seed=recipe.seed)
+    draws = complete(model, [replace(greedy, sampling=drawn, sample=index) for index in range(_DRAWS)])
+    yield from _stopping(recipe, model, [first, *draws])
     if complete(model, [greedy])[0].text != first.text:
         yield Finding(
             "warning",
             f"{model.name}: two greedy calls gave different texts",
             "results cannot be repeated exactly; sample each question several times",
         )
-    drawn = Sampling(temperature=1.0, max_tokens=recipe.task.max_tokens, seed=recipe.seed)
-    draws = complete(model, [replace(greedy, sampling=drawn, sample=index) for index in range(_DRAWS)])
     if len({draw.text for draw in draws}) == 1:
         yield Finding(
             "warning",
@@ -190,16 +201,25 @@ def _answers(recipe: Recipe, model: ChatModel) -> Iterator[Finding]:
         yield Finding("warning", f"{model.name}: gives no log-probabilities", "best-of-n without a judge needs them")
 
 
-def _stopping(recipe: Recipe, model: ChatModel, answer: Completion) -> Iterator[Finding]:
-    if answer.failure is not None:
+def _remedy(failure: Failure) -> str:
+    """Return what to do about a call that failed, by the status that the server gave."""
+    for status, remedy in _REMEDIES.items():
+        if failure.detail.startswith(f"HTTP {status}"):
+            return remedy
+    return "mend what the server says" if failure.detail.startswith("HTTP") else "start the server, or correct the name"
+
+
+def _stopping(recipe: Recipe, model: ChatModel, answers: Sequence[Completion]) -> Iterator[Finding]:
+    cut = sum(answer.failure is not None and answer.failure.kind == "truncated" for answer in answers)
+    if cut:
         yield Finding(
-            "warning",
-            f"{model.name}: the first answer did not end within {recipe.task.max_tokens} tokens",
+            "bad" if cut == len(answers) else "warning",
+            f"{model.name}: {cut} of {len(answers)} answers did not end within {recipe.task.max_tokens} tokens",
             "raise max_tokens; if no answer ever ends, the model was not trained to write its stop token",
         )
     else:
         yield Finding("good", f"{model.name}: answers, and stops by itself")
-    if answer.usage.total == 0:
+    if answers[0].usage.total == 0:
         yield Finding(
             "warning",
             f"{model.name}: does not count tokens",

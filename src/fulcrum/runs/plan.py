@@ -5,12 +5,13 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
-from fulcrum.calls import CallStore
+from fulcrum.calls import BudgetSettings, CallStore
 from fulcrum.calls.ledger import is_local
 from fulcrum.chat import ChatModel, Request, Sampling, complete, resolve
-from fulcrum.errors import SettingsError
+from fulcrum.errors import ModelError, SettingsError
 from fulcrum.methods import PlannedCalls
 from fulcrum.recipe import Recipe
 from fulcrum.runs.run import default_folder
@@ -21,6 +22,8 @@ _PROBE_BATCH = 64
 _SOON = 10.0
 """Seconds for `_PROBE_CALLS` below which a whole batch is affordable."""
 _FLOAT32_BYTES = 4
+_PAUSE = 3
+"""Mean latencies of an endpoint without an answer after which it counts as idle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +56,25 @@ class Plan:
         pace: measured seconds a call, by role, with where the figure comes from.
         memory: bytes of the local models' weights, by role.
         memory_free: bytes of memory that this machine has free; None if it does not say.
+        budget: the limits that the run would have.
     """
 
     rows: Sequence[PlanRow]
     pace: dict[str, tuple[float, str]]
     memory: dict[str, int]
     memory_free: int | None
+    budget: BudgetSettings
+
+    @property
+    def beyond_budget(self) -> list[str]:
+        """Limits that the run may meet before its end, in phrases."""
+        tokens = sum(row.tokens for row in self.rows)
+        wanted = {"calls": self.calls, "tokens": tokens, "money": self.cost, "minutes": self.minutes}
+        return [
+            f"{name}: {wanted[name]:,.4g} of budget.{name} = {limit:,.4g}"
+            for name in wanted
+            if (limit := getattr(self.budget, name)) is not None and (wanted[name] or 0) > limit
+        ]
 
     @property
     def calls(self) -> int:
@@ -78,23 +94,28 @@ class Plan:
         return sum(minutes) if len(minutes) == len(self.rows) else None
 
 
-def plan(recipe: Recipe, *, probe_endpoints: bool = False) -> Plan:
+def plan(recipe: Recipe, *, folder: Path | None = None, probe_endpoints: bool = False) -> Plan:
     """Return what the recipe will take, at most.
 
     A local model's pace is measured with a few calls that cost nothing. An endpoint's is taken from the run's own
     store, if the run has begun; else it is measured only on request, because that costs a few calls.
 
+    Args:
+        recipe: what would be run.
+        folder: the run's, by default the one that `fulcrum train` takes.
+        probe_endpoints: whether to make those calls.
+
     Raises:
         SettingsError: the budget is below the first part, so the run could not finish anything.
         TaskError: the task cannot be loaded.
-        ModelError: a local model cannot be loaded.
+        ModelError: a local model cannot be loaded, or the calls to measure a pace failed.
     """
     planned = list(recipe.method.plan(recipe))
     roles = list(dict.fromkeys(row.role for row in planned))
     pace: dict[str, tuple[float, str]] = {}
     for role in roles:
         name = recipe.asked[role]
-        if known := _stored_pace(default_folder(recipe) / "calls.sqlite", role):
+        if known := _stored_pace((folder or default_folder(recipe)) / "calls.sqlite", role, is_local(name)):
             pace[role] = known
         elif is_local(name) or probe_endpoints:
             answer = max(row.completion_tokens for row in planned if row.role == role)
@@ -102,7 +123,7 @@ def plan(recipe: Recipe, *, probe_endpoints: bool = False) -> Plan:
     rows = [_row(recipe, row, pace) for row in planned]
     _refuse_hopeless_budget(recipe, rows)
     memory = {role: size for role in roles if (size := weight_bytes(recipe.asked[role]))}
-    return Plan(rows, pace, memory, free_memory())
+    return Plan(rows, pace, memory, free_memory(), recipe.keys.budget)
 
 
 def _row(recipe: Recipe, planned: PlannedCalls, pace: dict[str, tuple[float, str]]) -> PlanRow:
@@ -126,13 +147,20 @@ def _refuse_hopeless_budget(recipe: Recipe, rows: Sequence[PlanRow]) -> None:
             )
 
 
-def _stored_pace(path: Path, role: str) -> tuple[float, str] | None:
+def _stored_pace(path: Path, role: str, local: bool) -> tuple[float, str] | None:
+    """Return seconds a call; of an endpoint, whose calls are under way together, the time in which any was."""
     if not path.is_file():
         return None
     with CallStore(path, read_only=True) as store:
         paid = [row for row in store.paid() if row.role == role]
+        ended = [] if local else store.ended(role)
     calls = sum(row.calls for row in paid)
-    return (sum(row.seconds for row in paid) / calls, f"{calls} stored calls") if calls else None
+    if not calls:
+        return None
+    latency = sum(row.seconds for row in paid) / calls
+    # A longer pause than a few calls take means that none was under way.
+    busy = [gap for before, after in pairwise(ended) if (gap := after - before) <= _PAUSE * latency]
+    return ((latency + sum(busy)) / calls if ended else latency), f"{calls} stored calls"
 
 
 def _probed_pace(recipe: Recipe, name: str, max_tokens: int) -> tuple[float, str]:
@@ -150,8 +178,15 @@ def _probed_pace(recipe: Recipe, name: str, max_tokens: int) -> tuple[float, str
 def _timed(model: ChatModel, recipe: Recipe, max_tokens: int, count: int) -> tuple[float, int]:
     questions = some_questions(recipe, count)
     started = time.perf_counter()
-    complete(model, [Request(question.messages, Sampling(max_tokens=max_tokens)) for question in questions])
-    return time.perf_counter() - started, len(questions)
+    answers = complete(model, [Request(question.messages, Sampling(max_tokens=max_tokens)) for question in questions])
+    seconds = time.perf_counter() - started
+    failures = [answer.failure for answer in answers if answer.failure is not None and not answer.failure.paid]
+    if failures:
+        raise ModelError(
+            f"{model.name}: {len(failures)} of {len(answers)} calls to measure its pace failed: {failures[0].kind}: "
+            f"{failures[0].detail}; `fulcrum doctor` says more"
+        )
+    return seconds, len(questions)
 
 
 def some_questions(recipe: Recipe, count: int = _PROBE_CALLS) -> list[Question]:

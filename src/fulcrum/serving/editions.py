@@ -109,6 +109,11 @@ def _check_upstream(artifact: Artifact, settings: ServeSettings, *, wanted: bool
             f"{artifact.folder}: {artifact.method} answers requests itself, so --upstream {settings.upstream} would "
             "get none; leave it out, or name the models it runs on with --models.ROLE"
         )
+    if not wanted and (settings.shadow or settings.share < 1):
+        raise SettingsError(
+            f"{artifact.folder}: {artifact.method} answers requests itself, so none can go out without its help; leave "
+            f"out {'--shadow' if settings.shadow else '--share'}, and compare it with `fulcrum evaluate`"
+        )
 
 
 def _try_out(artifact: Artifact, rewriter: Rewriter) -> None:

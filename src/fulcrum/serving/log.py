@@ -108,6 +108,8 @@ def read_log(path: Path) -> Iterator[LogRow]:
         RunError: the file cannot be read, or a line is no row of a log.
     """
     for place, line in _lines(path):
+        if not line.endswith("\n"):
+            return
         try:
             yield LogRow.from_json(json.loads(line))
         except (ValueError, TypeError) as error:
@@ -139,7 +141,7 @@ def _lines(path: Path) -> Iterator[tuple[str, str]]:
     try:
         with path.open(encoding="utf-8") as file:
             for number, line in enumerate(file, start=1):
-                if line.strip() and line.endswith("\n"):
+                if line.strip():
                     yield f"{path}:{number}", line
     except (OSError, UnicodeDecodeError) as error:
         raise RunError(f"{path}: cannot be read: {error}") from error

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 import sys
 from pathlib import Path
 
@@ -47,6 +48,7 @@ def serve(folder: Path, settings: ServeSettings) -> None:
     Raises:
         FulcrumError: the artifact or a setting cannot work.
     """
+    _check_address(settings)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     app = build(folder, settings)
     if settings.host not in _LOOPBACK and not read_keys(settings.keys):
@@ -62,6 +64,16 @@ def serve(folder: Path, settings: ServeSettings) -> None:
         timeout_graceful_shutdown=settings.drain,
     )
     uvicorn.Server(config).run()
+
+
+def _check_address(settings: ServeSettings) -> None:
+    """See that the address is free before models are loaded for it."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        socket.create_server((settings.host, settings.port), family=family).close()
+    except OSError as error:
+        said = error.strerror or error
+        raise SettingsError(f"--host {settings.host} --port {settings.port}: {said}; give another one") from error
 
 
 def _upstream(settings: ServeSettings, keys: list[str], metrics: Metrics) -> Upstream | LocalModel | None:

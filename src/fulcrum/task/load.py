@@ -12,7 +12,7 @@ from fulcrum.errors import TaskError
 from fulcrum.lazy import load
 from fulcrum.settings import Document, Settings, nearest, read_settings
 from fulcrum.task.example import Example, Split
-from fulcrum.task.imports import import_function
+from fulcrum.task.imports import call_function, import_function
 from fulcrum.task.split import sample_by_hash
 from fulcrum.task.task import Task
 
@@ -119,7 +119,7 @@ def load_function(spec: str) -> Task:
         inspect.signature(function).bind(**parsed.options)
     except TypeError as error:
         raise TaskError(f"{spec}: {parsed.path} does not take these options: {error}") from error
-    task = function(**parsed.options)
+    task = call_function(function, spec, **parsed.options)
     if not isinstance(task, Task):
         raise TaskError(f"{spec}: returned {type(task).__name__}, not a fulcrum.task.Task")
     return task

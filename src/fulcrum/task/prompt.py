@@ -1,5 +1,6 @@
 """Prompt templates with named fields."""
 
+import re
 import string
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,10 +9,14 @@ from typing import Any
 from fulcrum.chat import Message, system, user
 from fulcrum.errors import TaskError
 
+_NAME = re.compile(r"(?!\s*\d*\s*$)[^.\[\]\"'\n]+")
+
 
 @dataclass(frozen=True)
 class PromptTemplate:
     """Text with `{named}` fields, and an optional system message; `{{` and `}}` stand for braces.
+
+    A name may be any column's that holds none of `. [ ] : !` and is no number.
 
     Raises:
         TaskError: the template's braces do not match.
@@ -30,9 +35,12 @@ class PromptTemplate:
         except ValueError as error:
             raise TaskError(f"prompt template: {error}; write {{{{ and }}}} for plain braces") from error
         fields = [(name, spec, conversion) for _, name, spec, conversion in parsed if name is not None]
-        odd = sorted(name for name, spec, conversion in fields if spec or conversion or not name.isidentifier())
+        odd = sorted(name for name, spec, conversion in fields if spec or conversion or not _NAME.fullmatch(name))
         if odd:
-            raise TaskError(f"prompt template: {odd[0]!r} is not a field name; write {{{{ and }}}} for plain braces")
+            raise TaskError(
+                f"prompt template: {odd[0]!r} is not a field name; write {{{{ and }}}} for plain braces, and name "
+                "columns without . [ ] : !"
+            )
         return {name for name, _, _ in fields}
 
     def messages(self, fields: Mapping[str, Any]) -> tuple[Message, ...]:
@@ -44,7 +52,8 @@ class PromptTemplate:
         missing = sorted(self.names() - fields.keys())
         if missing:
             raise TaskError(
-                f"prompt template: the example has no field {missing[0]!r}; it has {', '.join(sorted(fields))}"
+                f"prompt template: the example has no field {missing[0]!r}; it has {', '.join(sorted(fields))}; write "
+                "{{ and }} for plain braces"
             )
         prompt = user(self.user.format_map(fields))
         return (system(self.system.format_map(fields)), prompt) if self.system else (prompt,)

@@ -103,16 +103,17 @@ class Task:
     def __post_init__(self) -> None:
         if (self.scorer is None) == (self.environment is None):
             raise TaskError(f"{self.name}: a task has either a scorer or an environment that scores, not both")
-        seen: dict[str, tuple[str, Example]] = {}
+        seen: dict[str, str] = {}
+        twice: list[str] = []
         for split in SPLITS:
             for example in self.splits.get(split, ()):
+                here = f"in {split} ({example.source or example.id})"
                 if example.id in seen:
-                    other_split, other = seen[example.id]
-                    raise TaskError(
-                        f"{self.name}: the same input stands twice, in {other_split} ({other.source or other.id}) "
-                        f"and in {split} ({example.source or example.id}); remove one of them"
-                    )
-                seen[example.id] = (split, example)
+                    twice.append(f"{seen[example.id]} and {here}")
+                seen.setdefault(example.id, here)
+        if twice:
+            more = f"; so do {len(twice) - 1} more: {'; '.join(twice[1:10])}" if len(twice) > 1 else ""
+            raise TaskError(f"{self.name}: the same input stands twice, {twice[0]}; keep one of them{more}")
 
     @cached_property
     def _by_id(self) -> dict[str, Example]:

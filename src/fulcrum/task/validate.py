@@ -1,6 +1,7 @@
 """Proof without a model that a task can be solved: every gold answer scores 1.0."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from fulcrum.errors import TaskError
@@ -11,6 +12,12 @@ from fulcrum.task.task import Expert, Task
 
 _LONGEST_EPISODE = 200
 """Turns after which a dialogue is held not to end."""
+_FEW_TESTED = 50
+_WANTED_FOR: Mapping[Split, str] = {
+    "train": "no method learns without them, and solved examples in prompts come from them",
+    "dev": "methods choose by them",
+    "test": "`fulcrum evaluate` asks them",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +71,17 @@ def unchecked(task: Task) -> str | None:
     return None
 
 
+def gaps(task: Task) -> list[str]:
+    """Return what will be missed later, though no example is wrong: splits that are empty, or a small test split."""
+    empty = [split for split in SPLITS if not task.splits.get(split)]
+    said = [f"there are no {split} examples: {_WANTED_FOR[split]}" for split in empty]
+    tested = len(task.splits.get("test", ()))
+    if 0 < tested < _FEW_TESTED:
+        within = 98 / math.sqrt(tested)  # 1.96 standard errors of a share of one half, in points
+        said.append(f"{tested} test examples tell a score to within {within:.0f} points: only a large gain will show")
+    return said
+
+
 def proved(task: Task) -> str:
     """Return in a phrase what it means that `validate` found no problem."""
     return unchecked(task) or ("every gold answer scores 1.0" if task.scorer else "the expert solves every dialogue")
@@ -75,8 +93,7 @@ def _faults(task: Task, example: Example, *, answered: bool) -> Iterator[str]:
         if not answered:
             return
         if isinstance(task.scorer, JudgeScorer):
-            if task.scorer.needs_target:
-                task.gold(example)
+            task.scorer.check(example)
         elif task.scorer is not None:
             gold = task.gold(example)
             yield from _shortfall(task.scorer.score(example, gold), f"the gold answer {gold!r:.80}")

@@ -92,6 +92,14 @@ class JudgeScorer(ConfiguredScorer):
             worths.append(worth[verdicts[-1].lower()])
         return graded(sum(worths) / 2, "\n\n".join(reply.text for reply in replies), orders=worths)
 
+    def check(self, example: Example) -> None:
+        """See that the judge can be asked about an example.
+
+        Raises:
+            TaskError: `question` names a field that it has not, or its target is none to compare with.
+        """
+        _ = self._comparisons(example, "") if self.reference else self._ratings(example, "")
+
     def gold(self, example: Example) -> str:
         """Return the target; what it is worth only the judge can say."""
         return target_text(example)

@@ -11,7 +11,7 @@ from pydantic import PrivateAttr
 from fulcrum.errors import TaskError
 from fulcrum.hashing import content_hash
 from fulcrum.task.example import Example
-from fulcrum.task.imports import import_function
+from fulcrum.task.imports import call_function, import_function
 from fulcrum.task.score import Score, graded
 from fulcrum.task.scorers.scorer import ConfiguredScorer, target_error
 
@@ -43,8 +43,13 @@ class PythonScorer(ConfiguredScorer):
         return located
 
     def score(self, example: Example, text: str) -> Score:
-        """Return what the function says."""
-        result: object = self._scoring(text, example.target, example.fields)
+        """Return what the function says.
+
+        Raises:
+            TaskError: it raises an error, or returns something else.
+        """
+        where = f"{example.source or example.id}: scorer {self.function}"
+        result: object = call_function(self._scoring, where, text, example.target, example.fields)
         if isinstance(result, Score):
             return result
         if isinstance(result, bool | int | float) and 0 <= result <= 1:
@@ -54,7 +59,8 @@ class PythonScorer(ConfiguredScorer):
     def gold(self, example: Example) -> str:
         """Return the target, or what `gold_function` makes of it."""
         if self._making_gold is not None:
-            return self._making_gold(example.target, example.fields)
+            where = f"{example.source or example.id}: {self.gold_function}"
+            return call_function(self._making_gold, where, example.target, example.fields)
         if not isinstance(example.target, str):
             raise target_error(example, "a text, or a gold_function that makes one")
         return example.target
