@@ -14,7 +14,6 @@ use the agents of the best iteration              `best_iteration`
 The ablations differ in who debates and who learns what (`Line`), not in this loop.
 """
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -79,35 +78,34 @@ def improve(workshop: Workshop, line: Line) -> Outcome:
     agents: Agents = dict.fromkeys(line.agents(settings.debate.agents))
     points = workshop.measure(line, 0, agents)
     iterations: list[Iteration] = []
-
-    def outcome(held: Session, sentence: str) -> Outcome:
-        best = best_iteration(points, line, settings, len(iterations)) if iterations else None
-        if best is not None and best < len(iterations):
-            sentence += f" The agents of iteration {best} are used, the best on dev questions."
-        return Outcome(iterations, points, best, held.stage, sentence)
-
-    for number in itertools.count(1):
+    while True:
+        number = len(iterations) + 1
         held = workshop.debate(line, number, agents)
         labels = [label_of(workshop, line, debate) for debate in held.debates]
         if not line.gold:
             workshop.report_labels(held, labels)
         labels = workshop.corrected(held, labels)
-        if not line.gold and (sentence := nothing_to_learn(held.debates, labels)):
-            return outcome(held, sentence)
+        if not line.gold and (ended := nothing_to_learn(held.debates, labels)):
+            break
         session, labels = workshop.debate_again(held, labels, agents)
         vetoes, seed = workshop.vetoes(line), workshop.seed(line, number)
         rows = training_rows(line, session.debates, labels, settings, seed, vetoes)
         preferred = any(workshop.preferences(session, agent) for agent in rows)
-        if not preferred and (sentence := too_few(rows, settings.min_rows)):
-            return outcome(held, sentence)
+        if not preferred and (ended := too_few(rows, settings.min_rows)):
+            break
         before = agents
         agents = workshop.finetune(session, labels, rows, before)
         iterations.append(Iteration(number, agents, kept=[agent for agent in agents if agents[agent] == before[agent]]))
         points += workshop.measure(line, number, agents)
-        if sentence := plateau(points, line, number, settings):
-            return outcome(held, sentence)
+        if ended := plateau(points, line, number, settings):
+            break
         if number == settings.iterations:
-            return outcome(held, f"All {settings.iterations} iterations are done.")
+            ended = f"All {number} iterations are done."
+            break
+    best = best_iteration(points, line, settings, len(iterations)) if iterations else None
+    if best is not None and best < len(iterations):
+        ended += f" The agents of iteration {best} are used, the best on dev questions."
+    return Outcome(iterations, points, best, held.stage, ended)
 
 
 def label_of(workshop: Workshop, line: Line, debate: Transcript) -> PseudoLabel:

@@ -73,8 +73,7 @@ def unchecked(task: Task) -> str | None:
 
 def gaps(task: Task) -> list[str]:
     """Return what will be missed later, though no example is wrong: splits that are empty, or a small test split."""
-    empty = [split for split in SPLITS if not task.splits.get(split)]
-    said = [f"there are no {split} examples: {_WANTED_FOR[split]}" for split in empty]
+    said = [f"there are no {split} examples: {why}" for split, why in _WANTED_FOR.items() if not task.splits.get(split)]
     tested = len(task.splits.get("test", ()))
     if 0 < tested < _FEW_TESTED:
         within = 98 / math.sqrt(tested)  # 1.96 standard errors of a share of one half, in points
