@@ -25,7 +25,7 @@ from fulcrum.society.labels import PseudoLabel, gold_label, label, nothing_to_le
 from fulcrum.society.measure import POINTS, Point, best_iteration, plateau, write_curve, write_points
 from fulcrum.society.rows import TrainingRow, training_rows
 from fulcrum.society.settings import SocietySettings
-from fulcrum.society.workshop import LABELS, Session, Workshop
+from fulcrum.society.workshop import LABELS, Workshop
 
 
 def learn(run: Run, settings: SocietySettings) -> History:
