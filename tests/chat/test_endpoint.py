@@ -284,6 +284,8 @@ def test_fields_that_a_server_refuses_are_learned_once() -> None:
             return error(400, "logprobs is not supported with this model")
         if "max_tokens" in body:
             return error(400, "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead.")
+        if body.keys() & {"temperature", "top_p"}:
+            return error(400, "Unsupported value: 'temperature' does not support 0 with this model.")
         return None
 
     with FaultServer(respond=picky) as server:
@@ -291,7 +293,7 @@ def test_fields_that_a_server_refuses_are_learned_once() -> None:
         request = Request((user("hello"),), Sampling(logprobs=True))
         assert [completion.text for completion in complete(endpoint, [request])] == ["olleh"]
         assert complete(endpoint, [request])[0].logprobs is None
-        assert server.requests["hello"] == 4
+        assert server.requests["hello"] == 5
         assert server.bodies[-1]["max_completion_tokens"] == 256
         endpoint.close()
 

@@ -70,12 +70,14 @@ class Dialect:
     Attributes:
         token_limit: the field that holds the most tokens to write.
         logprobs: whether log-probabilities are offered.
+        sampling: whether the caller chooses temperature and top_p; hosted reasoning models keep their own.
         thinking: whether thinking is switched through the chat template (vLLM, SGLang, llama.cpp, `transformers
             serve`); a hosted API refuses the field.
     """
 
     token_limit: str = "max_tokens"
     logprobs: bool = True
+    sampling: bool = True
     thinking: bool = False
 
     def after_refusal(self, trouble: "Trouble") -> Self | None:
@@ -87,6 +89,8 @@ class Dialect:
             return replace(self, token_limit="max_completion_tokens")
         if self.logprobs and "logprobs" in message:
             return replace(self, logprobs=False)
+        if self.sampling and ("temperature" in message or "top_p" in message):
+            return replace(self, sampling=False)
         return None
 
 
@@ -99,12 +103,14 @@ def request_body(request: Request, model: str, dialect: Dialect) -> dict[str, An
     body: dict[str, Any] = {
         "model": model,
         "messages": [message.to_json() for message in request.messages],
-        "temperature": sampling.temperature,
         dialect.token_limit: sampling.max_tokens,
     }
+    if dialect.sampling:
+        body["temperature"] = sampling.temperature
     if sampling.temperature > 0:
         # 31 bits, because some servers keep seeds in a signed 32-bit integer.
-        body |= {"top_p": sampling.top_p, "seed": seed_from(sampling.seed, request.sample) % 2**31}
+        body |= {"seed": seed_from(sampling.seed, request.sample) % 2**31}
+        body |= {"top_p": sampling.top_p} if dialect.sampling else {}
     if sampling.stop:
         body["stop"] = list(sampling.stop)
     if sampling.logprobs and dialect.logprobs:
