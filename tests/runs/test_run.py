@@ -13,6 +13,7 @@ from fulcrum.evaluation.table import EvaluationRow
 from fulcrum.recipe import Recipe, read_recipe
 from fulcrum.runs import Run, default_folder
 from fulcrum.runs.catalog import compare_settings, reopen, summarise
+from fulcrum.runs.doctor import examine
 from fulcrum.runs.evaluate import evaluate_run
 from fulcrum.runs.learn import RIVALS, learn, learning_cost, price_of_gain
 from fulcrum.runs.plan import plan
@@ -224,6 +225,13 @@ def test_the_pace_of_an_endpoint_is_that_of_calls_under_way_together(recipe_file
         assert plan(recipe, probe_endpoints=True).pace["actor"][0] < 0.5
     with pytest.raises(ModelError, match=r"8 of 8 calls to measure its pace failed|4 of 4 calls"):
         plan(read_recipe(recipe_file, {"models.actor": "http://127.0.0.1:9/v1?retries=0#tiny"}), probe_endpoints=True)
+
+
+@pytest.mark.parametrize(("judge", "level"), [("python:bots:tie", "good"), ("python:bots:sloppy", "bad")])
+def test_the_doctor_tries_the_judge(recipe_file: Path, tmp_path: Path, judge: str, level: str) -> None:
+    use_judge(tmp_path, judge)
+    (said,) = [one for one in examine(read_recipe(recipe_file)) if "verdict" in one.what]
+    assert (said.level, bool(said.remedy)) == (level, level == "bad")
 
 
 def test_failed_calls_of_earlier_sittings_are_calls(recipe_file: Path, tmp_path: Path) -> None:

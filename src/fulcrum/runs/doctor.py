@@ -12,6 +12,7 @@ from fulcrum.errors import FulcrumError, MissingExtra, ModelError
 from fulcrum.recipe import JUDGE, Recipe
 from fulcrum.runs.plan import free_memory, some_questions, weight_bytes
 from fulcrum.task import SPLITS
+from fulcrum.task.scorers import JudgeScorer
 from fulcrum.task.validate import gaps, proved, unchecked, validate
 
 Level = Literal["good", "warning", "bad"]
@@ -137,6 +138,8 @@ def _model(recipe: Recipe, name: str, roles: list[str]) -> Iterator[Finding]:
         dead = isinstance(model, Endpoint) and reached[0].level == "bad"
         if not dead:  # a call to a dead endpoint would only be tried again and again
             yield from _answers(recipe, model)
+            if JUDGE in roles:
+                yield from _verdict(recipe, model)
     except ModelError as error:
         yield Finding("bad", f"{name}: {error}", f"mend {_where(roles[0])}")
     finally:
@@ -199,6 +202,25 @@ def _answers(recipe: Recipe, model: ChatModel) -> Iterator[Finding]:
         yield Finding("good", f"{model.name}: gives log-probabilities")
     else:
         yield Finding("warning", f"{model.name}: gives no log-probabilities", "best-of-n without a judge needs them")
+
+
+def _verdict(recipe: Recipe, model: ChatModel) -> Iterator[Finding]:
+    """See whether a judge judges, by an answer that is the reference, or any."""
+    scorer = recipe.task.scorer
+    assert isinstance(scorer, JudgeScorer)
+    examples = (example for split in SPLITS for example in recipe.task.splits.get(split, ()))
+    example = next((one for one in examples if one.target is not None or not scorer.needs_target), None)
+    if example is None:
+        return
+    score = scorer.with_model(model).score(example, scorer.gold(example) if scorer.needs_target else "I do not know.")
+    if score.value is None:
+        yield Finding(
+            "bad",
+            f"{model.name}: {score.feedback}",
+            "raise the scorer's max_tokens, or take another judge",
+        )
+    else:
+        yield Finding("good", f"{model.name}: gives verdicts")
 
 
 def _remedy(failure: Failure) -> str:
