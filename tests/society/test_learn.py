@@ -580,3 +580,11 @@ def test_the_plan_is_what_the_run_then_asks(train: Train, monkeypatch: pytest.Mo
     assert distilled["evaluation"] == planned["evaluation"] + 4
     with_person = {row.stage: row.calls for row in METHOD.plan(recipe_of({"annotator.labels": 4}))}
     assert with_person["debates of society"] == (12 + 3 * 4) * 9
+
+
+def test_a_run_of_before_there_was_a_best_iteration_uses_its_last(tmp_path: Path) -> None:
+    one, two = ({"number": number, "agents": {"agent": f"weights-{number}"}, "kept": []} for number in (1, 2))
+    old = {"single": {"ended": "done", "iterations": [one, two]}, "star": {"ended": "hopeless", "iterations": []}}
+    (tmp_path / "society.json").write_text(json.dumps(old))
+    history = read_history(tmp_path)
+    assert history.agents("single") == {"agent": tmp_path / "weights-2"} and history.agents("star") is None

@@ -92,6 +92,7 @@ def read_history(folder: Path) -> History:
             for line, known in data.items()
         },
         {line: known["ended"] for line, known in data.items()},
-        {line: known["best"] for line, known in data.items()},
-        {line: known["debates"] for line, known in data.items() if known["debates"]},
+        # Runs of before there was a best one have the last, and do not say which debates were the last.
+        {line: known.get("best", len(known["iterations"]) or None) for line, known in data.items()},
+        {line: known["debates"] for line, known in data.items() if known.get("debates")},
     )
