@@ -195,12 +195,11 @@ def fix(run: Path, question: str, answer: str | None = None, /, *, by: str) -> N
         answer: The final answer, one of the votes or in words that the scorer reads.
         by: Who says so.
     """
-    from fulcrum.society.feedback import Event, read_answer
-    from fulcrum.society.records import last_debates
+    from fulcrum.society.feedback import Event
+    from fulcrum.society.records import read_answer
 
     if answer is not None:
-        votes = {vote for debate in last_debates(run) if debate.question_id == question for vote in debate.votes}
-        answer = answer if answer in votes else read_answer(reopen(run).task, answer)
+        answer = read_answer(run, question, answer)
     _append(run, Event("label", question, by, answer=answer))
 
 

@@ -11,9 +11,9 @@ from fulcrum.runs import Run
 from fulcrum.runs.catalog import read_resolved, reopen
 from fulcrum.society.arms import LINES
 from fulcrum.society.debate import Transcript
-from fulcrum.society.feedback import Event, append_feedback, most_split, read_answer, read_feedback
+from fulcrum.society.feedback import Event, append_feedback, most_split, read_feedback
 from fulcrum.society.labels import label
-from fulcrum.society.records import last_debates
+from fulcrum.society.records import last_debates, read_answer
 from fulcrum.society.settings import SocietySettings
 from fulcrum.strategies.bench import Bench, library_file, served
 from fulcrum.strategies.effects import Effects
@@ -136,9 +136,8 @@ class SocietyQuestions:
         Raises:
             RunError: an answer is none that the task can read.
         """
-        votes = next(debate.votes for debate in self._debates if debate.question_id == id)
-        if word.answer is not None and word.answer not in votes:
-            word = replace(word, answer=read_answer(reopen(self._run).task, word.answer))
+        if word.answer is not None:
+            word = replace(word, answer=read_answer(self._run, id, word.answer))
         return append_feedback(self._run, [Event(question_id=id, **asdict(word))], heard=revision)
 
 

@@ -20,7 +20,6 @@ from fulcrum.society.debate import Transcript, conversation
 from fulcrum.society.labels import PseudoLabel, margin
 from fulcrum.society.rows import Vetoes
 from fulcrum.society.settings import AnnotatorSettings
-from fulcrum.task import Task
 from fulcrum.training.rows import PreferenceRow
 
 FILE = "feedback.jsonl"
@@ -117,18 +116,6 @@ def _prompt(event: Event, debate: Transcript, update: str) -> tuple[Message, ...
             ]
             return dict(reversed(asked)).get(event.rejected, asked[-1][1]) if asked else None
     return None
-
-
-def read_answer(task: Task, text: str) -> str:
-    """Return the key of an answer that a person wrote, so that it can be one of the agents' too.
-
-    Raises:
-        RunError: the task reads no answer in it.
-    """
-    key = task.answer_key(text)
-    if key is None:
-        raise RunError(f"{task.name} reads no answer in {text[:60]!r}: write it as a model would")
-    return key
 
 
 def read_feedback(folder: Path) -> Feedback:

@@ -1,15 +1,17 @@
 """Pseudo-labels: what the last round agrees on stands in for the answer that nobody knows."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self
 
+from fulcrum.errors import TaskError
 from fulcrum.evaluation.baselines import majority
 from fulcrum.evaluation.statistics import wilson
 from fulcrum.hashing import seed_from
 from fulcrum.society.debate import Transcript
 from fulcrum.society.settings import SocietySettings
-from fulcrum.task import Example, Task
+from fulcrum.task import Example, Split, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,15 @@ def nothing_to_learn(debates: Sequence[Transcript], labels: Sequence[PseudoLabel
             "have nothing to teach each other. Take harder questions, or a higher debate.temperature."
         )
     return None
+
+
+def right_answers(task: Task, split: Split) -> dict[str, str | None]:
+    """Return the right answers of a split by question, where they can be told: for measures, never for training."""
+    found: dict[str, str | None] = {}
+    for example in task.examples(split):
+        with suppress(TaskError):  # it has no target, or its scorer does not tell what would be right
+            found[example.id] = task.answer_key(task.gold(example))
+    return found
 
 
 def label_report(known: Mapping[str, str | None], labels: Sequence[PseudoLabel]) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fulcrum.atomic import read_json, read_lines
 from fulcrum.errors import RunError
+from fulcrum.runs.catalog import reopen
 from fulcrum.society.debate import Transcript
 from fulcrum.society.history import FILE, read_history
 from fulcrum.society.rows import Kind, TrainingRow
@@ -90,3 +91,18 @@ def last_debates(run: Path, line: str = "society") -> list[Transcript]:
     if stage is None:
         raise RunError(f"{run}: holds no finished debate of {line!r}; run `fulcrum train` first")
     return read_debates(run / "stages" / stage)
+
+
+def read_answer(run: Path, question_id: str, text: str) -> str:
+    """Return the key of an answer that a person gave: one of the votes, or what the task reads in the text.
+
+    Raises:
+        RunError: the task reads no answer in it.
+    """
+    if any(text in debate.votes for debate in last_debates(run) if debate.question_id == question_id):
+        return text
+    task = reopen(run).task
+    key = task.answer_key(text)
+    if key is None:
+        raise RunError(f"{task.name} reads no answer in {text[:60]!r}: write it as a model would")
+    return key

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 from fulcrum.atomic import read_json, read_lines, write_json, write_lines
 from fulcrum.calls import RecordedModel
 from fulcrum.chat import ChatModel, Request, Sampling
-from fulcrum.errors import SettingsError, TaskError
+from fulcrum.errors import SettingsError
 from fulcrum.evaluation.baselines import Direct
 from fulcrum.evaluation.rollouts import roll_out
 from fulcrum.evaluation.solver import Solver, Turn
@@ -23,7 +23,7 @@ from fulcrum.society.cast import Cast, Speaker, Voices, adapter_host
 from fulcrum.society.debate import Debate, Transcript
 from fulcrum.society.diversity import diversity, likelihoods
 from fulcrum.society.feedback import Feedback, append_feedback, read_feedback, simulate
-from fulcrum.society.labels import PseudoLabel, all_said, label_report
+from fulcrum.society.labels import PseudoLabel, all_said, label_report, right_answers
 from fulcrum.society.measure import DIRECT, Point, point_of, transcripts_of
 from fulcrum.society.rows import TrainingRow, Vetoes, empty_pools
 from fulcrum.society.settings import DebateSettings, SocietySettings
@@ -127,14 +127,6 @@ class Workshop:
         """Return a train example."""
         return next(example for example in self._train if example.id == question_id)
 
-    def gold(self, split: Split) -> dict[str, str | None]:
-        """Return the right answers of a split, where they can be told: for measures, never for training."""
-        found: dict[str, str | None] = {}
-        for example in self.task.examples(split):
-            with suppress(TaskError):  # it has no target, or its scorer does not tell what would be right
-                found[example.id] = self.task.answer_key(self.task.gold(example))
-        return found
-
     # Debate and labels
 
     def solver(self, arm: Arm, agents: Agents | None) -> Debate:
@@ -230,7 +222,7 @@ class Workshop:
         if annotator.labels and session.line.name == "society" and session.iteration == 1:
 
             def work(folder: Path) -> None:
-                events = simulate(session.debates, self.gold("train"), annotator, self.run.recipe.seed)
+                events = simulate(session.debates, right_answers(self.task, "train"), annotator, self.run.recipe.seed)
                 append_feedback(self.run.folder, events)
                 write_json(folder / "events.json", [event.to_json() for event in events])
 
@@ -249,7 +241,7 @@ class Workshop:
     def report_labels(self, session: Session, labels: Sequence[PseudoLabel]) -> None:
         """Keep how often the votes were right by margin, in `labels.json`."""
         where = {"line": session.line.name, "iteration": session.iteration}
-        report = label_report(self.gold("train"), labels)
+        report = label_report(right_answers(self.task, "train"), labels)
         path = self.run.folder / LABELS
         known: list[dict[str, Any]] = read_json(path) if path.exists() else []
         others = [row for row in known if {key: row[key] for key in where} != where]
@@ -379,7 +371,7 @@ class Workshop:
                 limit=limit,
             )
             debates = transcripts_of(result, self.task)
-            found = diversity(debates, self.gold(split)) if debates else {}
+            found = diversity(debates, right_answers(self.task, split)) if debates else {}
             if solver.name == "society" and (rated := debates[: self.settings.likelihood]):
                 found |= likelihoods(self._voices, ARMS["society"].cast(agents, self.settings.debate), rated)
             write_json(folder / "point.json", point_of(iteration, result, found).to_json())
