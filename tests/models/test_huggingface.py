@@ -300,6 +300,15 @@ def test_a_prompt_that_the_template_refuses_is_a_failure(tmp_path):
         model.logprob([Request((system("s"),))], ["x"])
 
 
+def test_half_an_emoji_is_a_failure_and_the_others_are_answered(llama):
+    half = Request((user("hi \ud83d"),))
+    failed, fine = complete(llama, [half, Request(prompt(0), Sampling(max_tokens=2))])
+    assert failed.failure is not None and "UTF-8" in failed.failure.detail
+    assert fine.text
+    with pytest.raises(ModelError, match="UTF-8"):
+        llama.logprob([half], ["x"])
+
+
 # Log-probabilities
 
 

@@ -38,21 +38,32 @@ def test_all_that_comes_in_while_it_works_is_one_batch_and_the_cancelled_is_not_
     assert closed.wait(10)
 
 
-def test_what_is_raised_reaches_those_who_wait_and_nobody_else() -> None:
+def test_an_item_that_cannot_be_answered_costs_no_other_its_answer() -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    batches: list[list[int]] = []
+
     def work(items: Sequence[int]) -> Iterator[Sequence[tuple[int, int]]]:
-        yield [(0, items[0])]
-        if items[0] < 0:
-            raise LookupError("no")
+        batches.append(list(items))
+        begun.set()
+        go_on.wait(10)
+        for index, item in enumerate(items):
+            if item < 0:
+                raise LookupError("no")
+            yield [(index, item)]
 
     async def main() -> None:
-        batcher = Batcher[int, int](work, size=2)
-        results = await asyncio.gather(*(batcher.submit(item) for item in (1, -1, -2)), return_exceptions=True)
-        again = await batcher.submit(5)
+        batcher = Batcher[int, int](work)
+        first = asyncio.create_task(batcher.submit(0))
+        await asyncio.to_thread(begun.wait, 10)
+        others = [asyncio.create_task(batcher.submit(item)) for item in (1, -1, 2)]
+        await asyncio.sleep(0)
+        go_on.set()
+        zero, one, none, two = await asyncio.gather(first, *others, return_exceptions=True)
         batcher.close()
-        assert again == 5 and 1 in results
-        assert any(isinstance(result, (LookupError, RuntimeError)) for result in results[1:]) or results == [1, -1, -2]
+        assert (zero, one, two) == (0, 1, 2) and isinstance(none, LookupError)
 
     asyncio.run(main())
+    assert batches == [[0], [1, -1, 2], [-1], [2]]
 
 
 def test_too_many_are_refused() -> None:

@@ -125,3 +125,22 @@ def test_what_a_local_model_cannot_do_is_refused_by_the_name_of_the_field(field:
         read_question(body)
     assert caught.value.status == 400 and caught.value.param == field
     json.dumps(caught.value.to_json())
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"messages": [{"role": "user", "content": "hi \ud83d"}]},
+        {"messages": [{"role": "user", "content": [{"type": "text", "text": "hi \ud83d"}]}]},
+        {"stop": ["\ud83d"]},
+        {"tools": [{"type": "function", "function": {"name": "f", "description": "\ud83d"}}]},
+    ],
+    ids=str,
+)
+def test_half_an_emoji_is_refused_by_the_name_of_the_field(field: dict[str, Any]) -> None:
+    body = {"model": "m", "messages": [{"role": "user", "content": "q \U0001f600"}]}
+    read_question(body)
+    with pytest.raises(ApiError) as caught:
+        read_question({**body, **field})
+    assert caught.value.status == 400 and caught.value.param in field
+    json.dumps(caught.value.to_json()).encode()

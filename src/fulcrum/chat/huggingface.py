@@ -190,8 +190,8 @@ class HuggingFaceModel:
             self._adapters.fingerprint(adapter)
         try:
             prompts = self._tokenize([self._render(request) for request in requests])
-        except TemplateError as error:
-            raise ModelError(f"model {self.name!r}: its chat template refuses a prompt: {error}") from error
+        except ValueError as error:
+            raise ModelError(f"model {self.name!r}: {error}") from error
         answers = [[*tokens, self._stop_token] for tokens in self._tokenize(texts)]
         items = [
             _Scored(index, request.adapter, prompt, answer)
@@ -223,34 +223,37 @@ class HuggingFaceModel:
         for index, request in enumerate(requests):
             try:
                 readable.append((index, request, self._render(request)))
-            except TemplateError as error:
-                refused.append((index, self._refusal(f"the chat template refuses the prompt: {error}")))
+            except ValueError as error:
+                refused.append((index, Completion.failed("server", str(error), model=self._fingerprint)))
         jobs: list[_Job] = []
         prompts = self._tokenize([text for _, _, text in readable])
         for (index, request, text), prompt in zip(readable, prompts, strict=True):
             room = self._context - len(prompt)
             if room <= 0:
                 detail = f"prompt has {len(prompt)} tokens, the context holds {self._context}"
-                refused.append((index, self._refusal(detail)))
+                refused.append((index, Completion.failed("server", detail, model=self._fingerprint)))
             else:
-                jobs.append(
-                    _Job(index, request, self._row(request, prompt, room), text.endswith(("<think>", "<think>\n")))
-                )
+                thinking = text.endswith(("<think>", "<think>\n"))
+                jobs.append(_Job(index, request, self._row(request, prompt, room), thinking))
         return jobs, refused
 
-    def _refusal(self, detail: str) -> Completion:
-        return Completion.failed("server", detail, model=self._fingerprint)
-
     def _render(self, request: Request) -> str:
-        """Return the prompt as text; raise jinja's `TemplateError` if the template does not take it."""
+        """Return the prompt as text; raise `ValueError` if the template or the tokenizer cannot take it."""
         switch = {"enable_thinking": request.sampling.thinking} if self._thinking_switch else {}
-        return self._tokenizer.apply_chat_template(
-            [template_message(message) for message in request.messages],
-            tools=[tool.to_json() for tool in request.tools] or None,
-            tokenize=False,
-            add_generation_prompt=True,
-            **switch,
-        )
+        try:
+            text = self._tokenizer.apply_chat_template(
+                [template_message(message) for message in request.messages],
+                tools=[tool.to_json() for tool in request.tools] or None,
+                tokenize=False,
+                add_generation_prompt=True,
+                **switch,
+            )
+            text.encode()
+        except TemplateError as error:
+            raise ValueError(f"the chat template refuses the prompt: {error}") from error
+        except UnicodeEncodeError as error:
+            raise ValueError(f"the prompt cannot be written as UTF-8: {error}") from error
+        return text
 
     def _tokenize(self, texts: Sequence[str]) -> list[list[int]]:
         return self._tokenizer(list(texts), add_special_tokens=False)["input_ids"] if texts else []

@@ -33,7 +33,8 @@ class Batcher(Generic[Item, Answer]):
     """Gives a blocking function all that has come in while it was at work, as its next batch.
 
     Nothing ever waits for a batch to fill: alone, a request is a batch of one, at once. What nobody waits for any
-    more is dropped before it is worked on.
+    more is dropped before it is worked on. What a batch that failed leaves unanswered is tried once more, one by one:
+    an item that cannot be answered costs no other its answer.
 
     Args:
         work: the function; called in threads of the batcher.
@@ -80,7 +81,7 @@ class Batcher(Generic[Item, Answer]):
 
         Raises:
             Busy: too many wait already, or the function is stuck.
-            Exception: whatever the function raised for the batch.
+            Exception: whatever the function raised for the item alone.
         """
         loop = asyncio.get_running_loop()
         ticket = _Ticket(item, loop, loop.create_future())
@@ -146,7 +147,10 @@ class Batcher(Generic[Item, Answer]):
         ) as raised:  # whatever it is, it is those who wait that must hear of it, and the thread lives on
             error = raised
         for ticket in unanswered.values():
-            _deliver(ticket, error)
+            if len(tickets) == 1:
+                _deliver(ticket, error)
+            elif not ticket.future.done():
+                self._answer([ticket])
 
 
 def _deliver(ticket: _Ticket, answer: Any) -> None:

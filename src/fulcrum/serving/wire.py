@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeVar, cast
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from fulcrum.chat import Message, Request, Role, Sampling, Tool, ToolCall
 from fulcrum.serving.errors import ApiError
@@ -18,26 +18,35 @@ _ROLES: Mapping[str, Role] = {"developer": "system"}
 """Roles that models know by another name."""
 
 
+def _written(text: str) -> str:
+    """Refuse half an emoji and the like: JSON can hold it, a tokenizer cannot read it."""
+    text.encode()
+    return text
+
+
+_Text = Annotated[str, AfterValidator(_written)]
+
+
 class _Part(BaseModel):
     type: str
-    text: str | None = None
+    text: _Text | None = None
 
 
 class _Function(BaseModel):
-    name: str
-    arguments: str = ""
+    name: _Text
+    arguments: _Text = ""
 
 
 class _ToolCall(BaseModel):
-    id: str
+    id: _Text
     function: _Function
 
 
 class _Message(BaseModel):
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: str | list[_Part] | None = None
+    content: _Text | list[_Part] | None = None
     tool_calls: list[_ToolCall] | None = None
-    tool_call_id: str | None = None
+    tool_call_id: _Text | None = None
 
 
 class _Conversation(BaseModel):
@@ -45,8 +54,8 @@ class _Conversation(BaseModel):
 
 
 class _ToolFunction(BaseModel):
-    name: str
-    description: str | None = None
+    name: _Text
+    description: _Text | None = None
     parameters: dict[str, Any] | None = None
 
 
@@ -74,7 +83,7 @@ class Question(_Conversation):
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
-    stop: str | Annotated[list[str], Field(max_length=16)] | None = None
+    stop: _Text | Annotated[list[_Text], Field(max_length=16)] | None = None
     seed: int | None = None
     n: Annotated[int, Field(ge=1, le=128)] | None = None
     stream: bool | None = None
