@@ -235,7 +235,8 @@ def test_a_reply_that_is_not_the_protocol_is_trouble_and_never_an_answer(text: s
         (error(429, "slow down"), "rate_limit", 3),
         (error(429, "no money left", "insufficient_quota"), "rate_limit", 1),
         (error(429, "come back tomorrow", **{"Retry-After": "86400"}), "rate_limit", 1),
-        (error(400, "prompt too long", "context_length_exceeded"), "server", 1),
+        (error(400, "prompt too long", "context_length_exceeded"), "too_long", 1),
+        (error(400, "no such role", "invalid_prompt"), "invalid", 1),
         (error(400, "the prompt was filtered", "content_filter"), "refused", 1),
         (Reply({"detail": "Unexpected fields"}, 422), "server", 1),
         (Reply(b"no such page", 404), "server", 1),
@@ -274,7 +275,7 @@ def test_a_server_that_is_not_there_is_a_server_failure_that_names_the_address(s
 def test_a_request_that_cannot_be_written_as_text_fails_alone(server: FaultServer) -> None:
     failure = ask(server, Request((user("half a pair: \ud83d"),))).failure
     assert failure is not None
-    assert failure.kind == "server"
+    assert failure.kind == "invalid"
     assert "UTF-8" in failure.detail
 
 

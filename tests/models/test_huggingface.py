@@ -187,7 +187,7 @@ def test_a_full_context_cuts_the_answer_and_says_so(tmp_path):
 def test_a_prompt_longer_than_the_context_is_refused_and_the_others_are_answered(llama):
     completions = complete(llama, [Request((user("z" * 300),)), Request(prompt(0), Sampling(max_tokens=2))])
     assert completions[0].failure is not None
-    assert completions[0].failure.kind == "server"
+    assert completions[0].failure.kind == "too_long"
     assert completions[0].failure.detail.endswith("tokens, the context holds 256")
     assert completions[1].text
 
@@ -294,7 +294,7 @@ def test_a_prompt_that_the_template_refuses_is_a_failure(tmp_path):
     tiny_tokenizer(folder, "{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}x")
     model = resolve(f"hf:{folder}")
     failed, fine = complete(model, [Request((system("s"),)), Request((user("u"),), Sampling(max_tokens=2))])
-    assert failed.failure == Failure("server", "the chat template refuses the prompt: no system")
+    assert failed.failure == Failure("invalid", "the chat template refuses the prompt: no system")
     assert fine.text
     with pytest.raises(ModelError, match="no system"):
         model.logprob([Request((system("s"),))], ["x"])
@@ -303,7 +303,7 @@ def test_a_prompt_that_the_template_refuses_is_a_failure(tmp_path):
 def test_half_an_emoji_is_a_failure_and_the_others_are_answered(llama):
     half = Request((user("hi \ud83d"),))
     failed, fine = complete(llama, [half, Request(prompt(0), Sampling(max_tokens=2))])
-    assert failed.failure is not None and "UTF-8" in failed.failure.detail
+    assert failed.failure is not None and failed.failure.kind == "invalid" and "UTF-8" in failed.failure.detail
     assert fine.text
     with pytest.raises(ModelError, match="UTF-8"):
         llama.logprob([half], ["x"])

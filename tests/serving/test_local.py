@@ -9,7 +9,7 @@ import httpx
 import openai
 import pytest
 
-from fulcrum.chat import Completion, Failure, Request, ToolCall, Usage
+from fulcrum.chat import Completion, Failure, FailureKind, Request, ToolCall, Usage
 from fulcrum.errors import RunError, SettingsError
 from serving.fakes import Notes, Proxy, ask
 from support.scripted import ScriptedModel
@@ -74,6 +74,17 @@ def test_what_the_model_says_is_an_answer_and_what_is_none_is_an_error(
             assert reply.json()["error"]["code"] == failure.kind
         elif not stream:
             assert reply.json()["choices"][0]["finish_reason"] == finish_reason
+
+
+@pytest.mark.parametrize(("kind", "code"), [("too_long", "context_length_exceeded"), ("invalid", "invalid_prompt")])
+def test_a_prompt_that_the_model_cannot_take_is_the_clients_to_change(
+    serve: Serve, kind: FailureKind, code: str
+) -> None:
+    proxy = serve(ScriptedModel(lambda _: Completion.failed(kind, "300 tokens")))
+    reply = httpx.post(proxy.url + CHAT, json=say("hi"))
+    error = reply.json()["error"]
+    assert reply.status_code == 400 and (error["code"], error["param"]) == (code, "messages")
+    assert "300 tokens" in error["message"] and error["type"] == "invalid_request_error"
 
 
 def test_a_model_that_raises_is_an_error_in_the_protocols_shape(serve: Serve) -> None:

@@ -6,7 +6,9 @@ from typing import Any, Literal, Self, get_args
 
 from fulcrum.chat.message import Message, ToolCall
 
-FailureKind = Literal["timeout", "rate_limit", "server", "refused", "truncated", "empty", "budget"]
+FailureKind = Literal[
+    "timeout", "rate_limit", "server", "too_long", "invalid", "refused", "truncated", "empty", "budget"
+]
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "error"]
 
 _PAID: frozenset[str] = frozenset({"refused", "truncated", "empty"})
@@ -18,8 +20,10 @@ class Failure:
 
     `timeout` no answer in time; `rate_limit` the endpoint asked us to wait too often; `server` the endpoint
     broke or answered something that is not the protocol, or refused the request itself (unknown model, bad
-    key); `refused` the model or its filter declined; `truncated` the token limit cut the answer; `empty` the
-    model ended without a word; `budget` the call was never made, because the budget is used up.
+    key); `too_long` the prompt does not fit the model's context; `invalid` the prompt cannot be read (its chat
+    template refuses it, or it is no UTF-8); `refused` the model or its filter declined; `truncated` the token
+    limit cut the answer; `empty` the model ended without a word; `budget` the call was never made, because the
+    budget is used up.
     """
 
     kind: FailureKind

@@ -268,7 +268,7 @@ class EndpointModel:
         except (TimeoutError, APITimeoutError):
             return late
         except UnicodeEncodeError as error:
-            return Trouble("server", f"not sent, because it cannot be written as UTF-8: {error}", lasting=True)
+            return Trouble("invalid", f"not sent, because it cannot be written as UTF-8: {error}", lasting=True)
         except APIConnectionError as error:
             return Trouble("server", f"no answer from {self.url}: {shorten(str(error.__cause__ or error))}")
         except APIStatusError as error:

@@ -224,14 +224,14 @@ class HuggingFaceModel:
             try:
                 readable.append((index, request, self._render(request)))
             except ValueError as error:
-                refused.append((index, Completion.failed("server", str(error), model=self._fingerprint)))
+                refused.append((index, Completion.failed("invalid", str(error), model=self._fingerprint)))
         jobs: list[_Job] = []
         prompts = self._tokenize([text for _, _, text in readable])
         for (index, request, text), prompt in zip(readable, prompts, strict=True):
             room = self._context - len(prompt)
             if room <= 0:
                 detail = f"prompt has {len(prompt)} tokens, the context holds {self._context}"
-                refused.append((index, Completion.failed("server", detail, model=self._fingerprint)))
+                refused.append((index, Completion.failed("too_long", detail, model=self._fingerprint)))
             else:
                 thinking = text.endswith(("<think>", "<think>\n"))
                 jobs.append(_Job(index, request, self._row(request, prompt, room), thinking))

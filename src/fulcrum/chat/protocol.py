@@ -24,6 +24,11 @@ _FINISH_REASONS: dict[str | None, FinishReason] = {
     "function_call": "tool_calls",
     "content_filter": "content_filter",
 }
+_KIND_OF_CODE: Mapping[str, FailureKind] = {
+    "content_filter": "refused",
+    "context_length_exceeded": "too_long",
+    "invalid_prompt": "invalid",
+}
 _BROKEN_OFF = frozenset({"abort", "error"})
 _BAD_REQUEST = frozenset({400, 403, 422})
 _OVERLOAD = frozenset({429, 503, 529})
@@ -248,8 +253,8 @@ def read_error(status: int, headers: Mapping[str, str], text: str) -> Trouble:
     """Return what a reply with an error status amounts to."""
     code, message = _error_of(text)
     detail = f"HTTP {status}: {shorten(message) or 'no content'}"
-    if code == "content_filter":
-        return Trouble("refused", detail, status)
+    if code in _KIND_OF_CODE:
+        return Trouble(_KIND_OF_CODE[code], detail, status)
     if status == 429:
         wait = retry_after(headers, datetime.now(UTC))
         if wait is not None and wait > _LONGEST_WAIT:

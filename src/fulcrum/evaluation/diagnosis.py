@@ -26,6 +26,8 @@ _REMEDIES: Mapping[str, str] = {
     "timeout": "allow more time or fewer calls at once",
     "rate_limit": "lower the number of calls at once, or continue the run later",
     "server": "look at the endpoint with `fulcrum doctor`",
+    "too_long": "shorten the prompts, or take a model with a larger context",
+    "invalid": "look with `fulcrum calls stats RUN` at what the chat template does not take",
     "refused": "look at the prompts that the model or its filter declines",
     "truncated": "raise max_tokens",
     "empty": "check the chat template and the stop texts",

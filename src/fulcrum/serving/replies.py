@@ -11,6 +11,7 @@ from fulcrum.serving.errors import ApiError
 RawHeaders = list[tuple[bytes, bytes]]
 
 _STATUS_OF_FAILURE = {"timeout": 504, "rate_limit": 429, "server": 502, "budget": 503}
+_CODE_OF_BAD_PROMPT = {"too_long": "context_length_exceeded", "invalid": "invalid_prompt"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +54,14 @@ def check_usable(completions: Sequence[Completion]) -> None:
         ApiError: with the status that fits the first failure.
     """
     for completion in completions:
-        if completion.failure is not None and not completion.failure.paid:
-            status = _STATUS_OF_FAILURE[completion.failure.kind]
-            headers = {"retry-after": "1"} if status in (429, 503) else {}
-            detail = f"{completion.failure.kind}: {completion.failure.detail}"
-            raise ApiError(status, f"The model gave no answer: {detail}", completion.failure.kind, None, headers)
+        failure = completion.failure
+        if failure is None or failure.paid:
+            continue
+        told = f"The model gave no answer: {failure.kind}: {failure.detail}"
+        if code := _CODE_OF_BAD_PROMPT.get(failure.kind):
+            raise ApiError(400, told, code, "messages")
+        status = _STATUS_OF_FAILURE[failure.kind]
+        raise ApiError(status, told, failure.kind, None, {"retry-after": "1"} if status in (429, 503) else {})
 
 
 def chat_completion(call: str, created: int, model: str, completions: Sequence[Completion]) -> dict[str, Any]:
