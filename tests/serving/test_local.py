@@ -11,8 +11,8 @@ import pytest
 
 from fulcrum.chat import Completion, Failure, FailureKind, Request, ToolCall, Usage
 from fulcrum.errors import RunError, SettingsError
-from serving.fakes import Notes, Proxy, ask
-from support.scripted import ScriptedModel
+from serving.fakes import Notes, Proxy, ask, is_probe
+from support.scripted import ScriptedModel, echo
 
 Serve = Callable[..., Proxy]
 CHAT = "/chat/completions"
@@ -21,6 +21,11 @@ NAME = "tiny-recipe"
 
 def say(text: str) -> dict[str, Any]:
     return {"model": NAME, "messages": [{"role": "user", "content": text}]}
+
+
+def once_open(answer: Callable[[Request], Completion]) -> Callable[[Request], Completion]:
+    """Let the request through with which a model is tried before it is served."""
+    return lambda request: echo(request) if is_probe(request) else answer(request)
 
 
 def sdk_of(proxy: Proxy) -> openai.OpenAI:
@@ -66,7 +71,7 @@ def test_it_streams_the_same_as_chunks(serve: Serve) -> None:
 def test_what_the_model_says_is_an_answer_and_what_is_none_is_an_error(
     serve: Serve, failure: Failure, status: int, finish_reason: str | None
 ) -> None:
-    proxy = serve(ScriptedModel(lambda _: Completion("par", failure=failure)))
+    proxy = serve(ScriptedModel(once_open(lambda _: Completion("par", failure=failure))))
     for stream in (False, True):
         reply = httpx.post(proxy.url + CHAT, json={**say("hi"), "stream": stream})
         assert reply.status_code == status
@@ -80,7 +85,7 @@ def test_what_the_model_says_is_an_answer_and_what_is_none_is_an_error(
 def test_a_prompt_that_the_model_cannot_take_is_the_clients_to_change(
     serve: Serve, kind: FailureKind, code: str
 ) -> None:
-    proxy = serve(ScriptedModel(lambda _: Completion.failed(kind, "300 tokens")))
+    proxy = serve(ScriptedModel(once_open(lambda _: Completion.failed(kind, "300 tokens"))))
     reply = httpx.post(proxy.url + CHAT, json=say("hi"))
     error = reply.json()["error"]
     assert reply.status_code == 400 and (error["code"], error["param"]) == (code, "messages")
@@ -91,7 +96,7 @@ def test_a_model_that_raises_is_an_error_in_the_protocols_shape(serve: Serve) ->
     def broken(_: Request) -> Completion:
         raise ZeroDivisionError("secret detail")
 
-    reply = httpx.post(serve(ScriptedModel(broken)).url + CHAT, json=say("hi"))
+    reply = httpx.post(serve(ScriptedModel(once_open(broken))).url + CHAT, json=say("hi"))
     assert reply.status_code == 502 and reply.json()["error"]["code"] == "model_failed"
     assert "secret" not in reply.text
 
@@ -150,3 +155,30 @@ def test_what_fails_at_a_first_request_is_not_served(serve: Serve) -> None:
     with pytest.raises(RunError, match="fails at a first request: LookupError: no adapter"):
         serve(notes, upstream="http://127.0.0.1:9/v1")
     assert notes.closed.is_set()
+
+
+def out_of_order(_: Request) -> Completion:
+    raise LookupError("no adapter")
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (out_of_order, "LookupError: no adapter"),
+        (lambda _: Completion.failed("server", "HTTP 404: no such adapter"), "HTTP 404: no such adapter"),
+    ],
+    ids=["raises", "gives no answer"],
+)
+def test_a_model_that_fails_at_a_first_request_is_not_served(
+    serve: Serve, answer: Callable[[Request], Completion], told: str
+) -> None:
+    model = ScriptedModel(answer)
+    with pytest.raises(RunError, match=f"fails at a first request: .*{told}"):
+        serve(model)
+    assert model.closed == 1
+
+
+def test_a_model_whose_first_answer_is_cut_is_served(serve: Serve) -> None:
+    model = ScriptedModel(lambda request: Completion("hi", failure=Failure("truncated")))
+    assert httpx.post(serve(model).url + CHAT, json=say("hi")).status_code == 200
+    assert [request.sampling.max_tokens for request in model.requests] == [1, 512]

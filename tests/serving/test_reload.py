@@ -12,11 +12,12 @@ import httpx
 import pytest
 
 from fulcrum.artifact import Artifact, Rewritten
-from fulcrum.chat import Request, user
+from fulcrum.chat import Completion, Request, user
 from fulcrum.serving.editions import Shelf, open_edition
 from fulcrum.serving.metrics import Metrics
 from fulcrum.serving.settings import ServeSettings
 from serving.fakes import DEPLOYS, Notes, Proxy, Upstream, ask, is_probe, note, write_artifact
+from support.scripted import ScriptedModel
 
 CHAT = "/chat/completions"
 
@@ -48,8 +49,8 @@ def library(monkeypatch: pytest.MonkeyPatch) -> Library:
     return library
 
 
-def shelf_of(artifact: Path) -> Shelf:
-    settings, metrics = ServeSettings(upstream="http://127.0.0.1:9/v1"), Metrics()
+def shelf_of(artifact: Path, upstream: str | None = "http://127.0.0.1:9/v1") -> Shelf:
+    settings, metrics = ServeSettings(upstream=upstream), Metrics()
 
     def reopen() -> object:
         return open_edition(artifact, settings, metrics)
@@ -98,6 +99,30 @@ def test_a_broken_change_is_refused_and_the_old_stays(artifact: Path, library: L
         for _ in range(2):
             await shelf.look()
         assert "mended" in library.deployed and shelf.current is not old
+        shelf.current.retire()
+
+    asyncio.run(main())
+
+
+def test_a_changed_model_that_fails_at_a_first_request_is_refused_and_the_old_stays(
+    artifact: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def deploy(artifact: Artifact) -> ScriptedModel:
+        if artifact.facts["text"] == "old":
+            return ScriptedModel()
+        return ScriptedModel(lambda _: Completion.failed("server", "no such adapter"))
+
+    monkeypatch.setitem(DEPLOYS, "models", deploy)
+    write_artifact(artifact, "models", text="old")
+
+    async def main() -> None:
+        shelf = shelf_of(artifact, upstream=None)
+        old = shelf.current
+        write_artifact(artifact, "models", text="newer")
+        for _ in range(2):
+            await shelf.look()
+        assert shelf.current is old and old.model is not None
+        assert (await old.model.answer(ask("hi") | {"model": "tiny-recipe"})).status == 200
         shelf.current.retire()
 
     asyncio.run(main())

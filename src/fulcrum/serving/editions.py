@@ -8,20 +8,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
-from fulcrum.artifact import Artifact, Rewriter, Rewritten, read_artifact
-from fulcrum.chat import ChatModel, Request, resolve, user
+from fulcrum.artifact import Artifact, Deployed, Rewriter, Rewritten, read_artifact
+from fulcrum.chat import ChatModel, Request, Sampling, complete, resolve, user
 from fulcrum.errors import FulcrumError, RunError, SettingsError
 from fulcrum.hashing import file_hash
 from fulcrum.methods import METHODS, load_method
 from fulcrum.serving.batching import Batcher
 from fulcrum.serving.local import LocalModel
 from fulcrum.serving.metrics import Metrics
+from fulcrum.serving.replies import check_usable
 from fulcrum.serving.settings import ServeSettings
 from fulcrum.settings import nearest
 
 _log = logging.getLogger(__name__)
 
-_PROBE = Request((user("Hello, is anybody there?"),))
+_PROBE = Request((user("Hello, is anybody there?"),), Sampling(max_tokens=1))
 
 Helper = Batcher[Request, Rewritten]
 
@@ -82,11 +83,15 @@ def open_edition(folder: Path, settings: ServeSettings, metrics: Metrics) -> Edi
     if hasattr(deployed, "rewrite"):
         rewriter = cast(Rewriter, deployed)
         _check_upstream(artifact, settings, wanted=True)
-        _try_out(artifact, rewriter)
+        with _first_request(artifact, rewriter):
+            (_,) = rewriter.rewrite([_PROBE])
         return Edition(artifact, digest, _helper(rewriter, settings, metrics), None)
     _check_upstream(artifact, settings, wanted=False)
-    model = LocalModel(artifact.recipe, cast(ChatModel, deployed), settings, metrics.batch_size.observe)
-    return Edition(artifact, digest, None, model)
+    model = cast(ChatModel, deployed)
+    with _first_request(artifact, model):
+        check_usable(complete(model, [_PROBE]))
+    local = LocalModel(artifact.recipe, model, settings, metrics.batch_size.observe)
+    return Edition(artifact, digest, None, local)
 
 
 def _models(artifact: Artifact, given: Mapping[str, str]) -> dict[str, str]:
@@ -116,13 +121,13 @@ def _check_upstream(artifact: Artifact, settings: ServeSettings, *, wanted: bool
         )
 
 
-def _try_out(artifact: Artifact, rewriter: Rewriter) -> None:
-    """Send one request through, so that what is broken is found now, and what loads late is loaded."""
+@contextmanager
+def _first_request(artifact: Artifact, deployed: Deployed) -> Generator[None]:
+    """Refuse what fails at one request, so that what is broken is found now, and what loads late is loaded."""
     try:
-        (rewritten,) = rewriter.rewrite([_PROBE])
-        del rewritten
+        yield
     except Exception as error:  # it may be any error of a method's libraries, and all of them mean the same here
-        rewriter.close()
+        deployed.close()
         raise RunError(f"{artifact.folder}: fails at a first request: {type(error).__name__}: {error}") from error
 
 
