@@ -157,6 +157,54 @@ def test_a_stream_that_broke_off_is_logged_as_such(
     assert row.content is not None and row.content["reply"] == "Hel"
 
 
+def test_what_a_stop_cuts_off_is_told_to_the_client_the_log_and_the_operator(
+    serve: Serve, upstream: Upstream, upstream_url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = tmp_path / "log.jsonl"
+    proxy = serve(upstream=upstream_url, log=log)
+    proxy.server.config.timeout_graceful_shutdown = 0
+    upstream.go_on.clear()
+    with ThreadPoolExecutor(1) as pool, httpx.stream("POST", proxy.url + CHAT, json=ask("hi", stream=True)) as stream:
+        pieces = stream.iter_raw()
+        next(pieces)
+        held = pool.submit(httpx.post, proxy.url + CHAT, json=ask("hi"), timeout=30)
+        while len(upstream.raw) < 2:
+            pass
+        proxy.__exit__()
+        with pytest.raises(httpx.RemoteProtocolError):
+            list(pieces)
+        reply = held.result()
+    assert reply.status_code == 503 and reply.json()["error"]["code"] == "stopped"
+    assert sorted((row.status, row.complete) for row in read_log(log)) == [(200, False), (503, False)]
+    assert "2 requests were cut off" in caplog.text and "finished first" not in caplog.text
+    assert not any(record.exc_info for record in caplog.records)
+
+
+def test_a_stop_that_cuts_nothing_off_says_so(
+    serve: Serve, upstream_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    proxy = serve(upstream=upstream_url)
+    assert httpx.post(proxy.url + CHAT, json=ask("hi")).status_code == 200
+    proxy.__exit__()
+    assert "every request under way was finished first" in caplog.text and "cut off" not in caplog.text
+
+
+def test_a_request_over_which_the_server_stumbles_is_logged(
+    serve: Serve, upstream_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stumble(*_: object) -> None:
+        raise ZeroDivisionError
+
+    log = tmp_path / "log.jsonl"
+    proxy = serve(upstream=upstream_url, log=log)
+    monkeypatch.setattr("fulcrum.serving.app.add_help_in_time", stumble)
+    assert httpx.post(proxy.url + CHAT, json=ask("hi")).status_code == 500
+    proxy.__exit__()
+    (row,) = read_log(log)
+    assert (row.status, row.complete) == (500, False)
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [

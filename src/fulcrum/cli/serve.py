@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 from cyclopts import Parameter
 
-from fulcrum.cli.common import log
 from fulcrum.lazy import load
 from fulcrum.serving.settings import ServeSettings
 
@@ -29,5 +28,4 @@ def serve(
     try:
         run(artifact, settings or ServeSettings())
     except KeyboardInterrupt:
-        log.print("stopped; every request under way was finished first", highlight=False)
         raise SystemExit(130) from None

@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
 from urllib.parse import quote
 
 from starlette.applications import Starlette
@@ -61,6 +62,8 @@ class Service:
         self.gate = Gate(keys, settings.concurrency, settings.concurrency_per_key)
         self.metrics = metrics
         self._log: LogWriter | None = None
+        self._under_way: set[asyncio.Task[Any]] = set()
+        self._cut_off = 0
         self._shadows: set[asyncio.Task[None]] = set()
         metrics.in_flight.set_function(lambda: self.gate.inside)
 
@@ -79,6 +82,13 @@ class Service:
         finally:
             if watch is not None:
                 watch.cancel()
+            await asyncio.gather(*self._under_way, return_exceptions=True)
+            if self._cut_off:
+                _log.warning(
+                    "stopped; %d requests were cut off after --drain %d seconds", self._cut_off, settings.drain
+                )
+            else:
+                _log.info("stopped; every request under way was finished first")
             await asyncio.gather(*self._shadows)
             if self._log is not None:
                 self._log.close()
@@ -92,7 +102,7 @@ class Service:
         """Answer `POST /v1/chat/completions`."""
         exchange = Exchange(Headers(scope=scope))
         try:
-            with self.gate.admit(exchange.headers.get("authorization")):
+            with self._inside(exchange.headers):
                 content = await read_body(exchange.headers, receive, self.settings.max_body)
                 await while_connected(receive, self._chat(exchange, content, scope, send))
         except ApiError as error:
@@ -103,15 +113,19 @@ class Service:
             _log.warning("request %s: %s; the client's connection is closed", exchange.request, error)
         except ClientGone:
             pass
+        except Exception:
+            if exchange.first_byte is None:
+                exchange.begin_answer(500)  # which Starlette sends
+            raise
         finally:
             exchange.end(self.metrics)
-        self._record(exchange)
+            self._record(exchange)
 
     async def models(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer `GET /v1/models` and `GET /v1/models/NAME`."""
         headers = Headers(scope=scope)
         try:
-            with self.gate.admit(headers.get("authorization")):
+            with self._inside(headers):
                 await while_connected(receive, self._models(scope, send))
         except ApiError as error:
             await send_error(send, error)
@@ -130,6 +144,25 @@ class Service:
         """Show the counters."""
         del request
         return Response(self.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    @contextmanager
+    def _inside(self, headers: Headers) -> Generator[None]:
+        """Hold a place for the request of this task, whose cancelling means that a stop has waited long enough for it.
+
+        Raises:
+            ApiError: it is not let in, or it is cut off.
+        """
+        task = asyncio.current_task()
+        assert task is not None
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        with self.gate.admit(headers.get("authorization")):
+            try:
+                yield
+            except asyncio.CancelledError as error:
+                self._cut_off += 1
+                told = "The server stops, and the answer was not there in time"
+                raise ApiError(503, told, "stopped", None, {"retry-after": "1"}) from error
 
     async def _chat(self, exchange: Exchange, content: bytes, scope: Scope, send: Send) -> None:
         exchange.body = body = parse_body(content)
