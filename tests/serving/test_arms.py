@@ -34,9 +34,31 @@ def test_a_log_is_read_as_it_was_written(tmp_path: Path) -> None:
     for each in rows:
         writer.write(each)
     writer.close()
-    with path.open("a") as file:
-        file.write('{"time": "cut')
-    assert list(read_log(path)) == rows
+    assert read_log(path) == (rows, [])
+
+
+def test_a_torn_line_costs_that_line_and_not_the_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "serve.jsonl"
+    for request in ("r1", "r2"):
+        writer = LogWriter(path, lambda: None)
+        writer.write(row(request, "u1"))
+        writer.close()
+        with path.open("a") as file:
+            file.write('{"time": "cut')  # as a kill leaves it
+    rows, unreadable = read_log(path)
+    assert [each.request for each in rows] == ["r1", "r2"] and unreadable == [f"{path}:2", f"{path}:4"]
+    assert path.read_text().count("\n") == 3  # none was begun where the last was whole
+    for flags, told in ([], "no rows"), (["--json"], '"unreadable": 2'):
+        with pytest.raises(SystemExit) as stop:
+            main(["evaluate", "--from-log", str(path), *flags])
+        assert not stop.value.code and told in capsys.readouterr().out
+
+
+def test_a_file_that_is_no_log_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "outcomes.jsonl"
+    path.write_text('{"request": "r", "value": 1}\n')
+    with pytest.raises(RunError, match=r"outcomes\.jsonl:1: not a row of a log"):
+        read_log(path)
 
 
 def test_a_line_that_cannot_be_written_is_counted_and_costs_no_other(tmp_path: Path) -> None:
@@ -47,7 +69,16 @@ def test_a_line_that_cannot_be_written_is_counted_and_costs_no_other(tmp_path: P
     writer.write(row("r1", "u1", facts=circle))
     writer.write(row("r2", "u2"))
     writer.close()
-    assert [each.request for each in read_log(tmp_path / "log")] == ["r2"] and len(lost) == 1
+    assert [each.request for each in read_log(tmp_path / "log")[0]] == ["r2"] and len(lost) == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a disk that is always full")
+def test_a_full_disk_costs_lines_and_nothing_else() -> None:
+    lost: list[None] = []
+    writer = LogWriter(Path("/dev/full"), lambda: lost.append(None))
+    writer.write(row("r1", "u1"))
+    writer.close()
+    assert lost
 
 
 @pytest.mark.parametrize(

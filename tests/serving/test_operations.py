@@ -109,7 +109,7 @@ def test_the_shadow_delays_nothing_and_is_logged(
     assert reply.headers["x-fulcrum-outcome"] == "shadow" and upstream.last_text() == "hi"
     go_on.set()
     proxy.__exit__()
-    (row,) = read_log(log)
+    (row,), _ = read_log(log)
     assert row.shadow and row.outcome == "added" and row.added == 8 and row.seconds["help"] > 0
     assert row.content == {"messages": ask("hi")["messages"], "help": "\n\n[note]", "reply": "re: hi"}
     assert row.request == reply.headers["x-fulcrum-request"]
@@ -132,7 +132,7 @@ def test_a_split_keeps_conversations_together_and_its_log_can_be_compared(
             turns = [first, {"role": "assistant", "content": "hm"}, {"role": "user", "content": "more"}]
         assert len(arms) == 1
     proxy.__exit__()
-    rows = list(read_log(log))
+    rows, _ = read_log(log)
     assert len(rows) == 20 and len({row.unit for row in rows}) == 10 and {row.arm for row in rows} == {"help", "plain"}
     assert all(row.content is None for row in rows) and "hello" not in log.read_text()
     whole = [row for row in rows if not row.stream]
@@ -152,7 +152,7 @@ def test_a_stream_that_broke_off_is_logged_as_such(
     with pytest.raises(httpx.RemoteProtocolError):
         httpx.post(proxy.url + CHAT, json=ask("hi", stream=True))
     proxy.__exit__()
-    (row,) = read_log(log)
+    (row,), _ = read_log(log)
     assert (row.status, row.complete) == (200, False)
     assert row.content is not None and row.content["reply"] == "Hel"
 
@@ -175,7 +175,7 @@ def test_what_a_stop_cuts_off_is_told_to_the_client_the_log_and_the_operator(
             list(pieces)
         reply = held.result()
     assert reply.status_code == 503 and reply.json()["error"]["code"] == "stopped"
-    assert sorted((row.status, row.complete) for row in read_log(log)) == [(200, False), (503, False)]
+    assert sorted((row.status, row.complete) for row in read_log(log)[0]) == [(200, False), (503, False)]
     assert "2 requests were cut off" in caplog.text and "finished first" not in caplog.text
     assert not any(record.exc_info for record in caplog.records)
 
@@ -201,7 +201,7 @@ def test_a_request_over_which_the_server_stumbles_is_logged(
     monkeypatch.setattr("fulcrum.serving.app.add_help_in_time", stumble)
     assert httpx.post(proxy.url + CHAT, json=ask("hi")).status_code == 500
     proxy.__exit__()
-    (row,) = read_log(log)
+    (row,), _ = read_log(log)
     assert (row.status, row.complete) == (500, False)
 
 

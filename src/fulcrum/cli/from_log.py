@@ -1,5 +1,6 @@
 """`fulcrum evaluate --from-log`: what a log of `fulcrum serve` says."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ def evaluate_log(log: Path, outcomes: Path | None, outcomes_without: Path | None
     """
     if outcomes_without and not outcomes:
         raise SettingsError("--outcomes-without FILE is compared with --outcomes FILE; give both")
-    rows = list(read_log(log))
+    rows, unreadable = read_log(log)
     values = read_outcomes(outcomes) if outcomes else {}
     without = read_outcomes(outcomes_without) if outcomes_without else {}
     if strangers := (values.keys() | without.keys()) - {row.request for row in rows}:
@@ -43,12 +44,13 @@ def evaluate_log(log: Path, outcomes: Path | None, outcomes_without: Path | None
         found = {"arms": {"plain": asdict(arms.plain), "help": asdict(arms.help)}}
         shown = Group(_arms(arms), _difference(difference, "help against none, on other requests"))
     if json:
-        print_json({"log": asdict(summary), **found, "difference": asdict(difference) if difference else None})
+        counts = {**asdict(summary), "unreadable": len(unreadable)}
+        print_json({"log": counts, **found, "difference": asdict(difference) if difference else None})
     else:
-        console.print(Group(_summary(summary), shown))
+        console.print(Group(_summary(summary, unreadable), shown))
 
 
-def _summary(summary: LogSummary) -> RenderableType:
+def _summary(summary: LogSummary, unreadable: Sequence[str]) -> RenderableType:
     table = Table("log", "", title=f"{summary.requests} requests")
     for outcome, count in sorted(summary.outcomes.items()):
         table.add_row(f"help {outcome}", str(count))
@@ -56,6 +58,8 @@ def _summary(summary: LogSummary) -> RenderableType:
         table.add_row(f"status {status}", str(count))
     for name, (median, late) in summary.seconds.items():
         table.add_row(f"seconds, {name}", f"{median:.3f} median, {late:.3f} at the 99th percentile")
+    if unreadable:
+        table.add_row("lines left out, which are no rows", f"{len(unreadable)}, the first is {unreadable[0]}")
     return table
 
 

@@ -1,6 +1,7 @@
 """The log of served requests: a line a request, written without delaying any, and read back."""
 
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -75,7 +76,10 @@ class LogWriter:
 
     def __init__(self, path: Path, lost: Callable[[], None]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
+        torn = _is_torn(path)
         self._file = path.open("a", encoding="utf-8")
+        if torn:
+            self._file.write("\n")
         self._lost = lost
         self._rows: SimpleQueue[LogRow | None] = SimpleQueue()
         self._thread = Thread(target=self._run, name="fulcrum-log", daemon=True)
@@ -89,7 +93,10 @@ class LogWriter:
         """Write what waits and close the file."""
         self._rows.put(None)
         self._thread.join()
-        self._file.close()
+        try:
+            self._file.close()
+        except OSError:
+            self._lost()
 
     def _run(self) -> None:
         while (row := self._rows.get()) is not None:
@@ -101,19 +108,24 @@ class LogWriter:
                 self._lost()
 
 
-def read_log(path: Path) -> Iterator[LogRow]:
-    """Yield the rows of a log; a last line that is not complete is left out, because a kill can cut it.
+def read_log(path: Path) -> tuple[list[LogRow], list[str]]:
+    """Return the rows of a log, and the places of lines that are none: a kill or a full disk can cut a line.
 
     Raises:
-        RunError: the file cannot be read, or a line is no row of a log.
+        RunError: the file cannot be read, or no line of it is a row of a log.
     """
+    rows: list[LogRow] = []
+    unreadable: list[str] = []
     for place, line in _lines(path):
-        if not line.endswith("\n"):
-            return
         try:
-            yield LogRow.from_json(json.loads(line))
-        except (ValueError, TypeError) as error:
-            raise RunError(f"{place}: not a row of a log that `fulcrum serve --log` wrote: {error}") from error
+            rows.append(LogRow.from_json(json.loads(line)))
+        except (ValueError, TypeError):
+            unreadable.append(place)
+    if unreadable and not rows:
+        raise RunError(
+            f"{unreadable[0]}: not a row of a log that `fulcrum serve --log` wrote, and nor is any other line"
+        )
+    return rows, unreadable
 
 
 def read_outcomes(path: Path) -> dict[str, float]:
@@ -135,6 +147,15 @@ def read_outcomes(path: Path) -> dict[str, float]:
             raise RunError(f"{place}: request {request} has an outcome already")
         values[request] = value
     return values
+
+
+def _is_torn(path: Path) -> bool:
+    """Return true if a file ends in the middle of a line."""
+    if not path.exists() or not path.stat().st_size:
+        return False
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read() != b"\n"
 
 
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
