@@ -47,14 +47,14 @@ def process(artifact: Path, *flags: str) -> Iterator[tuple[subprocess.Popen[str]
     said = ""
     for line in started.stderr:
         said += line
-        if found := re.search(r"running on (http://[\d.:]+)", line):
+        if found := re.search(r"serving at (http://[\d.:]+/v1)", line):
             break
     else:
         raise AssertionError(said)
     drain = threading.Thread(target=started.stderr.read, daemon=True)
     drain.start()
     try:
-        yield started, f"{found[1]}/v1"
+        yield started, found[1]
     finally:
         started.kill()
         started.wait()

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import socket
 import sys
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from starlette.applications import Starlette
 
 from fulcrum.chat import resolve
 from fulcrum.errors import SettingsError
+from fulcrum.listen import address_of, take_address
 from fulcrum.serving.app import Service, application
 from fulcrum.serving.editions import Edition, Shelf, open_edition
 from fulcrum.serving.gate import read_keys
@@ -48,32 +48,22 @@ def serve(folder: Path, settings: ServeSettings) -> None:
     Raises:
         FulcrumError: the artifact or a setting cannot work.
     """
-    _check_address(settings)
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    app = build(folder, settings)
-    if settings.host not in _LOOPBACK and not read_keys(settings.keys):
-        _log.warning("%s can be reached from elsewhere, and no API keys are set: everyone is let in", settings.host)
-    config = uvicorn.Config(
-        app,
-        host=settings.host,
-        port=settings.port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_keep_alive=_IDLE_SECONDS,
-        timeout_graceful_shutdown=settings.drain,
-    )
-    uvicorn.Server(config).run()
-
-
-def _check_address(settings: ServeSettings) -> None:
-    """See that the address is free before models are loaded for it."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    try:
-        socket.create_server((settings.host, settings.port), family=family).close()
-    except OSError as error:
-        said = error.strerror or error
-        raise SettingsError(f"--host {settings.host} --port {settings.port}: {said}; give another one") from error
+    with take_address(settings.host, settings.port) as listener:  # before models are loaded for nothing
+        logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+        app = build(folder, settings)
+        if settings.host not in _LOOPBACK and not read_keys(settings.keys):
+            _log.warning("%s can be reached from elsewhere, and no API keys are set: everyone is let in", settings.host)
+        listener.listen()
+        _log.info("serving at %s/v1", address_of(listener))
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=_IDLE_SECONDS,
+            timeout_graceful_shutdown=settings.drain,
+        )
+        uvicorn.Server(config).run(sockets=[listener])
 
 
 def _upstream(settings: ServeSettings, keys: list[str], metrics: Metrics) -> Upstream | LocalModel | None:
