@@ -61,6 +61,19 @@ def test_what_a_template_says_of_every_input_is_no_leak(task) -> None:
     assert task_leakage(task, [((user(whole),), "x")], ("test",)).clean
 
 
+def test_a_column_that_no_prompt_shows_hides_no_leak(task, tmp_path: Path) -> None:
+    lines = (tmp_path / "rows.jsonl").read_text().splitlines()
+    (tmp_path / "rows.jsonl").write_text("")
+    add(tmp_path / "rows.jsonl", *({"id": f"x{place}", **json.loads(line)} for place, line in enumerate(lines)))
+    marked = load_task("task.toml")
+    assert [example.id for example in marked.examples("test")] == [example.id for example in task.examples("test")]
+    toml = (tmp_path / "task.toml").read_text()
+    (tmp_path / "task.toml").write_text(toml.replace("target =", 'fields = ["id", "text"]\ntarget ='))
+    whole = task.examples("test")[0].fields["text"]
+    for said in (marked, load_task("task.toml")):
+        assert task_leakage(said, [((user(whole),), "x")], ("train", "dev", "test")).rows == {0}
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [
