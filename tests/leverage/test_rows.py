@@ -77,11 +77,16 @@ def test_a_column_that_no_prompt_shows_hides_no_leak(task, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("{", "general.jsonl:41: no row"),
-        ('{"prompt": "a"}', "general.jsonl:41: no row"),
+        ("{", "general.jsonl:41: not JSON"),
+        ("7", "general.jsonl:41: a row is an object"),
+        ('{"prompt": "a"}', r"general.jsonl:41: no row \(completion is missing\)"),
+        ('{"prompt": 5, "completion": "a"}', r"general.jsonl:41: no row \(messages are a list \[...\], not int\)"),
         ('{"prompt": "a", "completion": ""}', "it must end with what an assistant says"),
         ('{"messages": [{"role": "user", "content": "a"}]}', "it must end with what an assistant says"),
-        ("7", "general.jsonl:41: no row"),
+        (
+            '{"messages": [{"role": "human", "content": "a"}, {"role": "assistant", "content": "b"}]}',
+            r"general.jsonl:41: no row \(role 'human' is none of system, user",
+        ),
     ],
 )
 def test_lines_that_are_no_rows_are_named(task, tmp_path: Path, line: str, said: str) -> None:
@@ -89,6 +94,17 @@ def test_lines_that_are_no_rows_are_named(task, tmp_path: Path, line: str, said:
         file.write(line + "\n")
     with pytest.raises(SettingsError, match=said):
         load_general("general.jsonl", task, 6)
+
+
+def test_a_general_file_is_read_as_any_data_file_is(task, tmp_path: Path) -> None:
+    parts = [{"type": "text", "text": "copy this"}, {"type": "text", "text": "line\u2028end"}]
+    asked = {"role": "user", "content": parts}
+    row = {"messages": [asked, {"role": "assistant", "content": "line\x85end\x0c"}]}
+    lines = (tmp_path / "general.jsonl").read_text()
+    line = json.dumps(row, ensure_ascii=False)
+    (tmp_path / "general.jsonl").write_text("\ufeff" + lines + line + "\n", encoding="utf-8")
+    rows = load_general("general.jsonl", task, 6)
+    assert ChatRow((user("copy this\nline\u2028end"),), "line\x85end\x0c") in (*rows.rows, *rows.held_out)
 
 
 def test_a_set_that_is_not_there_or_too_small_is_refused(task) -> None:
