@@ -25,6 +25,7 @@ from fulcrum.leverage.learn import learn, trials_of
 from fulcrum.leverage.solver import AnchoredModel
 from fulcrum.leverage.sweep import plan_sweep
 from fulcrum.leverage.trial import Bench
+from fulcrum.leverage.tries import Exposure
 from fulcrum.recipe import read_recipe
 from fulcrum.runs import open_run
 from fulcrum.workers import spread
@@ -153,6 +154,18 @@ def test_every_cap_is_tried_where_there_is_a_mix_and_none_where_there_is_not(wor
         (plain, *_) = trials_of(bench, ARMS["sft"], cell, None)
     assert seen == [2, 5]
     assert plain.length == 4 * cell.task_rows
+
+
+def test_the_plan_counts_every_training_that_is_tried(world: Path) -> None:
+    tune = {"repeat_caps": "[5, 20, 60]", "learning_rates": "[1e-4, 3e-4]", "epochs": "[1, 2]", "sft_passes": "[3, 9]"}
+    flags = {f"settings.tune.{name}": value for name, value in tune.items()}
+    recipe = read_recipe(world, {**flags, "settings.controls": json.dumps([name for name in ARMS if name != "tell"])})
+    with open_run(recipe, Path("run")) as run:
+        bench = Bench(run)
+        cell, method = bench.cell(), Exposure(500, 10.0)
+        tried = [trials_of(bench, arm, cell, Anchor("parcel desk:"), method) for arm in ARMS.values()]
+    planned = recipe.method.plan(recipe)[0]
+    assert planned.calls == sum(map(len, tried)) * len(recipe.task.examples("dev"))
 
 
 def test_an_anchor_is_written_where_none_is_given(world: Path) -> None:

@@ -6,7 +6,6 @@
 4. the same task rows spent in every other way that could explain it    `tune`, for each control
 """
 
-from collections.abc import Sequence
 from dataclasses import asdict, replace
 from itertools import chain
 from pathlib import Path
@@ -22,7 +21,8 @@ from fulcrum.leverage.arms import ARMS, Arm, ArmName
 from fulcrum.leverage.general import vocabulary
 from fulcrum.leverage.mix import write_mix
 from fulcrum.leverage.settings import AUTO, LeverageSettings
-from fulcrum.leverage.trial import Bench, Cell, Exposure, Trial, TrialResult
+from fulcrum.leverage.trial import Bench, TrialResult
+from fulcrum.leverage.tries import Cell, Exposure, Trial, tries
 from fulcrum.runs import Run
 from fulcrum.training.weights import copy_weights
 
@@ -87,40 +87,7 @@ def tune(
 
 def trials_of(bench: Bench, arm: Arm, cell: Cell, anchor: Anchor | None, method: Exposure | None = None) -> list[Trial]:
     """Return the trainings that an arm tries."""
-    settings = bench.settings
-    if cell.general_rows == 0 and arm.rows == "mix":
-        arm = replace(arm, rows="task")  # the mix of nothing with the task is the task
-    plan = _plan(bench, arm, anchor)
-    rates = settings.tune.learning_rates or (settings.training.learning_rate,)
-    epochs = settings.tune.epochs or (settings.mix.epochs,)
-    if arm.rows == "mix":
-        schedule = arm.schedule or settings.mix.schedule
-        mixes = [
-            settings.mix.model_copy(update={"schedule": schedule, "epochs": number, "repeat_cap": cap})
-            for number in epochs
-            for cap in settings.tune.repeat_caps or (settings.mix.repeat_cap,)
-        ]
-        return [Trial(cell, mix, 0, False, plan, arm.anchored, rate) for mix in mixes for rate in rates]
-    if arm.rows == "general":
-        lengths = [number * cell.general_rows for number in epochs]
-    else:
-        lengths = _lengths(arm, cell, settings, method)
-    general_only = arm.rows == "general"
-    return [Trial(cell, None, length, general_only, plan, arm.anchored, rate) for length in lengths for rate in rates]
-
-
-def _lengths(arm: Arm, cell: Cell, settings: LeverageSettings, method: Exposure | None) -> Sequence[int]:
-    """Return how many task rows an arm that sees nothing else is trained on: tuned, or matched to the method.
-
-    Never longer than the method, so that neither has more steps than the other.
-    """
-    matched = [method.rows] if method else []
-    if arm.length == "same-steps" and matched:
-        return matched
-    if arm.length == "same-epochs" and method:
-        return [round(method.repeats * cell.task_rows)]
-    tuned = [min([passes * cell.task_rows, *matched]) for passes in settings.tune.sft_passes]
-    return sorted({*tuned, *matched}) if settings.tune.match_steps else sorted({*tuned})
+    return tries(bench.settings, arm, cell, _plan(bench, arm, anchor), method)
 
 
 def _plan(bench: Bench, arm: Arm, anchor: Anchor | None) -> AnchorPlan | None:

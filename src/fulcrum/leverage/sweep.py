@@ -20,7 +20,8 @@ from fulcrum.leverage.curve import Curve, Factor, factors, overall_factor
 from fulcrum.leverage.jump import shape
 from fulcrum.leverage.learn import before, find_anchor, tune, untuned_solvers
 from fulcrum.leverage.settings import LeverageSettings
-from fulcrum.leverage.trial import Bench, Cell, Exposure, TrialResult, cut_off_share, scores_of
+from fulcrum.leverage.trial import Bench, TrialResult, cut_off_share, scores_of
+from fulcrum.leverage.tries import Cell, Exposure
 from fulcrum.runs import Run
 from fulcrum.runs.catalog import reopen
 from fulcrum.workers import Tell, processes_for, spread

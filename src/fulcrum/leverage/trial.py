@@ -16,13 +16,14 @@ from fulcrum.evaluation.baselines import Direct
 from fulcrum.evaluation.rollouts import SolverRollouts, roll_out
 from fulcrum.evaluation.solver import Solver
 from fulcrum.hashing import canonical_json
-from fulcrum.leverage.anchor import Anchor, AnchorPlan
+from fulcrum.leverage.anchor import Anchor
 from fulcrum.leverage.general import GeneralRows, load_general, task_rows
 from fulcrum.leverage.ledger import count
-from fulcrum.leverage.mix import Anchored, MixedRow, MixSettings, fill, plan_mix, repeat
+from fulcrum.leverage.mix import MixedRow, fill, plan_mix, repeat
 from fulcrum.leverage.settings import LeverageSettings
 from fulcrum.leverage.solver import AnchoredModel
 from fulcrum.leverage.tokens import Size, TokenCounter
+from fulcrum.leverage.tries import Cell, Exposure, Trial
 from fulcrum.runs import Run
 from fulcrum.task import Split
 from fulcrum.training.models import fingerprint
@@ -33,50 +34,6 @@ from fulcrum.training.source import trainable_source, trained_name
 from fulcrum.workers import processes_for, work_ahead
 
 ROLE = "actor"
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """Where on the map a training stands: how many rows of each kind there are, and the seed."""
-
-    task_rows: int
-    general_rows: int
-    seed: int
-
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """Everything that decides one training.
-
-    Attributes:
-        cell: rows to be had.
-        mix: how they are mixed; None trains on one kind alone.
-        length: rows trained on where there is no mix.
-        general_only: that one kind is the general one.
-        plan: the anchor; None for no anchor.
-        anchored: which rows carry it.
-        learning_rate: peak rate.
-    """
-
-    cell: Cell
-    mix: MixSettings | None
-    length: int
-    general_only: bool
-    plan: AnchorPlan | None
-    anchored: Anchored
-    learning_rate: float
-
-    def to_json(self) -> dict[str, Any]:
-        """Return what names the trial."""
-        return {
-            "cell": asdict(self.cell),
-            "mix": self.mix.model_dump(mode="json") if self.mix else None,
-            "length": self.length,
-            "general_only": self.general_only,
-            "plan": asdict(self.plan) if self.plan else None,
-            "anchored": self.anchored,
-            "learning_rate": self.learning_rate,
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +74,7 @@ class TrialResult:
         return cls(weights=folder / "tuned", anchor=anchor, **data)
 
     @property
-    def exposure(self) -> "Exposure":
+    def exposure(self) -> Exposure:
         """How much it trained on."""
         return Exposure(self.rows, self.ledger["repeats"])
 
@@ -126,19 +83,6 @@ class TrialResult:
         data = asdict(self)
         del data["weights"]
         return data
-
-
-@dataclass(frozen=True, slots=True)
-class Exposure:
-    """How much a trial trains on, known before it does.
-
-    Attributes:
-        rows: rows in all.
-        repeats: how often each task row is among them, on average.
-    """
-
-    rows: int
-    repeats: float
 
 
 class Bench:
