@@ -143,7 +143,7 @@ def test_rows_longer_than_the_context_are_refused_by_number() -> None:
 def test_an_anchor_that_eats_the_context_is_refused() -> None:
     counter = TokenCounter(str(shared_model()))
     anchor = Anchor("zq " * 120)
-    with pytest.raises(SettingsError, match=r"the anchor takes \d+ of the 256 tokens .*shorten it"):
+    with pytest.raises(SettingsError, match=r"the anchor 'zq .*' takes \d+ of the 256 tokens .*shorten it"):
         counter.check("task", [row(3)], anchor)
 
 

@@ -77,6 +77,11 @@ class AnchorPlan:
     cooldown: float = 0.0
     shorten: bool = False
 
+    @property
+    def wordings(self) -> tuple[Anchor, ...]:
+        """The anchor, and every other wording of it."""
+        return (self.anchor, *(replace(self.anchor, text=text) for text in self.pool))
+
     def at(self, progress: float, rng: random.Random) -> Anchor | None:
         """Return the anchor of one row.
 

@@ -6,6 +6,7 @@
 4. the same task rows spent in every other way that could explain it    `tune`, for each control
 """
 
+from collections.abc import Iterable
 from dataclasses import asdict, replace
 from itertools import chain
 from pathlib import Path
@@ -37,6 +38,7 @@ def learn(run: Run) -> None:
     bench = Bench(run)
     cell = bench.cell()
     anchor = find_anchor(bench, cell)
+    check_ahead(bench, [(name, cell) for name in ("tell", *bench.settings.controls)], anchor)
     train_ahead(bench, cell, anchor)
     trials: dict[ArmName, tuple[Trial, TrialResult]] = {"tell": tune(bench, "tell", cell, anchor)}
     method = trials["tell"][1].exposure
@@ -53,6 +55,18 @@ def learn(run: Run) -> None:
     write_json(run.folder / LEARNED, learned)
     write_artifact(bench, *trials["tell"])
     run.log("learned", anchor=anchor.text if anchor else None, dev={name: r.score for name, (_, r) in trials.items()})
+
+
+def check_ahead(bench: Bench, planned: Iterable[tuple[ArmName, Cell]], anchor: Anchor | None) -> None:
+    """Refuse, before hours of training, rows that an arm will be trained on or measured by and that do not fit.
+
+    Raises:
+        SettingsError: some are too long for the model.
+    """
+    for name, cell in planned:
+        trial, *_ = trials_of(bench, ARMS[name], cell, anchor)  # all that an arm tries, it tries on the same rows
+        bench.check(trial)
+        bench.counter.check("dev", bench.dev_rows(), trial.plan.anchor if trial.plan else None)
 
 
 def train_ahead(bench: Bench, cell: Cell, anchor: Anchor | None) -> None:

@@ -111,6 +111,7 @@ class Bench:
         """The general set, checked for leaks once."""
         rows = load_general(self.settings.general, self.task, self.settings.held_out, self.settings.general_leaks)
         self.counter.check("general", rows.rows)
+        self.counter.check("held-out general", rows.held_out)
         if rows.dropped:
             self.run.log("general/leaks_dropped", rows=rows.dropped)
         return rows
@@ -130,14 +131,26 @@ class Bench:
         general = self.settings.general_rows or len(self.general.rows)
         return Cell(size, min(general, len(self.general.rows)), self.run.recipe.seed)
 
+    def check(self, trial: Trial) -> None:
+        """Refuse rows of a trial that do not fit the model, in whatever wording of the anchor they stand.
+
+        Raises:
+            SettingsError: some are too long.
+        """
+        ours = self.task_rows(trial.cell)
+        for anchor in trial.plan.wordings if trial.plan else (None,):
+            self.counter.check("task", ours, anchor)
+            if trial.anchored == "all":
+                self.counter.check("general (placebo-all)", self.general.rows[: trial.cell.general_rows], anchor)
+
     def mix(self, trial: Trial) -> list[MixedRow]:
         """Return the rows of a trial, in the order of training.
 
         Raises:
             SettingsError: the rows cannot be mixed so, or do not fit the model.
         """
+        self.check(trial)
         ours = self.task_rows(trial.cell)
-        self.counter.check("task", ours, trial.plan.anchor if trial.plan else None)
         general = self.general.rows[: trial.cell.general_rows]
         if trial.mix:
             shown = [trial.plan.anchor.row(row) for row in ours] if trial.plan else ours
@@ -268,9 +281,15 @@ class Bench:
         )
 
     def dev_rows(self) -> list[ChatRow]:
-        """Return the dev examples to choose by, with their right answers."""
+        """Return the dev examples to choose by, with their right answers.
+
+        Raises:
+            SettingsError: some do not fit the model.
+        """
         examples = self.task.examples("dev")[: self.settings.tune.dev_rows]
-        return [ChatRow(self.task.question(example).messages, self.task.gold(example)) for example in examples]
+        rows = [ChatRow(self.task.question(example).messages, self.task.gold(example)) for example in examples]
+        self.counter.check("dev", rows)
+        return rows
 
     def task_loss(self, opened: "Opened") -> float:
         """Return the loss of the right dev answers, in nats a token."""
