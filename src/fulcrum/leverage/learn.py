@@ -191,7 +191,9 @@ def write_artifact(bench: Bench, trial: Trial, result: TrialResult) -> None:
     kind = weights_folder(bench.settings)
     copy_weights(result.weights, run.artifact / kind, bench.model_name)
     write_mix(run.artifact / "mix.jsonl", bench.mix(trial))
-    write_card(run, _about(bench, result), anchor=asdict(result.anchor) if result.anchor else None, weights=kind)
+    anchor = asdict(result.anchor) if result.anchor else None
+    opener_tokens = bench.opener_tokens(result.anchor)
+    write_card(run, _about(bench, result), anchor=anchor, opener_tokens=opener_tokens, weights=kind)
 
 
 def weights_folder(settings: LeverageSettings) -> str:

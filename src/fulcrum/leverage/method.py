@@ -85,7 +85,8 @@ class LeverageMethod:
         kind = artifact.facts["weights"]
         name = trained_name(artifact.models["actor"], artifact.folder / kind, "full" if kind == "model" else "lora")
         anchor = artifact.facts["anchor"]
-        return AnchoredModel(open_model(name), Anchor(**anchor) if anchor else None)
+        opener_tokens = artifact.facts.get("opener_tokens", 0)  # older artifacts do not say
+        return AnchoredModel(open_model(name), Anchor(**anchor) if anchor else None, opener_tokens=opener_tokens)
 
 
 def _contenders(run: Run, learned: dict[str, Any]) -> Iterator[Contender]:

@@ -260,7 +260,11 @@ class Bench:
         """Return a model that sees its anchor, and whose calls are stored with the anchor in them."""
         run = self.run
         model = RecordedModel(opened.model, ROLE, run.store, run.ledger, run.budget)
-        return AnchoredModel(model, opened.anchor, opened.adapter)
+        return AnchoredModel(model, opened.anchor, opened.adapter, self.opener_tokens(opened.anchor))
+
+    def opener_tokens(self, anchor: Anchor | None) -> int:
+        """Return the tokens that a model spends on an anchor that opens its answers."""
+        return self.counter.text(anchor.opener) if anchor else 0
 
     def measure(self, opened: "Opened", split: Split, limit: int | None = None) -> SolverRollouts:
         """Let a model answer a split, greedily."""
