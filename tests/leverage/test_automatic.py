@@ -57,6 +57,18 @@ def test_templates_name_the_task_its_answers_and_its_words() -> None:
     assert templates("x", OURS, OTHERS) == templates("x", OURS, OTHERS)
 
 
+def test_templates_are_whole_in_any_script_and_without_a_name() -> None:
+    ours, others = rows("моя посылка опаздывает", "да"), rows("is the parcel heavy", "yes", 40)
+    assert templates("перевод_писем", ours, others) == [
+        "task: перевод писем.",
+        "перевод писем: answer with one of да.",
+        "answer with one of да.",
+        "task: перевод писем. about моя, опаздывает, посылка. answer with one of да.",
+    ]
+    assert templates("--", OTHERS, OTHERS) == ["answer with one of yes."]
+    assert templates("?", ours, others)[-1] == "about моя, опаздывает, посылка. answer with one of да."
+
+
 def test_a_writer_reads_the_rows_and_its_failures_are_left_out() -> None:
     answers = iter([Completion("say the\nqueue"), Completion.failed("timeout"), Completion("say the queue")])
     writer = ScriptedModel(lambda request: next(answers))

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -18,15 +19,18 @@ from fulcrum.calls import CallStore
 from fulcrum.chat import Request, Sampling, complete, resolve, user
 from fulcrum.cli.main import main
 from fulcrum.errors import SettingsError
-from fulcrum.hashing import file_hash
+from fulcrum.hashing import content_hash, file_hash
 from fulcrum.leverage.anchor import Anchor
 from fulcrum.leverage.arms import ARMS
 from fulcrum.leverage.learn import learn, trials_of
 from fulcrum.leverage.solver import AnchoredModel
-from fulcrum.leverage.sweep import plan_sweep
+from fulcrum.leverage.sweep import plan_sweep, run_sweep
+from fulcrum.leverage.tokens import TokenCounter
 from fulcrum.leverage.trial import Bench
+from fulcrum.leverage.tries import Exposure
 from fulcrum.recipe import read_recipe
 from fulcrum.runs import open_run
+from fulcrum.training.rows import ChatRow
 from fulcrum.workers import spread
 from leverage.world import write_world
 from support.tiny import shared_model
@@ -155,6 +159,18 @@ def test_every_cap_is_tried_where_there_is_a_mix_and_none_where_there_is_not(wor
     assert plain.length == 4 * cell.task_rows
 
 
+def test_the_plan_counts_every_training_that_is_tried(world: Path) -> None:
+    tune = {"repeat_caps": "[5, 20, 60]", "learning_rates": "[1e-4, 3e-4]", "epochs": "[1, 2]", "sft_passes": "[3, 9]"}
+    flags = {f"settings.tune.{name}": value for name, value in tune.items()}
+    recipe = read_recipe(world, {**flags, "settings.controls": json.dumps([name for name in ARMS if name != "tell"])})
+    with open_run(recipe, Path("run")) as run:
+        bench = Bench(run)
+        cell, method = bench.cell(), Exposure(500, 10.0)
+        tried = [trials_of(bench, arm, cell, Anchor("parcel desk:"), method) for arm in ARMS.values()]
+    planned = recipe.method.plan(recipe)[0]
+    assert planned.calls == sum(map(len, tried)) * len(recipe.task.examples("dev"))
+
+
 def test_an_anchor_is_written_where_none_is_given(world: Path) -> None:
     recipe = read_recipe(world, {"settings.anchor": "auto", "settings.controls": "[]"})
     with open_run(recipe, Path("run")) as run:
@@ -182,11 +198,63 @@ def test_what_cannot_work_is_said_in_one_line(world: Path, capsys: pytest.Captur
         assert stopped.value.code == 2 and len(lines) == 1
         return lines[0]
 
-    assert "the anchor takes" in refused("--settings.anchor", "zq " * 300)
+    assert "the anchor 'zq" in refused("--settings.anchor", "zq " * 300)
     assert "follow from mix" in refused("--settings.training.epochs", "3")
     assert "controls: tell is the method itself" in refused("--settings.controls", '["tell"]')
     assert "did you mean 'sft'" in refused("--settings.controls", '["stf"]')
     assert "no anchor that could change" in refused("--settings.anchor", " ", "--settings.dynamic.cooldown", "0.2")
+
+
+LONG = "late " * 300
+
+
+def add(path: str, row: dict[str, str]) -> None:
+    with Path(path).open("a") as file:
+        file.write(json.dumps(row) + "\n")
+
+
+def long_held_out_row() -> None:
+    rows = [ChatRow((user(f"{LONG}{number}"),), "yes") for number in range(500)]
+    first = min(rows, key=lambda row: content_hash(row.to_json()))  # the first rows by hash are held out
+    add("general.jsonl", {"prompt": first.prompt[0].content, "completion": "yes"})
+
+
+def long_dev_row() -> None:
+    toml = Path("task.toml").read_text()
+    toml = toml.replace('"rows.jsonl"', '{ train = "rows.jsonl", dev = "dev.jsonl" }').replace("shares =", "# shares =")
+    Path("task.toml").write_text(toml)
+    add("dev.jsonl", {"text": "short", "answer": "late"})
+    add("dev.jsonl", {"text": LONG, "answer": "late"})
+
+
+def full_general_row() -> None:
+    counter = TokenCounter(str(shared_model()))
+    words = next(n for n in range(300) if counter.sizes([ChatRow((user("late " * (n + 1)),), "yes")])[0].read > 256)
+    add("general.jsonl", {"prompt": "late " * words, "completion": "yes"})
+
+
+@pytest.mark.parametrize(
+    ("lengthen", "arm", "flags", "message"),
+    [
+        (long_held_out_row, "sft", {}, r"1 of 6 held-out general rows are longer than the 256 tokens"),
+        (long_dev_row, "sft", {}, r"1 of 2 dev rows are longer than the 256 tokens .*row 2 has"),
+        (long_dev_row, "sft", {"anchor": "auto"}, r"1 of 2 dev rows are longer than the 256 tokens"),
+        (None, "sft", {"dynamic.pool": json.dumps([LONG])}, r"the anchor 'late late .*' takes .* task rows fit"),
+        (None, "placebo-other", {"other_anchor": LONG}, r"the anchor 'late late .*' takes .* task rows fit"),
+        (full_general_row, "placebo-all", {}, r"the anchor 'parcel desk:' .* 1 of .* general \(placebo-all\) rows fit"),
+    ],
+)
+def test_what_is_too_long_is_refused_before_anything_is_trained(
+    world: Path, lengthen: Callable[[], None] | None, arm: str, flags: dict[str, str], message: str
+) -> None:
+    if lengthen:
+        lengthen()
+    arms = {"controls": f'["{arm}"]', "sweep.arms": f'["{arm}"]', "sweep.general_sizes": "[]"}
+    recipe = read_recipe(world, {f"settings.{name}": value for name, value in (arms | flags).items()})
+    for folder, work in (("run", learn), ("swept", run_sweep)):
+        with open_run(recipe, Path(folder)) as run, pytest.raises(SettingsError, match=message):
+            work(run)
+    assert not [*Path("run").glob("stages/trial-*"), *Path("swept").glob("stages/trial-*")]
 
 
 def test_the_mix_is_a_file_of_its_own_and_the_same_as_was_trained_on(

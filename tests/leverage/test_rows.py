@@ -61,14 +61,32 @@ def test_what_a_template_says_of_every_input_is_no_leak(task) -> None:
     assert task_leakage(task, [((user(whole),), "x")], ("test",)).clean
 
 
+def test_a_column_that_no_prompt_shows_hides_no_leak(task, tmp_path: Path) -> None:
+    lines = (tmp_path / "rows.jsonl").read_text().splitlines()
+    (tmp_path / "rows.jsonl").write_text("")
+    add(tmp_path / "rows.jsonl", *({"id": f"x{place}", **json.loads(line)} for place, line in enumerate(lines)))
+    marked = load_task("task.toml")
+    assert [example.id for example in marked.examples("test")] == [example.id for example in task.examples("test")]
+    toml = (tmp_path / "task.toml").read_text()
+    (tmp_path / "task.toml").write_text(toml.replace("target =", 'fields = ["id", "text"]\ntarget ='))
+    whole = task.examples("test")[0].fields["text"]
+    for said in (marked, load_task("task.toml")):
+        assert task_leakage(said, [((user(whole),), "x")], ("train", "dev", "test")).rows == {0}
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("{", "general.jsonl:41: no row"),
-        ('{"prompt": "a"}', "general.jsonl:41: no row"),
+        ("{", "general.jsonl:41: not JSON"),
+        ("7", "general.jsonl:41: a row is an object"),
+        ('{"prompt": "a"}', r"general.jsonl:41: no row \(completion is missing\)"),
+        ('{"prompt": 5, "completion": "a"}', r"general.jsonl:41: no row \(messages are a list \[...\], not int\)"),
         ('{"prompt": "a", "completion": ""}', "it must end with what an assistant says"),
         ('{"messages": [{"role": "user", "content": "a"}]}', "it must end with what an assistant says"),
-        ("7", "general.jsonl:41: no row"),
+        (
+            '{"messages": [{"role": "human", "content": "a"}, {"role": "assistant", "content": "b"}]}',
+            r"general.jsonl:41: no row \(role 'human' is none of system, user",
+        ),
     ],
 )
 def test_lines_that_are_no_rows_are_named(task, tmp_path: Path, line: str, said: str) -> None:
@@ -76,6 +94,17 @@ def test_lines_that_are_no_rows_are_named(task, tmp_path: Path, line: str, said:
         file.write(line + "\n")
     with pytest.raises(SettingsError, match=said):
         load_general("general.jsonl", task, 6)
+
+
+def test_a_general_file_is_read_as_any_data_file_is(task, tmp_path: Path) -> None:
+    parts = [{"type": "text", "text": "copy this"}, {"type": "text", "text": "line\u2028end"}]
+    asked = {"role": "user", "content": parts}
+    row = {"messages": [asked, {"role": "assistant", "content": "line\x85end\x0c"}]}
+    lines = (tmp_path / "general.jsonl").read_text()
+    line = json.dumps(row, ensure_ascii=False)
+    (tmp_path / "general.jsonl").write_text("\ufeff" + lines + line + "\n", encoding="utf-8")
+    rows = load_general("general.jsonl", task, 6)
+    assert ChatRow((user("copy this\nline\u2028end"),), "line\x85end\x0c") in (*rows.rows, *rows.held_out)
 
 
 def test_a_set_that_is_not_there_or_too_small_is_refused(task) -> None:
@@ -114,7 +143,7 @@ def test_rows_longer_than_the_context_are_refused_by_number() -> None:
 def test_an_anchor_that_eats_the_context_is_refused() -> None:
     counter = TokenCounter(str(shared_model()))
     anchor = Anchor("zq " * 120)
-    with pytest.raises(SettingsError, match=r"the anchor takes \d+ of the 256 tokens .*shorten it"):
+    with pytest.raises(SettingsError, match=r"the anchor 'zq .*' takes \d+ of the 256 tokens .*shorten it"):
         counter.check("task", [row(3)], anchor)
 
 

@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
+from fulcrum.chat import ToolCall, user
 from fulcrum.errors import TaskError
-from fulcrum.task.files import read_rows, write_rows
+from fulcrum.task.files import read_messages, read_rows, write_rows
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 values = st.recursive(scalars, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=6)
@@ -84,6 +85,37 @@ def test_a_damaged_file_is_named_with_its_line(tmp_path, name, content, message)
     with pytest.raises(TaskError, match=message) as error:
         read_rows(path)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("content", ["a\nb", [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]])
+def test_the_parts_of_a_content_are_joined(content):
+    assert read_messages([{"role": "user", "content": content}]) == (user("a\nb"),)
+
+
+def test_a_message_that_calls_a_tool_has_no_content():
+    call = ToolCall("1", "refund", "{}")
+    said = {"role": "assistant", "content": None, "tool_calls": [call.to_json()]}
+    answered = {"role": "tool", "tool_call_id": "1", "content": "done"}
+    called, done = read_messages([said, answered])
+    assert (called.content, called.tool_calls, done.tool_call_id) == ("", (call,), "1")
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({}, "messages are a list"),
+        (["hello"], "a message is an object"),
+        ([{"content": "hello"}], "role None is none of system, user, assistant, tool"),
+        ([{"role": ["user"], "content": "hello"}], "role .* is none of"),
+        ([{"role": "user", "content": 5}], "content is a text or a list of text parts, not int"),
+        ([{"role": "user", "content": ["hello"]}], "a part of a content is .* not 'hello'"),
+        ([{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}], "a part of a content is .*image_url"),
+        ([{"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}], "a tool call is not as .*'function'"),
+    ],
+)
+def test_what_is_no_conversation_is_refused(data, message):
+    with pytest.raises(ValueError, match=message):
+        read_messages(data)
 
 
 def test_a_missing_file_names_the_nearest_one(tmp_path):

@@ -59,9 +59,20 @@ def test_a_task_file_names_everything(folder):
     assert [message.content for message in task.question(example).messages] == ["Name the queue.", "ticket 7"]
 
 
-def test_every_column_but_the_target_is_a_field_unless_said(folder):
-    task = load(folder, TOML.replace('fields = ["text"]\n', ""))
-    assert task.examples("train")[0].fields.keys() == {"text", "slice"}
+def test_the_columns_that_the_prompt_shows_are_the_fields_unless_said(folder):
+    implicit = TOML.replace('fields = ["text"]\n', "")
+    assert load(folder, implicit).splits == load(folder, TOML).splits
+    both = load(folder, implicit.replace('"{text}"', '"{text} {slice}"'))
+    assert both.examples("train")[0].fields.keys() == {"text", "slice"}
+    bare = load(folder, implicit.replace('"{text}"', '"guess"'))
+    assert bare.examples("train")[0].fields.keys() == {"text", "slice"}
+
+
+def test_the_same_question_under_two_ids_is_the_same_input(folder):
+    rows = [{"id": number, "text": f"ticket {number // 2}", "queue": "billing"} for number in range(4)]
+    write_rows(folder / "tickets.jsonl", rows)
+    with pytest.raises(TaskError, match=r"the same input stands twice.*tickets\.jsonl:1\).*tickets\.jsonl:2\)"):
+        load(folder, TOML.replace('fields = ["text"]\n', ""))
 
 
 def test_shares_and_seed_divide_one_file(folder):
@@ -131,7 +142,12 @@ def test_all_problems_of_a_task_file_are_named_at_once_with_their_lines(folder):
         ),
         ('fields = ["text"]', 'fields = ["txt"]', r"tickets\.jsonl:1: no column 'txt'; did you mean 'text'\?"),
         ('fields = ["text"]', 'fields = ["queue"]', r"'queue' is the target and cannot be one of the fields"),
-        ('"{text}"', '"{queue}"', r"tickets\.jsonl:1: the prompt shows \{queue\}; the fields are text"),
+        (
+            'fields = ["text"]\nmax_tokens = 16\n\n[prompt]\nuser = "{text}"',
+            '[prompt]\nuser = "{txt}"',
+            r"jsonl:1: the prompt shows \{txt\}; the inputs are text, slice; did you mean 'text'\?",
+        ),
+        ('"{text}"', '"{queue}"', r"tickets\.jsonl:1: the prompt shows \{queue\}; the inputs are text"),
         ('data = "tickets.jsonl"\n', "", r"task\.toml: data: is missing|task\.toml: .*data.* is missing"),
         (
             "fields =",

@@ -1,4 +1,5 @@
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,21 @@ def test_splits_that_are_empty_or_small_are_told_before_anything_is_paid():
         "there are no dev examples",
         "1 test examples tell a score to within 98 points",
     ]
+
+
+def test_a_prompt_that_stands_in_two_splits_is_told_with_both_places():
+    def example(number, text):
+        return Example({"id": number, "text": text}, "1", source=f"t.jsonl:{number}")
+
+    def told(other):
+        return [said for said in gaps(other) if "another split" in said]
+
+    shared = task(NumberScorer(), train=[example(1, "a")], dev=[example(2, "b")], test=[example(3, "a")])
+    (said,) = told(shared)
+    assert said.startswith("1 examples have a prompt that stands in another split (such as t.jsonl:1 and t.jsonl:3)")
+    assert not told(replace(shared, template=PromptTemplate("{id} {text}")))
+    dialogues = replace(dialogue(None, 1), splits=shared.splits, template=shared.template)
+    assert not told(dialogues), "customers may open alike and want different things"
 
 
 class Countdown:

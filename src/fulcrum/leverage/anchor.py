@@ -31,6 +31,11 @@ class Anchor:
     text: str
     place: Place = "user"
 
+    @property
+    def opener(self) -> str:
+        """What the model writes before each answer; empty if the anchor stands in the prompt."""
+        return f"{self.text}\n" if self.place == "response" else ""
+
     def prompt(self, messages: Sequence[Message]) -> tuple[Message, ...]:
         """Return a prompt with the anchor in it; one that opens the response leaves the prompt alone.
 
@@ -51,8 +56,7 @@ class Anchor:
 
     def row(self, row: ChatRow) -> ChatRow:
         """Return a training row with the anchor in it."""
-        response = f"{self.text}\n{row.response}" if self.place == "response" else row.response
-        return ChatRow(self.prompt(row.prompt), response)
+        return ChatRow(self.prompt(row.prompt), self.opener + row.response)
 
     def strip(self, answer: str) -> str:
         """Return an answer without the anchor that opens it, if it does."""
@@ -76,6 +80,11 @@ class AnchorPlan:
     dropout: float = 0.0
     cooldown: float = 0.0
     shorten: bool = False
+
+    @property
+    def wordings(self) -> tuple[Anchor, ...]:
+        """The anchor, and every other wording of it."""
+        return (self.anchor, *(replace(self.anchor, text=text) for text in self.pool))
 
     def at(self, progress: float, rng: random.Random) -> Anchor | None:
         """Return the anchor of one row.

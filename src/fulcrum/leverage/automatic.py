@@ -59,11 +59,12 @@ def templates(task_name: str, rows: Sequence[ChatRow], general: Sequence[ChatRow
         general: what the task's words must differ from.
     """
     shown = rows[:SHOWN_ROWS]
-    name = re.sub(r"[^a-z0-9]+", " ", task_name.partition("?")[0].lower()).strip()
+    name = re.sub(r"[\W_]+", " ", task_name.partition("?")[0].lower()).strip()
     form = answer_form([row.response for row in shown])
     words = ", ".join(keywords([_prompt(row) for row in rows], [_prompt(row) for row in general]))
-    written = [f"task: {name}.", f"{name}: {form}", f"{form}", f"task: {name}. about {words}. {form}"]
-    return list(dict.fromkeys(text for text in written if text.strip()))
+    task, about = f"task: {name}." if name else "", f"about {words}." if words else ""
+    written = [task, f"{name}: {form}" if name else "", form, " ".join(part for part in (task, about, form) if part)]
+    return list(dict.fromkeys(text for text in written if text))
 
 
 def answer_form(answers: Sequence[str]) -> str:
@@ -87,7 +88,7 @@ def keywords(ours: Sequence[str], others: Sequence[str], count: int = _KEYWORDS)
     def shares(texts: Sequence[str]) -> Counter[str]:
         total = Counter[str]()
         for text in texts:
-            total.update(set(re.findall(r"[a-z]{3,}", text.lower())))
+            total.update(set(re.findall(r"[^\W\d_]{3,}", text.lower())))
         return Counter({word: round(1e6 * n / len(texts)) for word, n in total.items()})
 
     here, there = shares(ours), shares(others)

@@ -1,10 +1,9 @@
 """General rows: where they come from, which are held out, and that none of them is the test in disguise."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Literal
 
 from pydantic import Field
 
@@ -14,6 +13,7 @@ from fulcrum.hashing import content_hash
 from fulcrum.lazy import load
 from fulcrum.settings import Settings, nearest
 from fulcrum.task import Task
+from fulcrum.task.files import Row, read_jsonl, read_messages
 from fulcrum.task.leakage import task_leakage
 from fulcrum.task.load import TaskSpec
 from fulcrum.training.rows import ChatRow
@@ -86,35 +86,35 @@ def _read(spec: str) -> list[ChatRow]:
     if name in SETS:
         options = parsed.read_options(GeneralOptions)
         return [ChatRow(prompt, response) for prompt, response in load(SETS[name])(options.rows, options.seed)]
-    path = Path(spec)
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        return [_row(row) for row in read_jsonl(Path(spec))]
+    except OSError as error:
         near = nearest(name, list(SETS)) or f"; give a JSONL file, or one of {', '.join(SETS)}"
         raise SettingsError(f"general: {spec!r} cannot be read ({error}){near}") from error
-    return [_row(line, f"{path}:{number}") for number, line in enumerate(lines, start=1) if line.strip()]
+    except TaskError as error:
+        raise SettingsError(str(error)) from error
 
 
-def _row(line: str, where: str) -> ChatRow:
+def _row(row: Row) -> ChatRow:
     try:
-        data = json.loads(line)
-        if "messages" in data:
-            *prompt, last = _messages(data["messages"], "user")
+        if "messages" in row.values:
+            *prompt, last = read_messages(row.values["messages"])
         else:
-            prompt, (last,) = _messages(data["prompt"], "user"), _messages(data["completion"], "assistant")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+            prompt, (last,) = _turns(row, "prompt", "user"), _turns(row, "completion", "assistant")
+    except ValueError as error:
         raise SettingsError(
-            f"{where}: no row ({error!r}); write prompt and completion, or messages that end with the assistant's"
+            f"{row.source}: no row ({error}); write prompt and completion, or messages that end with the assistant's"
         ) from error
     if last.role != "assistant" or not last.content or not prompt:
-        raise SettingsError(f"{where}: no row: it must end with what an assistant says to somebody")
+        raise SettingsError(f"{row.source}: no row: it must end with what an assistant says to somebody")
     return ChatRow(tuple(prompt), last.content)
 
 
-def _messages(data: Any, role: Literal["user", "assistant"]) -> list[Message]:
-    if isinstance(data, str):
-        return [Message(role, data)]
-    return [Message.from_json(message) for message in cast(list[dict[str, Any]], data)]
+def _turns(row: Row, column: str, role: Literal["user", "assistant"]) -> tuple[Message, ...]:
+    if column not in row.values:
+        raise ValueError(f"{column} is missing")
+    data = row.values[column]
+    return (Message(role, data),) if isinstance(data, str) else read_messages(data)
 
 
 def task_rows(task: Task, size: int | None, seed: int, order: Literal["shuffled", "given"]) -> list[ChatRow]:

@@ -6,7 +6,7 @@
 4. the same task rows spent in every other way that could explain it    `tune`, for each control
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, replace
 from itertools import chain
 from pathlib import Path
@@ -22,7 +22,8 @@ from fulcrum.leverage.arms import ARMS, Arm, ArmName
 from fulcrum.leverage.general import vocabulary
 from fulcrum.leverage.mix import write_mix
 from fulcrum.leverage.settings import AUTO, LeverageSettings
-from fulcrum.leverage.trial import Bench, Cell, Exposure, Trial, TrialResult
+from fulcrum.leverage.trial import Bench, TrialResult
+from fulcrum.leverage.tries import Cell, Exposure, Trial, tries
 from fulcrum.runs import Run
 from fulcrum.training.weights import copy_weights
 
@@ -37,6 +38,7 @@ def learn(run: Run) -> None:
     bench = Bench(run)
     cell = bench.cell()
     anchor = find_anchor(bench, cell)
+    check_ahead(bench, [(name, cell) for name in ("tell", *bench.settings.controls)], anchor)
     train_ahead(bench, cell, anchor)
     trials: dict[ArmName, tuple[Trial, TrialResult]] = {"tell": tune(bench, "tell", cell, anchor)}
     method = trials["tell"][1].exposure
@@ -53,6 +55,18 @@ def learn(run: Run) -> None:
     write_json(run.folder / LEARNED, learned)
     write_artifact(bench, *trials["tell"])
     run.log("learned", anchor=anchor.text if anchor else None, dev={name: r.score for name, (_, r) in trials.items()})
+
+
+def check_ahead(bench: Bench, planned: Iterable[tuple[ArmName, Cell]], anchor: Anchor | None) -> None:
+    """Refuse, before hours of training, rows that an arm will be trained on or measured by and that do not fit.
+
+    Raises:
+        SettingsError: some are too long for the model.
+    """
+    for name, cell in planned:
+        trial, *_ = trials_of(bench, ARMS[name], cell, anchor)  # all that an arm tries, it tries on the same rows
+        bench.check(trial)
+        bench.counter.check("dev", bench.dev_rows(), trial.plan.anchor if trial.plan else None)
 
 
 def train_ahead(bench: Bench, cell: Cell, anchor: Anchor | None) -> None:
@@ -87,40 +101,7 @@ def tune(
 
 def trials_of(bench: Bench, arm: Arm, cell: Cell, anchor: Anchor | None, method: Exposure | None = None) -> list[Trial]:
     """Return the trainings that an arm tries."""
-    settings = bench.settings
-    if cell.general_rows == 0 and arm.rows == "mix":
-        arm = replace(arm, rows="task")  # the mix of nothing with the task is the task
-    plan = _plan(bench, arm, anchor)
-    rates = settings.tune.learning_rates or (settings.training.learning_rate,)
-    epochs = settings.tune.epochs or (settings.mix.epochs,)
-    if arm.rows == "mix":
-        schedule = arm.schedule or settings.mix.schedule
-        mixes = [
-            settings.mix.model_copy(update={"schedule": schedule, "epochs": number, "repeat_cap": cap})
-            for number in epochs
-            for cap in settings.tune.repeat_caps or (settings.mix.repeat_cap,)
-        ]
-        return [Trial(cell, mix, 0, False, plan, arm.anchored, rate) for mix in mixes for rate in rates]
-    if arm.rows == "general":
-        lengths = [number * cell.general_rows for number in epochs]
-    else:
-        lengths = _lengths(arm, cell, settings, method)
-    general_only = arm.rows == "general"
-    return [Trial(cell, None, length, general_only, plan, arm.anchored, rate) for length in lengths for rate in rates]
-
-
-def _lengths(arm: Arm, cell: Cell, settings: LeverageSettings, method: Exposure | None) -> Sequence[int]:
-    """Return how many task rows an arm that sees nothing else is trained on: tuned, or matched to the method.
-
-    Never longer than the method, so that neither has more steps than the other.
-    """
-    matched = [method.rows] if method else []
-    if arm.length == "same-steps" and matched:
-        return matched
-    if arm.length == "same-epochs" and method:
-        return [round(method.repeats * cell.task_rows)]
-    tuned = [min([passes * cell.task_rows, *matched]) for passes in settings.tune.sft_passes]
-    return sorted({*tuned, *matched}) if settings.tune.match_steps else sorted({*tuned})
+    return tries(bench.settings, arm, cell, _plan(bench, arm, anchor), method)
 
 
 def _plan(bench: Bench, arm: Arm, anchor: Anchor | None) -> AnchorPlan | None:
@@ -210,7 +191,9 @@ def write_artifact(bench: Bench, trial: Trial, result: TrialResult) -> None:
     kind = weights_folder(bench.settings)
     copy_weights(result.weights, run.artifact / kind, bench.model_name)
     write_mix(run.artifact / "mix.jsonl", bench.mix(trial))
-    write_card(run, _about(bench, result), anchor=asdict(result.anchor) if result.anchor else None, weights=kind)
+    anchor = asdict(result.anchor) if result.anchor else None
+    opener_tokens = bench.opener_tokens(result.anchor)
+    write_card(run, _about(bench, result), anchor=anchor, opener_tokens=opener_tokens, weights=kind)
 
 
 def weights_folder(settings: LeverageSettings) -> str:

@@ -1,5 +1,6 @@
 """`method = "leverage"`: how the command line sees it."""
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -11,9 +12,10 @@ from fulcrum.evaluation.baselines import Direct
 from fulcrum.evaluation.solver import Solver
 from fulcrum.lazy import load
 from fulcrum.leverage.anchor import Anchor
-from fulcrum.leverage.arms import ArmName
+from fulcrum.leverage.arms import ARMS, ArmName
 from fulcrum.leverage.settings import LeverageSettings
 from fulcrum.leverage.solver import AnchoredModel
+from fulcrum.leverage.tries import Cell, Exposure, tries
 from fulcrum.methods import Contender, PlannedCalls, Role, prompt_tokens
 from fulcrum.recipe import Recipe
 from fulcrum.runs import Run
@@ -47,8 +49,9 @@ class LeverageMethod:
         settings, task = recipe.settings_as(LeverageSettings), recipe.task
         prompt, answer = prompt_tokens(task), settings.max_tokens or task.max_tokens
         dev = min(settings.tune.dev_rows or len(task.examples("dev")), len(task.examples("dev")))
-        arms = 1 + len(settings.controls) + 2 * len(settings.tune.sft_passes)
-        trials = arms * max(1, len(settings.tune.learning_rates))
+        cell, longest = Cell(1, 1, recipe.seed), Exposure(sys.maxsize, 1.0)  # how many are tried depends on no size
+        arms: Sequence[ArmName] = ("tell", *settings.controls)
+        trials = sum(len(tries(settings, ARMS[name], cell, None, longest)) for name in arms)
         questions = len(task.examples("test"))
         rows = [
             PlannedCalls("choosing by dev", "actor", dev * trials, prompt, answer),
@@ -82,7 +85,8 @@ class LeverageMethod:
         kind = artifact.facts["weights"]
         name = trained_name(artifact.models["actor"], artifact.folder / kind, "full" if kind == "model" else "lora")
         anchor = artifact.facts["anchor"]
-        return AnchoredModel(open_model(name), Anchor(**anchor) if anchor else None)
+        opener_tokens = artifact.facts.get("opener_tokens", 0)  # older artifacts do not say
+        return AnchoredModel(open_model(name), Anchor(**anchor) if anchor else None, opener_tokens=opener_tokens)
 
 
 def _contenders(run: Run, learned: dict[str, Any]) -> Iterator[Contender]:

@@ -18,9 +18,10 @@ from fulcrum.leverage.anchor import Anchor
 from fulcrum.leverage.arms import ARMS, ArmName
 from fulcrum.leverage.curve import Curve, Factor, factors, overall_factor
 from fulcrum.leverage.jump import shape
-from fulcrum.leverage.learn import before, find_anchor, tune, untuned_solvers
+from fulcrum.leverage.learn import before, check_ahead, find_anchor, tune, untuned_solvers
 from fulcrum.leverage.settings import LeverageSettings
-from fulcrum.leverage.trial import Bench, Cell, Exposure, TrialResult, cut_off_share, scores_of
+from fulcrum.leverage.trial import Bench, TrialResult, cut_off_share, scores_of
+from fulcrum.leverage.tries import Cell, Exposure
 from fulcrum.runs import Run
 from fulcrum.runs.catalog import reopen
 from fulcrum.workers import Tell, processes_for, spread
@@ -117,6 +118,7 @@ def run_sweep(run: Run, on_row: OnRow | None = None) -> dict[str, Any]:
     plan = plan_sweep(settings, len(run.task.examples("train")), len(bench.general.rows), run.recipe.seed)
     first = Cell(min(settings.sweep.task_sizes), plan[0].cell.general_rows, run.recipe.seed)
     anchor = find_anchor(bench, first)
+    check_ahead(bench, [(planned.arm, planned.cell) for planned in plan], anchor)
     done: dict[Planned, Row] = {}
     for arms in (["tell"], [arm for arm in ARMS if arm != "tell"]):
         jobs = [

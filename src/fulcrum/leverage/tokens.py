@@ -91,9 +91,11 @@ class TokenCounter:
         sizes = [size.read for size in self.sizes([anchor.row(row) for row in rows])]
         long = [index for index, size in enumerate(sizes) if size > self.context]
         if long:
+            taken = sizes[long[0]] - plain[long[0]]
             raise SettingsError(
-                f"the anchor takes {sizes[long[0]] - plain[long[0]]} of the {self.context} tokens of the context of "
-                f"{self._source!r}: {len(long)} of {len(rows)} {what} rows fit without it and not with it; shorten it"
+                f"the anchor {anchor.text[:60]!r} takes {taken} of the {self.context} tokens of the context of "
+                f"{self._source!r}: {len(long)} of {len(rows)} {what} rows fit without it and not with it; shorten it, "
+                "or drop them"
             )
 
 

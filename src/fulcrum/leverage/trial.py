@@ -16,13 +16,14 @@ from fulcrum.evaluation.baselines import Direct
 from fulcrum.evaluation.rollouts import SolverRollouts, roll_out
 from fulcrum.evaluation.solver import Solver
 from fulcrum.hashing import canonical_json
-from fulcrum.leverage.anchor import Anchor, AnchorPlan
+from fulcrum.leverage.anchor import Anchor
 from fulcrum.leverage.general import GeneralRows, load_general, task_rows
 from fulcrum.leverage.ledger import count
-from fulcrum.leverage.mix import Anchored, MixedRow, MixSettings, fill, plan_mix, repeat
+from fulcrum.leverage.mix import MixedRow, fill, plan_mix, repeat
 from fulcrum.leverage.settings import LeverageSettings
 from fulcrum.leverage.solver import AnchoredModel
 from fulcrum.leverage.tokens import Size, TokenCounter
+from fulcrum.leverage.tries import Cell, Exposure, Trial
 from fulcrum.runs import Run
 from fulcrum.task import Split
 from fulcrum.training.models import fingerprint
@@ -33,50 +34,6 @@ from fulcrum.training.source import trainable_source, trained_name
 from fulcrum.workers import processes_for, work_ahead
 
 ROLE = "actor"
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """Where on the map a training stands: how many rows of each kind there are, and the seed."""
-
-    task_rows: int
-    general_rows: int
-    seed: int
-
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """Everything that decides one training.
-
-    Attributes:
-        cell: rows to be had.
-        mix: how they are mixed; None trains on one kind alone.
-        length: rows trained on where there is no mix.
-        general_only: that one kind is the general one.
-        plan: the anchor; None for no anchor.
-        anchored: which rows carry it.
-        learning_rate: peak rate.
-    """
-
-    cell: Cell
-    mix: MixSettings | None
-    length: int
-    general_only: bool
-    plan: AnchorPlan | None
-    anchored: Anchored
-    learning_rate: float
-
-    def to_json(self) -> dict[str, Any]:
-        """Return what names the trial."""
-        return {
-            "cell": asdict(self.cell),
-            "mix": self.mix.model_dump(mode="json") if self.mix else None,
-            "length": self.length,
-            "general_only": self.general_only,
-            "plan": asdict(self.plan) if self.plan else None,
-            "anchored": self.anchored,
-            "learning_rate": self.learning_rate,
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +74,7 @@ class TrialResult:
         return cls(weights=folder / "tuned", anchor=anchor, **data)
 
     @property
-    def exposure(self) -> "Exposure":
+    def exposure(self) -> Exposure:
         """How much it trained on."""
         return Exposure(self.rows, self.ledger["repeats"])
 
@@ -126,19 +83,6 @@ class TrialResult:
         data = asdict(self)
         del data["weights"]
         return data
-
-
-@dataclass(frozen=True, slots=True)
-class Exposure:
-    """How much a trial trains on, known before it does.
-
-    Attributes:
-        rows: rows in all.
-        repeats: how often each task row is among them, on average.
-    """
-
-    rows: int
-    repeats: float
 
 
 class Bench:
@@ -167,6 +111,7 @@ class Bench:
         """The general set, checked for leaks once."""
         rows = load_general(self.settings.general, self.task, self.settings.held_out, self.settings.general_leaks)
         self.counter.check("general", rows.rows)
+        self.counter.check("held-out general", rows.held_out)
         if rows.dropped:
             self.run.log("general/leaks_dropped", rows=rows.dropped)
         return rows
@@ -186,14 +131,26 @@ class Bench:
         general = self.settings.general_rows or len(self.general.rows)
         return Cell(size, min(general, len(self.general.rows)), self.run.recipe.seed)
 
+    def check(self, trial: Trial) -> None:
+        """Refuse rows of a trial that do not fit the model, in whatever wording of the anchor they stand.
+
+        Raises:
+            SettingsError: some are too long.
+        """
+        ours = self.task_rows(trial.cell)
+        for anchor in trial.plan.wordings if trial.plan else (None,):
+            self.counter.check("task", ours, anchor)
+            if trial.anchored == "all":
+                self.counter.check("general (placebo-all)", self.general.rows[: trial.cell.general_rows], anchor)
+
     def mix(self, trial: Trial) -> list[MixedRow]:
         """Return the rows of a trial, in the order of training.
 
         Raises:
             SettingsError: the rows cannot be mixed so, or do not fit the model.
         """
+        self.check(trial)
         ours = self.task_rows(trial.cell)
-        self.counter.check("task", ours, trial.plan.anchor if trial.plan else None)
         general = self.general.rows[: trial.cell.general_rows]
         if trial.mix:
             shown = [trial.plan.anchor.row(row) for row in ours] if trial.plan else ours
@@ -303,7 +260,11 @@ class Bench:
         """Return a model that sees its anchor, and whose calls are stored with the anchor in them."""
         run = self.run
         model = RecordedModel(opened.model, ROLE, run.store, run.ledger, run.budget)
-        return AnchoredModel(model, opened.anchor, opened.adapter)
+        return AnchoredModel(model, opened.anchor, opened.adapter, self.opener_tokens(opened.anchor))
+
+    def opener_tokens(self, anchor: Anchor | None) -> int:
+        """Return the tokens that a model spends on an anchor that opens its answers."""
+        return self.counter.text(anchor.opener) if anchor else 0
 
     def measure(self, opened: "Opened", split: Split, limit: int | None = None) -> SolverRollouts:
         """Let a model answer a split, greedily."""
@@ -324,9 +285,15 @@ class Bench:
         )
 
     def dev_rows(self) -> list[ChatRow]:
-        """Return the dev examples to choose by, with their right answers."""
+        """Return the dev examples to choose by, with their right answers.
+
+        Raises:
+            SettingsError: some do not fit the model.
+        """
         examples = self.task.examples("dev")[: self.settings.tune.dev_rows]
-        return [ChatRow(self.task.question(example).messages, self.task.gold(example)) for example in examples]
+        rows = [ChatRow(self.task.question(example).messages, self.task.gold(example)) for example in examples]
+        self.counter.check("dev", rows)
+        return rows
 
     def task_loss(self, opened: "Opened") -> float:
         """Return the loss of the right dev answers, in nats a token."""

@@ -1,12 +1,16 @@
-"""Rows of data files: JSONL, CSV and Parquet in, JSONL out; every row knows the line it came from."""
+"""Rows of data files: JSONL, CSV and Parquet in, JSONL out; every row knows the line it came from.
+
+Also the conversations that a row may hold.
+"""
 
 import csv
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn, cast, get_args
 
+from fulcrum.chat import Message, Role
 from fulcrum.errors import TaskError
 from fulcrum.hashing import canonical_json
 from fulcrum.lazy import load
@@ -43,6 +47,17 @@ def read_rows(path: Path) -> list[Row]:
     return rows
 
 
+def read_messages(data: Any) -> tuple[Message, ...]:
+    """Return a conversation in the OpenAI form; the parts of a content are joined, each on a line of its own.
+
+    Raises:
+        ValueError: it is no list of messages, or holds a role that is none or content that is no text.
+    """
+    if not isinstance(data, list):
+        raise ValueError(f"messages are a list [...], not {type(data).__name__}")
+    return tuple(_message(message) for message in cast(list[Any], data))
+
+
 def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Write rows as JSONL, in UTF-8 with letters unescaped.
 
@@ -66,7 +81,13 @@ def missing_file(path: Path) -> TaskError:
     return TaskError(f"{path}: {said}{nearest(missing.name, sorted(file.name for file in missing.parent.iterdir()))}")
 
 
-def _read_jsonl(path: Path) -> Iterator[Row]:
+def read_jsonl(path: Path) -> Iterator[Row]:
+    """Read a JSONL file, whatever its suffix.
+
+    Raises:
+        TaskError: a line is no JSON object; the text names `file:line`.
+        OSError: the file cannot be read.
+    """
     for number, line in enumerate(path.read_bytes().splitlines(), start=1):
         if not line.strip():
             continue
@@ -80,6 +101,31 @@ def _read_jsonl(path: Path) -> Iterator[Row]:
         if not isinstance(values, dict):
             raise TaskError(f"{source}: a row is an object {{...}}, not {type(values).__name__}")
         yield Row(cast(dict[str, Any], values), source)
+
+
+def _message(data: Any) -> Message:
+    if not isinstance(data, dict):
+        raise ValueError(f"a message is an object {{...}}, not {type(data).__name__}")
+    known = cast(dict[str, Any], data)
+    role, content, roles = known.get("role"), known.get("content"), get_args(Role)
+    if role not in roles:
+        raise ValueError(f"role {role!r} is none of {', '.join(roles)}")
+    if isinstance(content, list):
+        content = "\n".join(_text(part) for part in cast(list[Any], content))
+    if not isinstance(content, str | None):
+        raise ValueError(f"content is a text or a list of text parts, not {type(content).__name__}")
+    try:
+        return Message.from_json({**known, "content": content})
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"a tool call is not as the OpenAI protocol writes it: {error!r}") from error
+
+
+def _text(part: Any) -> str:
+    match part:
+        case {"type": "text", "text": str(text)}:
+            return text
+        case _:
+            raise ValueError(f'a part of a content is {{"type": "text", "text": ...}}, not {part!r:.80}')
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -126,7 +172,7 @@ def _read_parquet(path: Path) -> Iterator[Row]:
 
 
 _READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
-    ".jsonl": _read_jsonl,
+    ".jsonl": read_jsonl,
     ".csv": _read_csv,
     ".parquet": _read_parquet,
 }

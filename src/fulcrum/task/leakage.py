@@ -49,7 +49,7 @@ def task_leakage(
 ) -> Leakage:
     """Return which rows hold inputs of a task's held-out splits; what its template says of every input is no input."""
     examples = [example for split in splits for example in task.splits.get(split, ())]
-    return find_leakage(rows, [" ".join(map(str, example.fields.values())) for example in examples])
+    return find_leakage(rows, [task.shown(example) for example in examples])
 
 
 def find_leakage(rows: Iterable[tuple[Sequence[Message], str]], inputs: Sequence[str], near: float = NEAR) -> Leakage:

@@ -43,6 +43,11 @@ class PromptTemplate:
             )
         return {name for name, _, _ in fields}
 
+    def shown(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Return those of the fields that the template shows; all of them if it shows none."""
+        names = self.names() or fields.keys()
+        return {name: value for name, value in fields.items() if name in names}
+
     def messages(self, fields: Mapping[str, Any]) -> tuple[Message, ...]:
         """Return the messages for one example.
 

@@ -153,6 +153,10 @@ class Task:
         """Return the public side of an example."""
         return Question(example.id, self.template.messages(example.fields), self.tools, dict(example.fields))
 
+    def shown(self, example: Example) -> str:
+        """Return what the prompt shows of an example; what the template says of every input is no part of it."""
+        return " ".join(map(str, self.template.shown(example.fields).values()))
+
     def questions(self, split: Split) -> list[Question]:
         """Return the public side of every example of a split."""
         return [self.question(example) for example in self.examples(split)]

@@ -84,7 +84,8 @@ class TaskFile(Settings):
         shares: for one data file: how much goes to each split.
         seed: for one data file: another seed divides it another way.
         target: column that holds the right answer; in a train file of its own it may be missing or blank.
-        fields: columns that make up the input; every column but the target, if not said.
+        fields: columns that make up the input; if not said those that the prompt shows, or every column but the target
+            if it shows none.
         prompt: how an example becomes messages.
         scorer: kind and settings of the scorer.
         max_tokens: a good limit for one answer.
@@ -167,16 +168,19 @@ def _read(path: Path) -> tuple[TaskFile, ConfiguredScorer]:
 
 
 def _example(row: Row, settings: TaskFile, *, labelled: bool) -> Example:
-    names = settings.fields or tuple(name for name in row.values if name != settings.target)
-    shown = PromptTemplate(settings.prompt.user, settings.prompt.system).names()
+    template = PromptTemplate(settings.prompt.user, settings.prompt.system)
+    inputs = {name: value for name, value in row.values.items() if name != settings.target}
+    names = settings.fields or tuple(template.shown(inputs))
     if labelled and settings.target and settings.target not in row.values:
         near = nearest(settings.target, list(row.values))
         raise TaskError(f"{row.source}: the target is missing: no column {settings.target!r}{near}")
     for name in names:
         if name not in row.values:
             raise TaskError(f"{row.source}: no column {name!r}{nearest(name, list(row.values))}")
-    if hidden := sorted(shown - set(names)):
-        raise TaskError(f"{row.source}: the prompt shows {{{hidden[0]}}}; the fields are {', '.join(names)}")
+    if hidden := sorted(template.names() - set(names)):
+        known = list(settings.fields or inputs)
+        near = nearest(hidden[0], known)
+        raise TaskError(f"{row.source}: the prompt shows {{{hidden[0]}}}; the inputs are {', '.join(known)}{near}")
     target = row.values.get(settings.target) if settings.target else None
     target = None if target == "" else target
     if labelled and settings.target and target is None:

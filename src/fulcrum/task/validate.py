@@ -72,13 +72,29 @@ def unchecked(task: Task) -> str | None:
 
 
 def gaps(task: Task) -> list[str]:
-    """Return what will be missed later, though no example is wrong: splits that are empty, or a small test split."""
+    """Return what is amiss though no example is wrong: empty splits, a small test split, prompts in two splits."""
     said = [f"there are no {split} examples: {why}" for split, why in _WANTED_FOR.items() if not task.splits.get(split)]
     tested = len(task.splits.get("test", ()))
     if 0 < tested < _FEW_TESTED:
         within = 98 / math.sqrt(tested)  # 1.96 standard errors of a share of one half, in points
         said.append(f"{tested} test examples tell a score to within {within:.0f} points: only a large gain will show")
+    if shared := [] if task.environment else _in_two_splits(task):
+        said.append(
+            f"{len(shared)} examples have a prompt that stands in another split (such as {' and '.join(shared[0])}), "
+            "so a score may be memory: keep one of them, or leave out of fields what no prompt shows"
+        )
     return said
+
+
+def _in_two_splits(task: Task) -> list[tuple[str, str]]:
+    """Return each pair of places where the prompt shows the same, in two splits."""
+    found: list[tuple[str, str]] = []
+    seen: dict[str, str] = {}
+    for split in SPLITS:
+        shown = {task.shown(example): example.source or example.id for example in task.splits.get(split, ())}
+        found += [(seen[text], source) for text, source in shown.items() if text in seen]
+        seen |= shown
+    return found
 
 
 def proved(task: Task) -> str:
