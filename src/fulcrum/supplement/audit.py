@@ -3,6 +3,8 @@
 It looks at targets, so no solver may import it.
 """
 
+import re
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
@@ -16,7 +18,7 @@ from fulcrum.evaluation.rollouts import Rollout, SolverRollouts
 from fulcrum.supplement.forms import NONE, read_supplement
 from fulcrum.supplement.method import DOSE, EMPTIED, SHUFFLED, SUPPLEMENTED, WITHOUT_ANSWERS
 from fulcrum.task import Task
-from fulcrum.task.scorers import JudgeScorer
+from fulcrum.task.scorers import JudgeScorer, NumberScorer
 
 Attempt = tuple[str, int, int]
 """Question, seed and sample of a rollout."""
@@ -24,6 +26,11 @@ Attempt = tuple[str, int, int]
 _MANY_LEAKS = 0.1
 _HARDLY_READ = 0.05
 _GULLIBLE = 0.2
+
+_NUMBER = r"(?:(?<![\w)])[-\u2212])?(?<!\w)(?:(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+)"
+_UNSPACED = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff"
+"""Thai, Lao, Burmese, Khmer, Japanese and Chinese put no space between words: each of their characters is one."""
+_WORD = re.compile(rf"{_NUMBER}|[{_UNSPACED}]|[^\W_{_UNSPACED}]+(?:_+[^\W_{_UNSPACED}]+)*|[^\w\s.,]|_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +66,13 @@ class Audit:
     def sentences(self) -> list[str]:
         """Return the findings, the gravest first, each with what to do."""
         said: list[str] = []
-        if self.leaks is not None and self.leaks_by_chance is not None:
-            text = (
-                f"Leak: {percent_text(self.leaks)} of {self.n} supplements hold the final answer; "
-                f"{percent_text(self.leaks_by_chance)} hold another question's by chance."
-            )
-            if self.leaks - self.leaks_by_chance > _MANY_LEAKS:
+        if self.leaks is not None:
+            text = f"Leak: {percent_text(self.leaks)} of {self.n} supplements hold the final answer; "
+            if self.leaks_by_chance is None:
+                text += "how many hold it by chance is unknown, for no question has another answer."
+            else:
+                text += f"{percent_text(self.leaks_by_chance)} hold another question's by chance."
+            if self.leaks_by_chance is not None and self.leaks - self.leaks_by_chance > _MANY_LEAKS:
                 text += (
                     " The generator hands over answers: ask it alone (control `generator alone`), and look at what is "
                     f"left without {WITHOUT_ANSWERS.removeprefix('without ')}."
@@ -136,11 +144,16 @@ def audit(task: Task, results: Sequence[SolverRollouts]) -> Audit:
 
 
 def holds_answer(task: Task, question_id: str, gold: str, body: str) -> bool:
-    """Return whether a text gives a question's answer away: as words in it, or as an answer that scores."""
+    """Return whether a text gives a question's answer away: as words in it, or as an answer that scores.
+
+    Where answers are numbers, each number of the text is such an answer.
+    """
     if f" {_words(gold)} " in f" {_words(body)} ":
         return True
-    # A judge would have to be paid, and reads too much goodwill into a note.
-    return not isinstance(task.scorer, JudgeScorer) and task.score(question_id, Completion(body)).solved
+    if isinstance(task.scorer, JudgeScorer):  # it would have to be paid, and reads too much goodwill into a note
+        return False
+    numbers = re.findall(_NUMBER, body) if isinstance(task.scorer, NumberScorer) else []
+    return any(task.score(question_id, Completion(text)).solved for text in (body, *numbers))
 
 
 def _leaks(task: Task, written: Sequence[tuple[str, str]]) -> tuple[float | None, float | None]:
@@ -168,7 +181,9 @@ def _leaks(task: Task, written: Sequence[tuple[str, str]]) -> tuple[float | None
 
 
 def _words(text: str) -> str:
-    return " ".join(text.casefold().replace(".", " ").replace(",", " ").split())
+    """Return words, numbers and the signs between them, for which a query with > is not one with <, each apart."""
+    found = _WORD.finditer(unicodedata.normalize("NFC", text).casefold())
+    return " ".join(one.group().replace(",", "") for one in found)
 
 
 def _attempt(rollout: Rollout) -> Attempt:
