@@ -20,9 +20,10 @@ from fulcrum.supplement.settings import SupplementSettings
 from fulcrum.supplement.solver import Help, Supplemented
 from fulcrum.supplement.wording import WORDINGS
 from fulcrum.supplement.writer import SupplementWriter, writer_of
-from fulcrum.task import Example, PromptTemplate, Question, Scorer, Task
+from fulcrum.task import Example, PromptTemplate, Question, Score, Scorer, Task, graded
 from fulcrum.task.scorers import ExactScorer, NumberScorer
-from support.evaluation import shouting_task
+from fulcrum.task.scorers.scorer import target_text
+from support.evaluation import SameText, shouting_task
 
 GREEDY = Sampling()
 LAB = SupplementSettings(wording="lab")
@@ -231,6 +232,29 @@ def test_where_all_answers_are_the_same_leaks_are_told_without_chance() -> None:
     assert (found.leaks, found.leaks_by_chance) == (1.0, None)
     said = found.sentences()[0]
     assert said.startswith("Leak: 100.0 % of 1 supplements hold the final answer") and "unknown" in said
+
+
+class Marks(SameText):
+    """Judges by itself what has no target."""
+
+    needs_target = False
+
+    def score(self, example: Example, text: str) -> Score:
+        return graded(0.5) if example.target is None else super().score(example, text)
+
+    def gold(self, example: Example) -> str:
+        return target_text(example)
+
+
+@pytest.mark.parametrize(("targets", "leaks"), [((None, None), None), (("A", None, "C"), 0.5)])
+def test_where_there_is_no_right_answer_none_can_leak(targets: tuple[str | None, ...], leaks: float | None) -> None:
+    examples = [Example({"text": text}, target=target) for text, target in zip("abc", targets, strict=False)]
+    task = shouting_task(scorer=Marks(), splits={"test": examples})
+    found = audit(task, evaluation(lambda request: "[[form: answer]]\nit is A", task))
+    assert (found.n, found.known) == (len(targets), len(targets) - targets.count(None))
+    assert found.leaks == leaks
+    said = " ".join(found.sentences())
+    assert ("50.0 % of 2 supplements hold" in said) if leaks else ("Leak" not in said)
 
 
 @pytest.mark.parametrize(
