@@ -12,7 +12,7 @@ import pytest
 from fulcrum.chat import Completion, Request, Sampling, user
 from fulcrum.chat.function import FunctionModel
 from fulcrum.cli.main import main
-from fulcrum.errors import BudgetSpent, SettingsError, TrainingError
+from fulcrum.errors import BudgetSpent, ModelError, SettingsError, TaskError, TrainingError
 from fulcrum.recipe import read_recipe
 from fulcrum.runs import Run
 from fulcrum.supplement.bench import Bench, Wish
@@ -269,7 +269,7 @@ def test_rounds_that_end_early_are_said_to(
     monkeypatch.setattr("fulcrum.supplement.method.learn", lambda run, settings: learned)
     monkeypatch.setattr("fulcrum.supplement.method.write_artifact", lambda run, settings, learned: None)
     with pytest.raises(SystemExit, match="0"):
-        main(["train", str(colours), "--output", str(tmp_path / "run")])
+        main(["train", str(colours), "--output", str(tmp_path / "run"), "--models.generator", "hf:generator"])
     assert "The rounds ended early: round 1 had nothing to learn from: no notes." in capsys.readouterr().out
 
 
@@ -331,6 +331,45 @@ def test_an_actor_that_teaches_nothing_ends_the_run_with_a_sentence(
             learn(run, run.recipe.settings_as(SupplementSettings))
         asked_generator = run.ledger.snapshot().get("generator")
         assert (asked_generator is None) == (actor == "right")  # the baseline comes first, and alone settles that
+
+
+SPOILT = """
+from dataclasses import replace
+from fulcrum.task.load import load_task
+
+task = load_task("task.toml")
+
+
+def no_dev():
+    return replace(task, splits={**task.splits, "dev": []})
+
+
+def no_targets():
+    return replace(task, splits={**task.splits, "dev": [replace(one, target=None) for one in task.examples("dev")]})
+"""
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        ({"models.generator": "python:colour_bots:write"}, "cannot be trained"),
+        ({"models.generator": "http://localhost:1/v1#tiny"}, "cannot be trained"),
+        ({"models.generator": "hf:unused?adapter=some"}, "cannot wear an adapter"),
+        ({"models.generator": "hf:unused", "task": "python:spoilt_colours:no_dev"}, "split 'dev' is empty"),
+        ({"models.generator": "hf:unused", "task": "python:spoilt_colours:no_targets"}, "dev examples have no target"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_any_call(
+    colours: Path, tmp_path: Path, flags: dict[str, str], sentence: str
+) -> None:
+    (tmp_path / "spoilt_colours.py").write_text(SPOILT)
+    recipe = read_recipe(colours, flags)
+    with pytest.raises((ModelError, TaskError), match=sentence):
+        recipe.method.plan(recipe)
+    with Run(tmp_path / "run", recipe) as run:
+        with pytest.raises((ModelError, TaskError), match=sentence):
+            recipe.method.learn(run)
+        assert not run.store.paid()
 
 
 def test_an_endpoint_that_is_down_is_said_to_be_down(colours: Path, tmp_path: Path) -> None:

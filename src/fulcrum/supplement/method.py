@@ -17,8 +17,9 @@ from fulcrum.supplement.settings import SupplementSettings
 from fulcrum.supplement.solver import Help, Supplemented
 from fulcrum.supplement.wording import WORDINGS
 from fulcrum.supplement.writer import writer_of
-from fulcrum.task import Task
+from fulcrum.task import Split, Task
 from fulcrum.task.scorers import JudgeScorer
+from fulcrum.training.source import trainable_source
 
 SUPPLEMENTED, SHUFFLED, WITHOUT_ANSWERS = "supplemented", "shuffled supplement", "without answer and cot"
 DOSE, EMPTIED = "wrong answer dose", "emptied block"
@@ -44,9 +45,14 @@ class SupplementMethod:
     }
 
     def plan(self, recipe: Recipe) -> Sequence[PlannedCalls]:
-        """Return the calls of training and of the evaluation on the test split, at most."""
+        """Return the calls of training and of the evaluation on the test split, at most.
+
+        Raises:
+            ModelError: the generator cannot be trained.
+            TaskError: a split is empty, or has no targets to learn from.
+        """
         settings, task = recipe.settings_as(SupplementSettings), recipe.task
-        task.require_targets("train")
+        _refuse_what_cannot_work(recipe)
         train, dev, test = (len(task.examples(split)) for split in ("train", "dev", "test"))
         train, dev = min(settings.queries or train, train), min(settings.dev_queries or dev, dev)
         prompt, answer, note = prompt_tokens(task), settings.answer_tokens or task.max_tokens, settings.max_tokens
@@ -72,7 +78,7 @@ class SupplementMethod:
     def learn(self, run: Run) -> None:
         """Train the generator and write the artifact."""
         settings = run.recipe.settings_as(SupplementSettings)
-        run.task.require_targets("train")
+        _refuse_what_cannot_work(run.recipe)
         learned = learn(run, settings)
         write_artifact(run, settings, learned)
         run.log("learned", artifact=str(run.artifact.name), chosen=learned.chosen, sentence=learned.sentence)
@@ -89,6 +95,15 @@ class SupplementMethod:
         """Return the writer that puts a supplement into each request."""
         settings = SupplementSettings.model_validate(artifact.settings)
         return writer_of(open_model(generator_name(artifact, settings)), settings)
+
+
+def _refuse_what_cannot_work(recipe: Recipe) -> None:
+    """Refuse before any call what would only be found after the pool of the warm start was paid for."""
+    trainable_source(recipe.models["generator"])
+    splits: tuple[Split, ...] = ("train", "dev")
+    for split in splits:
+        recipe.task.examples(split)  # refuses one that is empty
+        recipe.task.require_targets(split)
 
 
 def contenders(run: Run, actor: ChatModel, task: Task) -> list[Contender]:
