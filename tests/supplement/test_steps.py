@@ -9,16 +9,20 @@ from types import SimpleNamespace
 
 import pytest
 
+from fulcrum.artifact import write_card
 from fulcrum.chat import Completion, Request, Sampling, user
 from fulcrum.chat.function import FunctionModel
 from fulcrum.cli.main import main
 from fulcrum.errors import BudgetSpent, ModelError, SettingsError, TaskError, TrainingError
+from fulcrum.evaluation.solver import Turn
 from fulcrum.recipe import read_recipe
 from fulcrum.runs import Run
+from fulcrum.supplement.artifact import STATIC_PROMPT
 from fulcrum.supplement.bench import Bench, Wish
 from fulcrum.supplement.forms import CONCAT, FORMS, FREE, NONE, NOTHING, OWN, Supplement
 from fulcrum.supplement.labels import Rule
 from fulcrum.supplement.learn import Learned, learn
+from fulcrum.supplement.method import EMPTIED, contenders
 from fulcrum.supplement.schedule import allowance, collect, questions_to_try, round_pool, warm_start_pool
 from fulcrum.supplement.settings import SupplementSettings
 from fulcrum.supplement.steps import Steps
@@ -26,6 +30,7 @@ from fulcrum.supplement.trainers import Weights, uplift_reward
 from fulcrum.supplement.trials import Trial, Written, actor_calls
 from fulcrum.supplement.wording import WORDINGS
 from fulcrum.supplement.writer import writer_of
+from fulcrum.task.load import load_task
 from supplement.colours import say_by_the_block
 from support.evaluation import countdown_task, shouting_task
 from support.fault_server import FaultServer
@@ -260,6 +265,26 @@ def test_what_was_solved_by_luck_is_not_solved(colours: Path, tmp_path: Path, mo
         imitated = step.worth_imitating([pool])
         assert (lucky, Supplement("cot", "help")) in [(state[0], said) for state, said in imitated]
         assert [state[0] for state, said in imitated if said == NOTHING] in ([known], [])
+
+
+def test_the_limit_of_answers_holds_on_the_task_of_the_run_only(colours: Path, tmp_path: Path) -> None:
+    limits: list[int] = []
+
+    def answer(request: Request) -> str:
+        limits.append(request.sampling.max_tokens)
+        return "red"
+
+    flags = {"models.generator": "http://localhost:1/v1#tiny", "settings.answer_tokens": "7"}
+    with Run(tmp_path / "run", read_recipe(colours, flags)) as run:
+        write_card(run, "trained")
+        (run.artifact / STATIC_PROMPT).write_text("")
+        for task in (run.task, load_task("task.toml"), shouting_task(max_tokens=99)):
+            every = contenders(run, FunctionModel("python:answer", answer), task)
+            baseline, fixed = (one.solver for one in every if one.solver.name in ("direct", EMPTIED))
+            for solver in (baseline, fixed):
+                question = task.questions("test")[0]
+                solver.answer([Turn(question, question.messages)])
+    assert limits == [7, 7, 7, 7, 99, 99]
 
 
 def test_rounds_that_end_early_are_said_to(

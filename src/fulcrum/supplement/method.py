@@ -115,7 +115,8 @@ def contenders(run: Run, actor: ChatModel, task: Task) -> list[Contender]:
         RunError: the run has not learned yet.
     """
     artifact, settings = read_artifact(run.folder), run.recipe.settings_as(SupplementSettings)
-    limit = settings.answer_tokens or task.max_tokens
+    own_limit = settings.answer_tokens if task.fingerprint == run.task.fingerprint else None
+    limit = own_limit or task.max_tokens
     greedy = Sampling(max_tokens=limit)
     drawn = Sampling(1.0, max_tokens=limit, seed=run.recipe.seed)
     wording = WORDINGS[settings.wording]
