@@ -19,7 +19,7 @@ from fulcrum.recipe import read_recipe
 from fulcrum.runs import Run
 from fulcrum.supplement.artifact import STATIC_PROMPT
 from fulcrum.supplement.bench import Bench, Wish
-from fulcrum.supplement.forms import CONCAT, FORMS, FREE, NONE, NOTHING, OWN, Supplement
+from fulcrum.supplement.forms import CONCAT, FORMS, FREE, NONE, NOTHING, OWN, Supplement, concatenate
 from fulcrum.supplement.labels import Rule
 from fulcrum.supplement.learn import Learned, learn
 from fulcrum.supplement.method import EMPTIED, contenders
@@ -34,6 +34,7 @@ from fulcrum.task.load import load_task
 from supplement.colours import say_by_the_block
 from support.evaluation import countdown_task, shouting_task
 from support.fault_server import FaultServer
+from support.tiny import tiny_tokenizer
 
 
 def bench_for(run: Run, settings: SupplementSettings, actor: object = None) -> Bench:
@@ -53,12 +54,16 @@ def alone_of(run: Run, bench: Bench) -> dict[str, float]:
     return {trial.query: trial.labels[0] for trial in trials}
 
 
+def any_length(joined: Supplement) -> bool:
+    return True
+
+
 def collected(run: Run, schedule: str, **more: object) -> tuple[list[Trial], dict[str, float]]:
     settings = run.recipe.settings_as(SupplementSettings).model_copy(update={"schedule": schedule, **more})
     bench = bench_for(run, settings)
     alone = alone_of(run, bench)
     writer = writer_of(run.model("generator"), settings, 1.0)
-    return collect(bench, writer, warm_start_pool(settings), alone, settings, Rule(), {}, 0), alone
+    return collect(bench, writer, warm_start_pool(settings), alone, settings, Rule(), {}, any_length, 0), alone
 
 
 def test_the_fixed_schedule_is_the_papers(colours: Path, tmp_path: Path) -> None:
@@ -113,12 +118,30 @@ def test_round_one_concatenates_what_helped(colours: Path, tmp_path: Path) -> No
         first, other = list(alone)[:2]
         winners = {first: [Supplement("cot", "a"), Supplement("pairs", "b")], other: [Supplement("cot", "a")]}
         writer = writer_of(run.model("generator"), settings, 1.0)
-        trials = collect(bench, writer, round_pool(settings, 1), alone, settings, Rule(), winners, 0)
+        short = collect(bench, writer, round_pool(settings, 1), alone, settings, Rule(), winners, any_length, 0)
+        tried = [trial for trial in short if trial.asked == CONCAT]
+        assert len(tried) == 3
+        winners[other].append(Supplement("pairs", "much longer"))
+        fits = lambda joined: len(joined.body) < 5  # noqa: E731
+        trials = collect(bench, writer, round_pool(settings, 1), alone, settings, Rule(), winners, fits, 0)
+    assert [trial for trial in trials if trial.asked == CONCAT] == tried, "only what the generator could write"
     joined = [trial for trial in trials if trial.asked == CONCAT]
     assert {trial.query for trial in joined} == {first} and len(joined) == 3
     assert {trial.written[0].supplement.form for trial in joined} <= {"cot+pairs", "pairs+cot"}
     assert Counter(trial.asked for trial in trials if trial.query == other) == {OWN: 3} | dict.fromkeys(FORMS, 1)
     assert round_pool(settings, 2).asked == (FREE,) and round_pool(settings, 2).size == settings.pool
+
+
+def test_a_generator_can_write_what_its_limit_and_its_first_line_have_room_for(tmp_path: Path) -> None:
+    tokenizer = tiny_tokenizer(tmp_path)
+    weights = Weights(f"hf:{tmp_path}", "full")
+    joined = concatenate(Supplement("cot", "the answer is a number"), Supplement("pairs", "parcels went to rome"))
+    tokens = len(tokenizer(joined.text)["input_ids"])
+    assert weights.could_write(joined, tokens + 1), "the token that ends it is one more"
+    assert not weights.could_write(joined, tokens)
+    long = concatenate(Supplement("a" * 20, "x"), Supplement("b" * 20, "y"))
+    assert not weights.could_write(long, 1000), "a first line that nobody reads"
+    assert weights.could_write(replace(long, form=long.form[1:]), 1000)
 
 
 def test_no_failure_becomes_a_label(colours: Path, tmp_path: Path) -> None:
@@ -131,7 +154,7 @@ def test_no_failure_becomes_a_label(colours: Path, tmp_path: Path) -> None:
             without = {trial.query: trial for trial in bench.alone([one.id for one in run.task.examples("train")])}
             alone = {query: trial.labels[0] for query, trial in without.items() if trial.labels}
             writer = writer_of(run.model("generator"), settings, 1.0)
-            trials = collect(bench, writer, warm_start_pool(settings), alone, settings, Rule(), {}, 0)
+            trials = collect(bench, writer, warm_start_pool(settings), alone, settings, Rule(), {}, any_length, 0)
             golds = {example.id: example for example in run.task.examples("train")}
     failed = [trial for trial in trials if trial.values[0] is None]
     assert 0.1 * len(trials) < len(failed) < 0.3 * len(trials)
