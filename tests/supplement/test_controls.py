@@ -20,8 +20,10 @@ from fulcrum.supplement.settings import SupplementSettings
 from fulcrum.supplement.solver import Help, Supplemented
 from fulcrum.supplement.wording import WORDINGS
 from fulcrum.supplement.writer import SupplementWriter, writer_of
-from fulcrum.task import Question, Task
-from support.evaluation import shouting_task
+from fulcrum.task import Example, PromptTemplate, Question, Score, Scorer, Task, graded
+from fulcrum.task.scorers import ExactScorer, NumberScorer
+from fulcrum.task.scorers.scorer import target_text
+from support.evaluation import SameText, shouting_task
 
 GREEDY = Sampling()
 LAB = SupplementSettings(wording="lab")
@@ -171,6 +173,88 @@ def test_an_answer_hides_in_words_or_scores_as_it_stands() -> None:
     assert holds_answer(task, example.id, "A", "surely, the answer is a.")
     assert holds_answer(task, example.id, "never", "A")  # scores 1.0
     assert not holds_answer(task, example.id, "A", "apples")
+
+
+def holds(scorer: Scorer, target: object, body: str) -> bool:
+    task = Task("t", {"test": [Example({"q": "q"}, target=target)]}, PromptTemplate("{q}"), scorer)
+    (example,) = task.examples("test")
+    return holds_answer(task, example.id, task.gold(example), body)
+
+
+@pytest.mark.parametrize(
+    ("gold", "body"),
+    [
+        ("Paris", "It is **Paris**."),
+        ("Paris", 'the answer is "PARIS"'),
+        ("Paris", "(Paris)"),
+        ("Paris", "Paris!"),
+        ("Paris", "answer:Paris"),
+        ("Paris", "_Paris_"),
+        ("New York", "<New York>; trust me"),
+        ("Zürich", "- ZU\u0308RICH!"),
+        ("القاهرة", "هي: القاهرة!"),
+        ("北京", "首都是北京。"),
+        ("3.5", "x=3.5, or so"),
+        ("1800", "in all 1,800."),
+    ],
+)
+def test_an_answer_is_found_whatever_stands_around_it(gold: str, body: str) -> None:
+    assert holds(ExactScorer(), gold, body)
+
+
+@pytest.mark.parametrize(
+    ("gold", "body"),
+    [
+        ("Paris", "comparison"),
+        ("3", "x=3.5"),
+        ("4", "-4"),
+        ("18", "1,800"),
+        ("house", "house_words"),
+        ("SELECT a FROM t WHERE b > 3", "SELECT a FROM t WHERE b < 3"),
+    ],
+)
+def test_part_of_a_word_or_a_number_is_no_answer(gold: str, body: str) -> None:
+    assert not holds(ExactScorer(), gold, body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["She makes $1,800 in 2 days", "1800: then 2", "1800.00 in 2 days", r"\boxed{1800}, 2 times", "=1800; 2 times"],
+)
+def test_any_number_of_a_note_can_be_the_answer(body: str) -> None:
+    assert holds(NumberScorer(), 1800, body)
+    assert not holds(NumberScorer(), 18, body) and not holds(NumberScorer(), -1800, body)
+
+
+def test_where_all_answers_are_the_same_leaks_are_told_without_chance() -> None:
+    task = shouting_task(test=("a",))
+    found = audit(task, evaluation(lambda request: "[[form: answer]]\nthe answer is A", task))
+    assert (found.leaks, found.leaks_by_chance) == (1.0, None)
+    said = found.sentences()[0]
+    assert said.startswith("Leak: 100.0 % of 1 supplements hold the final answer") and "unknown" in said
+
+
+class Marks(SameText):
+    """Judges by itself what has no target."""
+
+    needs_target = False
+
+    def score(self, example: Example, text: str) -> Score:
+        return graded(0.5) if example.target is None else super().score(example, text)
+
+    def gold(self, example: Example) -> str:
+        return target_text(example)
+
+
+@pytest.mark.parametrize(("targets", "leaks"), [((None, None), None), (("A", None, "C"), 0.5)])
+def test_where_there_is_no_right_answer_none_can_leak(targets: tuple[str | None, ...], leaks: float | None) -> None:
+    examples = [Example({"text": text}, target=target) for text, target in zip("abc", targets, strict=False)]
+    task = shouting_task(scorer=Marks(), splits={"test": examples})
+    found = audit(task, evaluation(lambda request: "[[form: answer]]\nit is A", task))
+    assert (found.n, found.known) == (len(targets), len(targets) - targets.count(None))
+    assert found.leaks == leaks
+    said = " ".join(found.sentences())
+    assert ("50.0 % of 2 supplements hold" in said) if leaks else ("Leak" not in said)
 
 
 @pytest.mark.parametrize(

@@ -9,16 +9,20 @@ from types import SimpleNamespace
 
 import pytest
 
+from fulcrum.artifact import write_card
 from fulcrum.chat import Completion, Request, Sampling, user
 from fulcrum.chat.function import FunctionModel
 from fulcrum.cli.main import main
-from fulcrum.errors import BudgetSpent, SettingsError, TrainingError
+from fulcrum.errors import BudgetSpent, ModelError, SettingsError, TaskError, TrainingError
+from fulcrum.evaluation.solver import Turn
 from fulcrum.recipe import read_recipe
 from fulcrum.runs import Run
+from fulcrum.supplement.artifact import STATIC_PROMPT
 from fulcrum.supplement.bench import Bench, Wish
-from fulcrum.supplement.forms import CONCAT, FORMS, FREE, NONE, NOTHING, OWN, Supplement
+from fulcrum.supplement.forms import CONCAT, FORMS, FREE, NONE, NOTHING, OWN, Supplement, concatenate
 from fulcrum.supplement.labels import Rule
 from fulcrum.supplement.learn import Learned, learn
+from fulcrum.supplement.method import EMPTIED, contenders
 from fulcrum.supplement.schedule import allowance, collect, questions_to_try, round_pool, warm_start_pool
 from fulcrum.supplement.settings import SupplementSettings
 from fulcrum.supplement.steps import Steps
@@ -26,9 +30,11 @@ from fulcrum.supplement.trainers import Weights, uplift_reward
 from fulcrum.supplement.trials import Trial, Written, actor_calls
 from fulcrum.supplement.wording import WORDINGS
 from fulcrum.supplement.writer import writer_of
+from fulcrum.task.load import load_task
 from supplement.colours import say_by_the_block
 from support.evaluation import countdown_task, shouting_task
 from support.fault_server import FaultServer
+from support.tiny import tiny_tokenizer
 
 
 def bench_for(run: Run, settings: SupplementSettings, actor: object = None) -> Bench:
@@ -48,12 +54,16 @@ def alone_of(run: Run, bench: Bench) -> dict[str, float]:
     return {trial.query: trial.labels[0] for trial in trials}
 
 
+def any_length(joined: Supplement) -> bool:
+    return True
+
+
 def collected(run: Run, schedule: str, **more: object) -> tuple[list[Trial], dict[str, float]]:
     settings = run.recipe.settings_as(SupplementSettings).model_copy(update={"schedule": schedule, **more})
     bench = bench_for(run, settings)
     alone = alone_of(run, bench)
     writer = writer_of(run.model("generator"), settings, 1.0)
-    return collect(bench, writer, warm_start_pool(settings), alone, settings, Rule(), {}, 0), alone
+    return collect(bench, writer, warm_start_pool(settings), alone, settings, Rule(), {}, any_length, 0), alone
 
 
 def test_the_fixed_schedule_is_the_papers(colours: Path, tmp_path: Path) -> None:
@@ -108,12 +118,30 @@ def test_round_one_concatenates_what_helped(colours: Path, tmp_path: Path) -> No
         first, other = list(alone)[:2]
         winners = {first: [Supplement("cot", "a"), Supplement("pairs", "b")], other: [Supplement("cot", "a")]}
         writer = writer_of(run.model("generator"), settings, 1.0)
-        trials = collect(bench, writer, round_pool(settings, 1), alone, settings, Rule(), winners, 0)
+        short = collect(bench, writer, round_pool(settings, 1), alone, settings, Rule(), winners, any_length, 0)
+        tried = [trial for trial in short if trial.asked == CONCAT]
+        assert len(tried) == 3
+        winners[other].append(Supplement("pairs", "much longer"))
+        fits = lambda joined: len(joined.body) < 5  # noqa: E731
+        trials = collect(bench, writer, round_pool(settings, 1), alone, settings, Rule(), winners, fits, 0)
+    assert [trial for trial in trials if trial.asked == CONCAT] == tried, "only what the generator could write"
     joined = [trial for trial in trials if trial.asked == CONCAT]
     assert {trial.query for trial in joined} == {first} and len(joined) == 3
     assert {trial.written[0].supplement.form for trial in joined} <= {"cot+pairs", "pairs+cot"}
     assert Counter(trial.asked for trial in trials if trial.query == other) == {OWN: 3} | dict.fromkeys(FORMS, 1)
     assert round_pool(settings, 2).asked == (FREE,) and round_pool(settings, 2).size == settings.pool
+
+
+def test_a_generator_can_write_what_its_limit_and_its_first_line_have_room_for(tmp_path: Path) -> None:
+    tokenizer = tiny_tokenizer(tmp_path)
+    weights = Weights(f"hf:{tmp_path}", "full")
+    joined = concatenate(Supplement("cot", "the answer is a number"), Supplement("pairs", "parcels went to rome"))
+    tokens = len(tokenizer(joined.text)["input_ids"])
+    assert weights.could_write(joined, tokens + 1), "the token that ends it is one more"
+    assert not weights.could_write(joined, tokens)
+    long = concatenate(Supplement("a" * 20, "x"), Supplement("b" * 20, "y"))
+    assert not weights.could_write(long, 1000), "a first line that nobody reads"
+    assert weights.could_write(replace(long, form=long.form[1:]), 1000)
 
 
 def test_no_failure_becomes_a_label(colours: Path, tmp_path: Path) -> None:
@@ -126,7 +154,7 @@ def test_no_failure_becomes_a_label(colours: Path, tmp_path: Path) -> None:
             without = {trial.query: trial for trial in bench.alone([one.id for one in run.task.examples("train")])}
             alone = {query: trial.labels[0] for query, trial in without.items() if trial.labels}
             writer = writer_of(run.model("generator"), settings, 1.0)
-            trials = collect(bench, writer, warm_start_pool(settings), alone, settings, Rule(), {}, 0)
+            trials = collect(bench, writer, warm_start_pool(settings), alone, settings, Rule(), {}, any_length, 0)
             golds = {example.id: example for example in run.task.examples("train")}
     failed = [trial for trial in trials if trial.values[0] is None]
     assert 0.1 * len(trials) < len(failed) < 0.3 * len(trials)
@@ -262,6 +290,26 @@ def test_what_was_solved_by_luck_is_not_solved(colours: Path, tmp_path: Path, mo
         assert [state[0] for state, said in imitated if said == NOTHING] in ([known], [])
 
 
+def test_the_limit_of_answers_holds_on_the_task_of_the_run_only(colours: Path, tmp_path: Path) -> None:
+    limits: list[int] = []
+
+    def answer(request: Request) -> str:
+        limits.append(request.sampling.max_tokens)
+        return "red"
+
+    flags = {"models.generator": "http://localhost:1/v1#tiny", "settings.answer_tokens": "7"}
+    with Run(tmp_path / "run", read_recipe(colours, flags)) as run:
+        write_card(run, "trained")
+        (run.artifact / STATIC_PROMPT).write_text("")
+        for task in (run.task, load_task("task.toml"), shouting_task(max_tokens=99)):
+            every = contenders(run, FunctionModel("python:answer", answer), task)
+            baseline, fixed = (one.solver for one in every if one.solver.name in ("direct", EMPTIED))
+            for solver in (baseline, fixed):
+                question = task.questions("test")[0]
+                solver.answer([Turn(question, question.messages)])
+    assert limits == [7, 7, 7, 7, 99, 99]
+
+
 def test_rounds_that_end_early_are_said_to(
     colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -269,7 +317,7 @@ def test_rounds_that_end_early_are_said_to(
     monkeypatch.setattr("fulcrum.supplement.method.learn", lambda run, settings: learned)
     monkeypatch.setattr("fulcrum.supplement.method.write_artifact", lambda run, settings, learned: None)
     with pytest.raises(SystemExit, match="0"):
-        main(["train", str(colours), "--output", str(tmp_path / "run")])
+        main(["train", str(colours), "--output", str(tmp_path / "run"), "--models.generator", "hf:generator"])
     assert "The rounds ended early: round 1 had nothing to learn from: no notes." in capsys.readouterr().out
 
 
@@ -331,6 +379,45 @@ def test_an_actor_that_teaches_nothing_ends_the_run_with_a_sentence(
             learn(run, run.recipe.settings_as(SupplementSettings))
         asked_generator = run.ledger.snapshot().get("generator")
         assert (asked_generator is None) == (actor == "right")  # the baseline comes first, and alone settles that
+
+
+SPOILT = """
+from dataclasses import replace
+from fulcrum.task.load import load_task
+
+task = load_task("task.toml")
+
+
+def no_dev():
+    return replace(task, splits={**task.splits, "dev": []})
+
+
+def no_targets():
+    return replace(task, splits={**task.splits, "dev": [replace(one, target=None) for one in task.examples("dev")]})
+"""
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        ({"models.generator": "python:colour_bots:write"}, "cannot be trained"),
+        ({"models.generator": "http://localhost:1/v1#tiny"}, "cannot be trained"),
+        ({"models.generator": "hf:unused?adapter=some"}, "cannot wear an adapter"),
+        ({"models.generator": "hf:unused", "task": "python:spoilt_colours:no_dev"}, "split 'dev' is empty"),
+        ({"models.generator": "hf:unused", "task": "python:spoilt_colours:no_targets"}, "dev examples have no target"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_any_call(
+    colours: Path, tmp_path: Path, flags: dict[str, str], sentence: str
+) -> None:
+    (tmp_path / "spoilt_colours.py").write_text(SPOILT)
+    recipe = read_recipe(colours, flags)
+    with pytest.raises((ModelError, TaskError), match=sentence):
+        recipe.method.plan(recipe)
+    with Run(tmp_path / "run", recipe) as run:
+        with pytest.raises((ModelError, TaskError), match=sentence):
+            recipe.method.learn(run)
+        assert not run.store.paid()
 
 
 def test_an_endpoint_that_is_down_is_said_to_be_down(colours: Path, tmp_path: Path) -> None:

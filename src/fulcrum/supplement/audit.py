@@ -3,20 +3,23 @@
 It looks at targets, so no solver may import it.
 """
 
+import re
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass
 from statistics import fmean
 
 from fulcrum.chat import Completion
-from fulcrum.errors import RunError
+from fulcrum.errors import RunError, TaskError
 from fulcrum.evaluation.pairing import Pairing, outcomes, pair
 from fulcrum.evaluation.render import percent_text
 from fulcrum.evaluation.rollouts import Rollout, SolverRollouts
 from fulcrum.supplement.forms import NONE, read_supplement
 from fulcrum.supplement.method import DOSE, EMPTIED, SHUFFLED, SUPPLEMENTED, WITHOUT_ANSWERS
 from fulcrum.task import Task
-from fulcrum.task.scorers import JudgeScorer
+from fulcrum.task.scorers import JudgeScorer, NumberScorer
 
 Attempt = tuple[str, int, int]
 """Question, seed and sample of a rollout."""
@@ -25,6 +28,11 @@ _MANY_LEAKS = 0.1
 _HARDLY_READ = 0.05
 _GULLIBLE = 0.2
 
+_NUMBER = r"(?:(?<![\w)])[-\u2212])?(?<!\w)(?:(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+)"
+_UNSPACED = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff"
+"""Thai, Lao, Burmese, Khmer, Japanese and Chinese put no space between words: each of their characters is one."""
+_WORD = re.compile(rf"{_NUMBER}|[{_UNSPACED}]|[^\W_{_UNSPACED}]+(?:_+[^\W_{_UNSPACED}]+)*|[^\w\s.,]|_")
+
 
 @dataclass(frozen=True, slots=True)
 class Audit:
@@ -32,9 +40,10 @@ class Audit:
 
     Attributes:
         n: supplements written; silence is not one.
+        known: those to questions whose final answer is known.
         forms: how many of each form, `none` included.
-        leaks: share of supplements that hold the final answer.
-        leaks_by_chance: share that hold the final answer of another question.
+        leaks: share of these that hold the final answer.
+        leaks_by_chance: share of these that hold the final answer of another question.
         changed: share of the actor's answers that a supplement changes, where there is one.
         changed_by_block: share of the same answers that an empty block changes.
         gain: gain of the method over the actor alone.
@@ -45,6 +54,7 @@ class Audit:
     """
 
     n: int
+    known: int
     forms: Mapping[str, int]
     leaks: float | None
     leaks_by_chance: float | None
@@ -59,12 +69,13 @@ class Audit:
     def sentences(self) -> list[str]:
         """Return the findings, the gravest first, each with what to do."""
         said: list[str] = []
-        if self.leaks is not None and self.leaks_by_chance is not None:
-            text = (
-                f"Leak: {percent_text(self.leaks)} of {self.n} supplements hold the final answer; "
-                f"{percent_text(self.leaks_by_chance)} hold another question's by chance."
-            )
-            if self.leaks - self.leaks_by_chance > _MANY_LEAKS:
+        if self.leaks is not None:
+            text = f"Leak: {percent_text(self.leaks)} of {self.known} supplements hold the final answer; "
+            if self.leaks_by_chance is None:
+                text += "how many hold it by chance is unknown, for no question has another answer."
+            else:
+                text += f"{percent_text(self.leaks_by_chance)} hold another question's by chance."
+            if self.leaks_by_chance is not None and self.leaks - self.leaks_by_chance > _MANY_LEAKS:
                 text += (
                     " The generator hands over answers: ask it alone (control `generator alone`), and look at what is "
                     f"left without {WITHOUT_ANSWERS.removeprefix('without ')}."
@@ -118,10 +129,13 @@ def audit(task: Task, results: Sequence[SolverRollouts]) -> Audit:
     ]
     forms = Counter(str(trace["form"]) for rollout in helped for trace in rollout.traces if "form" in trace)
     paired = {name: pair(outcomes(baseline), outcomes(rollouts)) for name, rollouts in by_name.items()}
-    leaks, by_chance = _leaks(task, written)
+    golds = _golds(task, {question_id for question_id, _ in written})
+    known = [(question_id, body) for question_id, body in written if question_id in golds]
+    leaks, by_chance = _leaks(task, golds, known)
     told = {_attempt(rollout) for rollout in helped if any(trace.get("supplement") for trace in rollout.traces)}
     return Audit(
         n=len(written),
+        known=len(known),
         forms=dict(forms) or {NONE: 0},
         leaks=leaks,
         leaks_by_chance=by_chance,
@@ -136,24 +150,31 @@ def audit(task: Task, results: Sequence[SolverRollouts]) -> Audit:
 
 
 def holds_answer(task: Task, question_id: str, gold: str, body: str) -> bool:
-    """Return whether a text gives a question's answer away: as words in it, or as an answer that scores."""
+    """Return whether a text gives a question's answer away: as words in it, or as an answer that scores.
+
+    Where answers are numbers, each number of the text is such an answer.
+    """
     if f" {_words(gold)} " in f" {_words(body)} ":
         return True
-    # A judge would have to be paid, and reads too much goodwill into a note.
-    return not isinstance(task.scorer, JudgeScorer) and task.score(question_id, Completion(body)).solved
+    if isinstance(task.scorer, JudgeScorer):  # it would have to be paid, and reads too much goodwill into a note
+        return False
+    numbers = re.findall(_NUMBER, body) if isinstance(task.scorer, NumberScorer) else []
+    return any(task.score(question_id, Completion(text)).solved for text in (body, *numbers))
 
 
-def _leaks(task: Task, written: Sequence[tuple[str, str]]) -> tuple[float | None, float | None]:
+def _golds(task: Task, asked: Set[str]) -> dict[str, str]:
+    """Return the right answer to each question that has one: what a rubric or a function judges may have none."""
+    golds: dict[str, str] = {}
+    for example in (one for examples in task.splits.values() for one in examples if one.id in asked):
+        with suppress(TaskError):
+            golds[example.id] = task.gold(example)
+    return golds
+
+
+def _leaks(
+    task: Task, golds: Mapping[str, str], written: Sequence[tuple[str, str]]
+) -> tuple[float | None, float | None]:
     """Return the share of texts that hold their question's answer, and the share that hold the next one's."""
-    if task.scorer is None or not written:
-        return None, None
-    asked = {question_id for question_id, _ in written}
-    golds = {
-        example.id: task.gold(example)
-        for examples in task.splits.values()
-        for example in examples
-        if example.id in asked
-    }
     ring = sorted(golds)
     own: list[bool] = []
     others: list[bool] = []
@@ -164,11 +185,13 @@ def _leaks(task: Task, written: Sequence[tuple[str, str]]) -> tuple[float | None
         other = next((one for one in following if _words(golds[one]) != _words(golds[question_id])), None)
         if other is not None:
             others.append(holds_answer(task, other, golds[other], body))
-    return fmean(own), fmean(others) if others else None
+    return fmean(own) if own else None, fmean(others) if others else None
 
 
 def _words(text: str) -> str:
-    return " ".join(text.casefold().replace(".", " ").replace(",", " ").split())
+    """Return words, numbers and the signs between them, for which a query with > is not one with <, each apart."""
+    found = _WORD.finditer(unicodedata.normalize("NFC", text).casefold())
+    return " ".join(one.group().replace(",", "") for one in found)
 
 
 def _attempt(rollout: Rollout) -> Attempt:

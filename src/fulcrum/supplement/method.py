@@ -17,8 +17,9 @@ from fulcrum.supplement.settings import SupplementSettings
 from fulcrum.supplement.solver import Help, Supplemented
 from fulcrum.supplement.wording import WORDINGS
 from fulcrum.supplement.writer import writer_of
-from fulcrum.task import Task
+from fulcrum.task import Split, Task
 from fulcrum.task.scorers import JudgeScorer
+from fulcrum.training.source import trainable_source
 
 SUPPLEMENTED, SHUFFLED, WITHOUT_ANSWERS = "supplemented", "shuffled supplement", "without answer and cot"
 DOSE, EMPTIED = "wrong answer dose", "emptied block"
@@ -44,9 +45,14 @@ class SupplementMethod:
     }
 
     def plan(self, recipe: Recipe) -> Sequence[PlannedCalls]:
-        """Return the calls of training and of the evaluation on the test split, at most."""
+        """Return the calls of training and of the evaluation on the test split, at most.
+
+        Raises:
+            ModelError: the generator cannot be trained.
+            TaskError: a split is empty, or has no targets to learn from.
+        """
         settings, task = recipe.settings_as(SupplementSettings), recipe.task
-        task.require_targets("train")
+        _refuse_what_cannot_work(recipe)
         train, dev, test = (len(task.examples(split)) for split in ("train", "dev", "test"))
         train, dev = min(settings.queries or train, train), min(settings.dev_queries or dev, dev)
         prompt, answer, note = prompt_tokens(task), settings.answer_tokens or task.max_tokens, settings.max_tokens
@@ -72,7 +78,7 @@ class SupplementMethod:
     def learn(self, run: Run) -> None:
         """Train the generator and write the artifact."""
         settings = run.recipe.settings_as(SupplementSettings)
-        run.task.require_targets("train")
+        _refuse_what_cannot_work(run.recipe)
         learned = learn(run, settings)
         write_artifact(run, settings, learned)
         run.log("learned", artifact=str(run.artifact.name), chosen=learned.chosen, sentence=learned.sentence)
@@ -91,6 +97,15 @@ class SupplementMethod:
         return writer_of(open_model(generator_name(artifact, settings)), settings)
 
 
+def _refuse_what_cannot_work(recipe: Recipe) -> None:
+    """Refuse before any call what would only be found after the pool of the warm start was paid for."""
+    trainable_source(recipe.models["generator"])
+    splits: tuple[Split, ...] = ("train", "dev")
+    for split in splits:
+        recipe.task.examples(split)  # refuses one that is empty
+        recipe.task.require_targets(split)
+
+
 def contenders(run: Run, actor: ChatModel, task: Task) -> list[Contender]:
     """Return the solvers of an evaluation in front of any actor, on any task; the baseline first.
 
@@ -100,7 +115,8 @@ def contenders(run: Run, actor: ChatModel, task: Task) -> list[Contender]:
         RunError: the run has not learned yet.
     """
     artifact, settings = read_artifact(run.folder), run.recipe.settings_as(SupplementSettings)
-    limit = settings.answer_tokens or task.max_tokens
+    own_limit = settings.answer_tokens if task.fingerprint == run.task.fingerprint else None
+    limit = own_limit or task.max_tokens
     greedy = Sampling(max_tokens=limit)
     drawn = Sampling(1.0, max_tokens=limit, seed=run.recipe.seed)
     wording = WORDINGS[settings.wording]

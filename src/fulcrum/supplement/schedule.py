@@ -75,6 +75,7 @@ def collect(
     settings: SupplementSettings,
     rule: Rule,
     winners: Mapping[str, Sequence[Supplement]],
+    fits: Callable[[Supplement], bool],
     seed: int,
 ) -> list[Trial]:
     """Try the supplements of a pool.
@@ -87,6 +88,7 @@ def collect(
         settings: schedule and limits.
         rule: tells winners from losers.
         winners: supplements that helped before, by question, to be concatenated.
+        fits: whether the generator could write a concatenation: no other may be learned from.
         seed: of the choice of questions and concatenations.
     """
     adaptive = settings.schedule == "adaptive"
@@ -96,7 +98,8 @@ def collect(
     trials: list[Trial] = []
     for start in range(0, last, step):
         places = range(start, min(start + step, last))
-        wishes = [wish for place in places for query in asking if (wish := _wish(pool, query, place, winners, seed))]
+        drafts = [(query, place) for place in places for query in asking]
+        wishes = [wish for draft in drafts if (wish := _wish(pool, *draft, winners, fits, seed))]
         room = allowed // settings.label_samples - different(trials)
         if room <= 0:
             break
@@ -108,7 +111,14 @@ def collect(
     return trials
 
 
-def _wish(pool: Pool, query: str, place: int, winners: Mapping[str, Sequence[Supplement]], seed: int) -> Wish | None:
+def _wish(
+    pool: Pool,
+    query: str,
+    place: int,
+    winners: Mapping[str, Sequence[Supplement]],
+    fits: Callable[[Supplement], bool],
+    seed: int,
+) -> Wish | None:
     """Return what draft number `place` of a question asks for; None if there is nothing to concatenate."""
     # Each question in an order of its own: a round's first wave holds half of the requests, and may be its last.
     order = random.Random(seed_from(seed, "order", query)).sample(pool.asked, len(pool.asked))
@@ -118,7 +128,11 @@ def _wish(pool: Pool, query: str, place: int, winners: Mapping[str, Sequence[Sup
     rng = random.Random(seed_from(seed, CONCAT, query, place))
     known = winners.get(query, ())
     pairs = [(first, second) for first in known for second in known if first.form != second.form]
-    return Wish(query, asked, given=concatenate(*rng.choice(pairs))) if pairs else None
+    while pairs:
+        joined = concatenate(*pairs.pop(rng.randrange(len(pairs))))
+        if fits(joined):
+            return Wish(query, asked, given=joined)
+    return None
 
 
 def _settled(

@@ -36,7 +36,7 @@ class SupplementSettings(Settings):
         spend: actor calls of the adaptive schedule, as a share of the fixed schedule's.
         temperature: of the generator while it explores; deployed it is greedy.
         max_tokens: limit of a supplement; a longer one is a failure.
-        answer_tokens: limit of the actor's answer; the task's own if not set.
+        answer_tokens: limit of the actor's answer; the task's own if not set, and on any other task.
         queries: training questions to use; all if not set.
         dev_queries: dev questions on which the round is chosen; all if not set.
         votes: draws of the control `self-consistency`.

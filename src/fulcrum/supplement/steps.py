@@ -131,6 +131,7 @@ class Steps:
                         self._settings,
                         self._rule,
                         winners,
+                        lambda joined: weights.could_write(joined, self._settings.max_tokens),
                         self._run.recipe.seed,
                     ),
                 )

@@ -3,7 +3,9 @@
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from fulcrum.calls import RecordedModel
 from fulcrum.chat import Message, resolve
@@ -53,6 +55,13 @@ class Weights:
         """Adapter that a trainer continues."""
         return self.trained if self.tuning == "lora" else None
 
+    def could_write(self, supplement: Supplement, max_tokens: int) -> bool:
+        """Return whether a draft could be this supplement: with a first line that is read back, and not cut."""
+        if read_supplement(supplement.text) != supplement:
+            return False
+        tokens = _tokenizer(trainable_source(self.name)).encode(supplement.text, add_special_tokens=False)
+        return len(tokens) < max_tokens  # the token that ends it is one too
+
     def after(self, trained: Path) -> "Weights":
         """Return the generator after one more training."""
         return Weights(self.name, self.tuning, trained)
@@ -65,6 +74,11 @@ class Weights:
             yield model
         finally:
             model.close()
+
+
+@cache
+def _tokenizer(source: str) -> Any:
+    return load("transformers:AutoTokenizer").from_pretrained(source)
 
 
 @dataclass(frozen=True)
