@@ -420,6 +420,48 @@ def test_what_cannot_work_is_refused_before_any_call(
         assert not run.store.paid()
 
 
+def planned(recipe: Path, **flags: str) -> dict[tuple[str, str], int]:
+    """Return the calls of a plan by stage and role."""
+    read = read_recipe(recipe, {"models.generator": "hf:unused", "settings.policy.tuning": "full"} | flags)
+    return {(row.stage, row.role): row.calls for row in read.method.plan(read)}
+
+
+def test_the_plan_counts_the_votes_the_dose_and_the_actors_own_note(colours: Path) -> None:
+    test = len(read_recipe(colours).task.examples("test"))
+    rows = planned(colours, **{"settings.votes": "4"})
+    asked = rows["evaluation", "actor"] + rows["evaluation, own notes", "actor"]
+    assert asked == (9 + 4 + 1) * test
+    assert rows["evaluation", "generator"] == 3 * test
+
+
+@pytest.mark.parametrize("when", ["start", "turn"])
+def test_the_plan_of_dialogues_counts_their_turns(colours: Path, when: str) -> None:
+    flags = {"task": "python:colour_talks:task", "settings.when": when, "settings.rounds": "0"}
+    rows, turns = planned(colours, **flags), 5
+    settings = read_recipe(colours, flags).settings_as(SupplementSettings)
+    notes = turns if when == "turn" else 1
+    assert rows["alone", "actor"] == rows["dev alone", "actor"] == 25 * turns
+    assert rows["warm start", "actor"] == allowance(warm_start_pool(settings), settings, 25) * turns
+    assert rows["warm start, dev", "actor"] == 25 * turns
+    assert rows["warm start, dev", "generator"] == rows["evaluation, own notes", "actor"] == 25 * notes
+    assert rows["evaluation", "actor"] == (9 if when == "turn" else 8) * 25 * turns
+
+
+def test_the_plan_of_grpo_counts_its_steps(colours: Path) -> None:
+    flags = {
+        "settings.trainer": "grpo",
+        "settings.rounds": "1",
+        "settings.policy.batch_size": "32",
+        "settings.label_samples": "3",
+        "settings.label_temperature": "1",
+    }
+    rows = planned(colours, **flags, **{"settings.policy.steps": "50"})
+    assert rows["round 1", "actor"] == 50 * 32 * 3
+    assert ("round 1", "generator") not in rows, "the trainer itself writes"
+    pools = planned(colours, **flags | {"settings.trainer": "dpo"})
+    assert 0 <= pools["round 1", "actor"] - planned(colours, **flags)["round 1", "actor"] < 32 * 3
+
+
 def test_an_endpoint_that_is_down_is_said_to_be_down(colours: Path, tmp_path: Path) -> None:
     flags = {"models.actor": "python:colour_bots:down"}
     with (
