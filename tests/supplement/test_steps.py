@@ -23,6 +23,7 @@ from fulcrum.supplement.forms import CONCAT, FORMS, FREE, NONE, NOTHING, OWN, Su
 from fulcrum.supplement.labels import Rule
 from fulcrum.supplement.learn import Learned, learn
 from fulcrum.supplement.method import EMPTIED, contenders
+from fulcrum.supplement.reasons import nothing_to_learn
 from fulcrum.supplement.schedule import allowance, collect, questions_to_try, round_pool, warm_start_pool
 from fulcrum.supplement.settings import SupplementSettings
 from fulcrum.supplement.steps import Steps
@@ -379,6 +380,29 @@ def test_an_actor_that_teaches_nothing_ends_the_run_with_a_sentence(
             learn(run, run.recipe.settings_as(SupplementSettings))
         asked_generator = run.ledger.snapshot().get("generator")
         assert (asked_generator is None) == (actor == "right")  # the baseline comes first, and alone settles that
+
+
+def reason(rule: Rule, *values: float, text: str = "so", calls: int = 1, alone: float = 0.0) -> str:
+    """Return why some supplements to one question teach nothing, where the actor says and said a text."""
+    trials = [
+        replace(told("q", Supplement("cot", f"note {n}"), value, "partial"), answers=(text,), calls=calls)
+        for n, value in enumerate(values)
+    ]
+    return nothing_to_learn(rule, {"q": alone}, trials, {"q": ("so", "")})
+
+
+def test_an_actor_is_said_to_ignore_the_block_only_where_all_that_it_said_is_known() -> None:
+    assert "word for word" in reason(Rule(), 0.4, 0.4, alone=0.4)
+    assert "word for word" not in reason(Rule(), 0.4, 0.4, alone=0.4, calls=2), "an earlier turn may have changed"
+    assert "word for word" not in reason(Rule(), 0.4, 0.4, alone=0.4, text=""), "a tool was called, who knows how"
+
+
+def test_no_answer_was_right_is_said_only_if_so() -> None:
+    """A graded score is rarely 1: what counts is whether a supplement lifted it, unless success is all or nothing."""
+    assert "no answer was ever right" in reason(Rule(), 0.0, 0.0, text="new")
+    assert "no answer was ever better than alone" in reason(Rule(), 0.3, 0.4, text="new", alone=0.4)
+    assert "no answer was ever right" in reason(Rule("binary"), 0.3, 0.9, text="new", alone=0.4)
+    assert "lower margin" in reason(Rule(margin=0.5), 0.3, 0.5, text="new", alone=0.4)
 
 
 SPOILT = """
