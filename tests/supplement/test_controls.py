@@ -1,6 +1,7 @@
 """The writer, the controls, and the audit, with scripted models."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import count
 
 import pytest
@@ -13,7 +14,7 @@ from fulcrum.evaluation.rollouts import SolverRollouts, roll_out
 from fulcrum.evaluation.solver import Turn, requests_for
 from fulcrum.supplement.audit import audit, holds_answer
 from fulcrum.supplement.controls import Fixed, Padded, Shuffled, WrongAnswer, static_prompt
-from fulcrum.supplement.forms import Supplement
+from fulcrum.supplement.forms import NOTHING, Supplement
 from fulcrum.supplement.labels import Option
 from fulcrum.supplement.method import DOSE, EMPTIED, SUPPLEMENTED, WITHOUT_ANSWERS
 from fulcrum.supplement.settings import SupplementSettings
@@ -100,6 +101,9 @@ def test_the_static_prompt_takes_the_largest_gains_one_a_question() -> None:
     helpful += [option("r", "short", 1.0), option("r", "other", 0.9)]
     text = static_prompt(helpful, 3)
     assert text.split("\n\n") == [f"[[form: cot]]\n{body}" for body in ("short", "other", "little")]
+    idle = replace(option("s", "easy", 1.0), alone=1.0)
+    silent = Option(("t", ()), NOTHING, 1.0, 0.0)
+    assert static_prompt([*helpful, idle, silent], 9) == text, "binary labels call these helpful too"
     assert static_prompt(helpful, 1) == "[[form: cot]]\nshort" and static_prompt([], 3) == ""
 
 

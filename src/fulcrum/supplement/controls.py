@@ -91,8 +91,12 @@ class Fixed:
 
 
 def static_prompt(helpful: Sequence[Option], count: int) -> str:
-    """Return the best supplements of training as one text: the largest gains, the shortest first, one a question."""
-    best = sorted(helpful, key=lambda one: (one.alone - one.value, len(one.supplement.body), one.supplement.body))
+    """Return the best supplements of training as one text: the largest gains, the shortest first, one a question.
+
+    With binary labels what helped may have gained nothing, or said nothing: neither is among them.
+    """
+    gained = [one for one in helpful if one.value > one.alone and one.supplement.form != NONE]
+    best = sorted(gained, key=lambda one: (one.alone - one.value, len(one.supplement.body), one.supplement.body))
     by_question: dict[str, str] = {}
     taken: set[str] = set()
     for option in best:
