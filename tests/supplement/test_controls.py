@@ -60,6 +60,12 @@ def test_every_question_gets_another_ones_supplement_and_always_the_same() -> No
     assert rewritten(shuffled, turns[2:]) == first[2:]  # a dialogue that goes on when others have ended
 
 
+def test_a_lone_question_is_not_given_its_own_supplement_as_anothers() -> None:
+    turns = turns_of("a")
+    (shuffled,) = Shuffled(writer(note))(turns, requests_for(turns, GREEDY))
+    assert shuffled.request.messages[-1].content == "a" and shuffled.added is None
+
+
 def test_the_dummy_is_as_long_as_the_supplement_and_says_nothing() -> None:
     turns = turns_of("a", "b")
     own, padded = rewritten(writer(note).rewrite_turns, turns), rewritten(Padded(writer(note)), turns)

@@ -19,7 +19,7 @@ _FILLER = "this line is here to fill the space and says nothing about the questi
 class Shuffled:
     """Gives every question the supplement of another one: help that is as fluent, and about something else.
 
-    The others are fixed by content hash: each question takes from its neighbour in a ring.
+    The others are fixed by content hash: each question takes from its neighbour in a ring. A lone one is given nothing.
 
     Args:
         writer: the generator.
@@ -34,6 +34,8 @@ class Shuffled:
         for turn, request in zip(turns, requests, strict=True):
             self._seen[turn.question.id] = request
         ring = sorted(self._seen, key=content_hash)
+        if len(ring) < 2:
+            return [self._writer.place(request, NOTHING) for request in requests]
         neighbour = dict(zip(ring, ring[1:] + ring[:1], strict=True))
         donors = [self._seen[neighbour[turn.question.id]] for turn in turns]
         written = self._writer.supplements_for(donors)
