@@ -83,6 +83,11 @@ def prompt_tokens(task: Task) -> int:
     return max(1, round(characters / 4 / len(questions)))
 
 
+def planned_turns(task: Task) -> int:
+    """Return the calls of one attempt in a plan: five in a dialogue, an estimate; no task says how long it talks."""
+    return 1 if task.environment is None else 5
+
+
 class Method(Protocol):
     """One way to lift a model: what it needs, what it will cost, how it learns, and what to compare it with."""
 

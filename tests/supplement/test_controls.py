@@ -1,6 +1,7 @@
 """The writer, the controls, and the audit, with scripted models."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import count
 
 import pytest
@@ -13,7 +14,7 @@ from fulcrum.evaluation.rollouts import SolverRollouts, roll_out
 from fulcrum.evaluation.solver import Turn, requests_for
 from fulcrum.supplement.audit import audit, holds_answer
 from fulcrum.supplement.controls import Fixed, Padded, Shuffled, WrongAnswer, static_prompt
-from fulcrum.supplement.forms import Supplement
+from fulcrum.supplement.forms import NOTHING, Supplement
 from fulcrum.supplement.labels import Option
 from fulcrum.supplement.method import DOSE, EMPTIED, SUPPLEMENTED, WITHOUT_ANSWERS
 from fulcrum.supplement.settings import SupplementSettings
@@ -59,6 +60,12 @@ def test_every_question_gets_another_ones_supplement_and_always_the_same() -> No
     assert rewritten(shuffled, turns[2:]) == first[2:]  # a dialogue that goes on when others have ended
 
 
+def test_a_lone_question_is_not_given_its_own_supplement_as_anothers() -> None:
+    turns = turns_of("a")
+    (shuffled,) = Shuffled(writer(note))(turns, requests_for(turns, GREEDY))
+    assert shuffled.request.messages[-1].content == "a" and shuffled.added is None
+
+
 def test_the_dummy_is_as_long_as_the_supplement_and_says_nothing() -> None:
     turns = turns_of("a", "b")
     own, padded = rewritten(writer(note).rewrite_turns, turns), rewritten(Padded(writer(note)), turns)
@@ -100,6 +107,9 @@ def test_the_static_prompt_takes_the_largest_gains_one_a_question() -> None:
     helpful += [option("r", "short", 1.0), option("r", "other", 0.9)]
     text = static_prompt(helpful, 3)
     assert text.split("\n\n") == [f"[[form: cot]]\n{body}" for body in ("short", "other", "little")]
+    idle = replace(option("s", "easy", 1.0), alone=1.0)
+    silent = Option(("t", ()), NOTHING, 1.0, 0.0)
+    assert static_prompt([*helpful, idle, silent], 9) == text, "binary labels call these helpful too"
     assert static_prompt(helpful, 1) == "[[form: cot]]\nshort" and static_prompt([], 3) == ""
 
 

@@ -52,10 +52,10 @@ def test_pairs_are_what_they_claim(found: list[Trial], rule: Rule, cap: int, sha
         assert pair.winner.supplement != pair.loser.supplement
         assert pair.winner.value > pair.loser.value
         assert (pair.winner.supplement.form == pair.loser.supplement.form) == (pair.kind == "intra")
+        assert pair.winner.value - pair.loser.value > rule.margin
         if rule.labels == "binary":
             assert pair.winner.value >= 1 > pair.loser.value
         else:
-            assert pair.winner.value - pair.loser.value > rule.margin
             assert pair.winner.supplement == NOTHING or pair.winner.value - pair.winner.alone > rule.margin
     counts = Counter((pair.winner.state[0], pair.kind) for pair in pairs)
     assert all(count <= cap for count in counts.values())
@@ -124,6 +124,12 @@ def test_the_margin_tells_noise_from_worth() -> None:
     found = [trial("half", "cot", "a", 1.0, 0.5, 0.5), trial("half", "cot", "b", 0.5, 0.5, 0.5)]
     (said,) = Rule(margin=0.1).options(found, ALONE).values()
     assert [Rule(margin=0.1).signs(said), Rule(margin=0.2).signs(said)] == [(1, 2), (0, 0)]
+
+
+def test_the_margin_holds_for_binary_labels_too() -> None:
+    found = [trial("hard", "cot", "a", 1.0, 1.0, 1.0), trial("hard", "cot", "b", 1.0, 1.0, 0.0)]
+    (said,) = Rule("binary").options(found, ALONE).values()
+    assert [Rule("binary", margin).signs(said) for margin in (0.3, 0.4)] == [(1, 1), (1, 0)]
 
 
 def judged(*verdicts: str) -> Trial:

@@ -23,6 +23,7 @@ from fulcrum.supplement.forms import CONCAT, FORMS, FREE, NONE, NOTHING, OWN, Su
 from fulcrum.supplement.labels import Rule
 from fulcrum.supplement.learn import Learned, learn
 from fulcrum.supplement.method import EMPTIED, contenders
+from fulcrum.supplement.reasons import nothing_to_learn
 from fulcrum.supplement.schedule import allowance, collect, questions_to_try, round_pool, warm_start_pool
 from fulcrum.supplement.settings import SupplementSettings
 from fulcrum.supplement.steps import Steps
@@ -381,6 +382,29 @@ def test_an_actor_that_teaches_nothing_ends_the_run_with_a_sentence(
         assert (asked_generator is None) == (actor == "right")  # the baseline comes first, and alone settles that
 
 
+def reason(rule: Rule, *values: float, text: str = "so", calls: int = 1, alone: float = 0.0) -> str:
+    """Return why some supplements to one question teach nothing, where the actor says and said a text."""
+    trials = [
+        replace(told("q", Supplement("cot", f"note {n}"), value, "partial"), answers=(text,), calls=calls)
+        for n, value in enumerate(values)
+    ]
+    return nothing_to_learn(rule, {"q": alone}, trials, {"q": ("so", "")})
+
+
+def test_an_actor_is_said_to_ignore_the_block_only_where_all_that_it_said_is_known() -> None:
+    assert "word for word" in reason(Rule(), 0.4, 0.4, alone=0.4)
+    assert "word for word" not in reason(Rule(), 0.4, 0.4, alone=0.4, calls=2), "an earlier turn may have changed"
+    assert "word for word" not in reason(Rule(), 0.4, 0.4, alone=0.4, text=""), "a tool was called, who knows how"
+
+
+def test_no_answer_was_right_is_said_only_if_so() -> None:
+    """A graded score is rarely 1: what counts is whether a supplement lifted it, unless success is all or nothing."""
+    assert "no answer was ever right" in reason(Rule(), 0.0, 0.0, text="new")
+    assert "no answer was ever better than alone" in reason(Rule(), 0.3, 0.4, text="new", alone=0.4)
+    assert "no answer was ever right" in reason(Rule("binary"), 0.3, 0.9, text="new", alone=0.4)
+    assert "lower margin" in reason(Rule(margin=0.5), 0.3, 0.5, text="new", alone=0.4)
+
+
 SPOILT = """
 from dataclasses import replace
 from fulcrum.task.load import load_task
@@ -418,6 +442,48 @@ def test_what_cannot_work_is_refused_before_any_call(
         with pytest.raises((ModelError, TaskError), match=sentence):
             recipe.method.learn(run)
         assert not run.store.paid()
+
+
+def planned(recipe: Path, **flags: str) -> dict[tuple[str, str], int]:
+    """Return the calls of a plan by stage and role."""
+    read = read_recipe(recipe, {"models.generator": "hf:unused", "settings.policy.tuning": "full"} | flags)
+    return {(row.stage, row.role): row.calls for row in read.method.plan(read)}
+
+
+def test_the_plan_counts_the_votes_the_dose_and_the_actors_own_note(colours: Path) -> None:
+    test = len(read_recipe(colours).task.examples("test"))
+    rows = planned(colours, **{"settings.votes": "4"})
+    asked = rows["evaluation", "actor"] + rows["evaluation, own notes", "actor"]
+    assert asked == (9 + 4 + 1) * test
+    assert rows["evaluation", "generator"] == 3 * test
+
+
+@pytest.mark.parametrize("when", ["start", "turn"])
+def test_the_plan_of_dialogues_counts_their_turns(colours: Path, when: str) -> None:
+    flags = {"task": "python:colour_talks:task", "settings.when": when, "settings.rounds": "0"}
+    rows, turns = planned(colours, **flags), 5
+    settings = read_recipe(colours, flags).settings_as(SupplementSettings)
+    notes = turns if when == "turn" else 1
+    assert rows["alone", "actor"] == rows["dev alone", "actor"] == 25 * turns
+    assert rows["warm start", "actor"] == allowance(warm_start_pool(settings), settings, 25) * turns
+    assert rows["warm start, dev", "actor"] == 25 * turns
+    assert rows["warm start, dev", "generator"] == rows["evaluation, own notes", "actor"] == 25 * notes
+    assert rows["evaluation", "actor"] == (9 if when == "turn" else 8) * 25 * turns
+
+
+def test_the_plan_of_grpo_counts_its_steps(colours: Path) -> None:
+    flags = {
+        "settings.trainer": "grpo",
+        "settings.rounds": "1",
+        "settings.policy.batch_size": "32",
+        "settings.label_samples": "3",
+        "settings.label_temperature": "1",
+    }
+    rows = planned(colours, **flags, **{"settings.policy.steps": "50"})
+    assert rows["round 1", "actor"] == 50 * 32 * 3
+    assert ("round 1", "generator") not in rows, "the trainer itself writes"
+    pools = planned(colours, **flags | {"settings.trainer": "dpo"})
+    assert 0 <= pools["round 1", "actor"] - planned(colours, **flags)["round 1", "actor"] < 32 * 3
 
 
 def test_an_endpoint_that_is_down_is_said_to_be_down(colours: Path, tmp_path: Path) -> None:

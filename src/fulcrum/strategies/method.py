@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from fulcrum.artifact import CARD, Artifact, Deployed, OpenModel, write_card
 from fulcrum.atomic import write_json, write_text
 from fulcrum.errors import RunError, SettingsError
-from fulcrum.methods import Contender, PlannedCalls, Role, prompt_tokens
+from fulcrum.methods import Contender, PlannedCalls, Role, planned_turns, prompt_tokens
 from fulcrum.recipe import Recipe
 from fulcrum.runs import Run
 from fulcrum.strategies.bench import LIBRARY, Bench, kept, served, wording_for
@@ -28,9 +28,6 @@ from fulcrum.strategies.suggestions import Asked
 
 ROUNDS = "rounds.json"
 """File of the artifact with a record for each round."""
-
-_TURNS = 5
-"""Turns of a dialogue in a plan: an estimate; no task says how long its customers talk."""
 
 _REPLY_TOKENS = 40
 _STRATEGY_TOKENS = 60
@@ -61,24 +58,25 @@ class StrategiesMethod:
         """Return the calls of learning and of evaluation, for dialogues of average length."""
         settings, task = recipe.settings_as(StrategiesSettings), recipe.task
         _refuse_what_cannot_work(recipe)
-        turns = settings.rounds * min(settings.dialogues, len(task.examples("train"))) * _TURNS
+        length = planned_turns(task)
+        turns = settings.rounds * min(settings.dialogues, len(task.examples("train"))) * length
         prompt, asked = prompt_tokens(task), settings.rounds * settings.requests
-        test = len(task.examples("test")) * _TURNS
+        test = len(task.examples("test")) * length
         judged = "judge" in recipe.models
         strategies = max(1, asked // 10)  # most of what a teacher suggests it has suggested before
         accepted = max(1, strategies // 4)
-        tried = (strategies + settings.rounds) * min(settings.trial_dialogues, settings.dialogues) * _TURNS
-        measured = 2 * accepted * settings.effect_dialogues * _TURNS
-        gap = settings.rounds * settings.gap_dialogues * _TURNS
+        tried = (strategies + settings.rounds) * min(settings.trial_dialogues, settings.dialogues) * length
+        measured = 2 * accepted * settings.effect_dialogues * length
+        gap = settings.rounds * settings.gap_dialogues * length
         rows = [
             PlannedCalls("rounds", "student", turns, prompt, _REPLY_TOKENS),
             PlannedCalls("rounds", "teacher", turns, prompt, _REPLY_TOKENS),
             PlannedCalls("judging", "judge", 2 * turns if judged else 0, prompt, 1),
-            PlannedCalls("judging", "student", 0 if judged else turns * _TURNS, prompt, _REPLY_TOKENS),
+            PlannedCalls("judging", "student", 0 if judged else turns * length, prompt, _REPLY_TOKENS),
             PlannedCalls("strategies", "teacher", asked, prompt, _STRATEGY_TOKENS),
             PlannedCalls("trials", "student", tried, prompt, _REPLY_TOKENS),
             PlannedCalls("gap", "student", gap, prompt, _REPLY_TOKENS),
-            PlannedCalls("gap", "teacher", min(gap, settings.gap_dialogues * _TURNS), prompt, _REPLY_TOKENS),
+            PlannedCalls("gap", "teacher", min(gap, settings.gap_dialogues * length), prompt, _REPLY_TOKENS),
             PlannedCalls("effects", "student", measured, prompt, _REPLY_TOKENS),
             PlannedCalls("evaluation", "student", (5 + settings.finetune) * test, prompt, _REPLY_TOKENS),
             PlannedCalls("evaluation", "teacher", test, prompt, _REPLY_TOKENS),

@@ -19,7 +19,7 @@ _FILLER = "this line is here to fill the space and says nothing about the questi
 class Shuffled:
     """Gives every question the supplement of another one: help that is as fluent, and about something else.
 
-    The others are fixed by content hash: each question takes from its neighbour in a ring.
+    The others are fixed by content hash: each question takes from its neighbour in a ring. A lone one is given nothing.
 
     Args:
         writer: the generator.
@@ -34,6 +34,8 @@ class Shuffled:
         for turn, request in zip(turns, requests, strict=True):
             self._seen[turn.question.id] = request
         ring = sorted(self._seen, key=content_hash)
+        if len(ring) < 2:
+            return [self._writer.place(request, NOTHING) for request in requests]
         neighbour = dict(zip(ring, ring[1:] + ring[:1], strict=True))
         donors = [self._seen[neighbour[turn.question.id]] for turn in turns]
         written = self._writer.supplements_for(donors)
@@ -91,8 +93,12 @@ class Fixed:
 
 
 def static_prompt(helpful: Sequence[Option], count: int) -> str:
-    """Return the best supplements of training as one text: the largest gains, the shortest first, one a question."""
-    best = sorted(helpful, key=lambda one: (one.alone - one.value, len(one.supplement.body), one.supplement.body))
+    """Return the best supplements of training as one text: the largest gains, the shortest first, one a question.
+
+    With binary labels what helped may have gained nothing, or said nothing: neither is among them.
+    """
+    gained = [one for one in helpful if one.value > one.alone and one.supplement.form != NONE]
+    best = sorted(gained, key=lambda one: (one.alone - one.value, len(one.supplement.body), one.supplement.body))
     by_question: dict[str, str] = {}
     taken: set[str] = set()
     for option in best:

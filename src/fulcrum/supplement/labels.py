@@ -74,8 +74,6 @@ class Rule:
 
     def beats(self, winner: Option, loser: Option) -> bool:
         """Return whether two options of a state are a pair."""
-        if self.labels == "binary":
-            return winner.value >= 1.0 > loser.value
         return self.wins(winner) and winner.value - loser.value > self.margin
 
     def options(self, trials: Iterable[Trial], alone: Alone) -> dict[State, list[Option]]:

@@ -6,7 +6,7 @@ from typing import ClassVar
 from fulcrum.artifact import Artifact, Deployed, OpenModel, read_artifact
 from fulcrum.chat import ChatModel, Sampling
 from fulcrum.evaluation.baselines import Direct, SelfConsistency
-from fulcrum.methods import Contender, PlannedCalls, Role, prompt_tokens
+from fulcrum.methods import Contender, PlannedCalls, Role, planned_turns, prompt_tokens
 from fulcrum.recipe import Recipe
 from fulcrum.runs import Run
 from fulcrum.supplement.artifact import STATIC_PROMPT, generator_name, write_artifact
@@ -15,6 +15,7 @@ from fulcrum.supplement.learn import learn
 from fulcrum.supplement.schedule import PATIENCE, allowance, round_pool, warm_start_pool
 from fulcrum.supplement.settings import SupplementSettings
 from fulcrum.supplement.solver import Help, Supplemented
+from fulcrum.supplement.trainers import policy_steps
 from fulcrum.supplement.wording import WORDINGS
 from fulcrum.supplement.writer import writer_of
 from fulcrum.task import Split, Task
@@ -47,6 +48,8 @@ class SupplementMethod:
     def plan(self, recipe: Recipe) -> Sequence[PlannedCalls]:
         """Return the calls of training and of the evaluation on the test split, at most.
 
+        A dialogue counts as one of average length.
+
         Raises:
             ModelError: the generator cannot be trained.
             TaskError: a split is empty, or has no targets to learn from.
@@ -56,24 +59,33 @@ class SupplementMethod:
         train, dev, test = (len(task.examples(split)) for split in ("train", "dev", "test"))
         train, dev = min(settings.queries or train, train), min(settings.dev_queries or dev, dev)
         prompt, answer, note = prompt_tokens(task), settings.answer_tokens or task.max_tokens, settings.max_tokens
+        length = planned_turns(task)
+        notes = length if settings.when == "turn" else 1
         pools = {"warm start": warm_start_pool(settings)}
         pools |= {f"round {number}": round_pool(settings, number) for number in range(1, settings.rounds + 1)}
-        rows = [PlannedCalls("alone", "actor", train * settings.label_samples, prompt, answer)]
-        if settings.luck_samples:
-            rows.append(PlannedCalls("luck", "actor", train * settings.luck_samples, prompt, answer))
+        rows = [PlannedCalls("alone", "actor", train * settings.label_samples * length, prompt, answer)]
+        rows.append(PlannedCalls("luck", "actor", train * settings.luck_samples * length, prompt, answer))
         for name, pool in pools.items():
             tried = allowance(pool, settings, train)
             drafts = train * pool.size * (PATIENCE if settings.schedule == "adaptive" else 1)
-            rows.append(PlannedCalls(name, "generator", drafts, prompt, note))
-            rows.append(PlannedCalls(name, "actor", tried, prompt + note, answer))
-            rows.append(PlannedCalls(f"{name}, dev", "generator", dev, prompt, note))
-            rows.append(PlannedCalls(f"{name}, dev", "actor", dev, prompt + note, answer))
-        rows.append(PlannedCalls("dev alone", "actor", dev, prompt, answer))
-        votes = settings.votes if task.scorer else 0
-        # The method, three controls with a writer and the actor's own; two with a fixed block; alone; two for a dose.
-        rows.append(PlannedCalls("evaluation", "generator", 3 * test, prompt, max(note, answer)))
-        rows.append(PlannedCalls("evaluation", "actor", (8 + votes + bool(task.scorer)) * test, prompt + note, answer))
-        return rows
+            if settings.trainer == "grpo" and name != "warm start":  # the trainer itself writes the drafts
+                tried = policy_steps(settings, tried) * settings.policy.batch_size * settings.label_samples
+                drafts = 0
+            rows.append(PlannedCalls(name, "generator", drafts * notes, prompt, note))
+            rows.append(PlannedCalls(name, "actor", tried * length, prompt + note, answer))
+            rows.append(PlannedCalls(f"{name}, dev", "generator", dev * notes, prompt, note))
+            rows.append(PlannedCalls(f"{name}, dev", "actor", dev * length, prompt + note, answer))
+        rows.append(PlannedCalls("dev alone", "actor", dev * length, prompt, answer))
+        # Notes of the trained generator and of the untrained one. Written at each turn, they differ from dialogue to
+        # dialogue: the method's, two controls' and the ablation's.
+        written = (5 if settings.when == "turn" else 2) * notes + bool(task.scorer)
+        # Alone, the method, three controls with a writer and the actor's own, two with a fixed block; the ablation
+        # repeats what was asked before, but for dialogues with notes at each turn. A vote, and a dose.
+        answered = (8 + (settings.when == "turn")) * length + (settings.votes + 1 if task.scorer else 0)
+        rows.append(PlannedCalls("evaluation", "generator", written * test, prompt, max(note, answer)))
+        rows.append(PlannedCalls("evaluation", "actor", answered * test, prompt + note, answer))
+        rows.append(PlannedCalls("evaluation, own notes", "actor", notes * test, prompt, note))
+        return [row for row in rows if row.calls]
 
     def learn(self, run: Run) -> None:
         """Train the generator and write the artifact."""

@@ -111,7 +111,8 @@ class Steps:
 
     def why_nothing(self, pool: Sequence[Trial]) -> str:
         """Return why a pool teaches nothing."""
-        return nothing_to_learn(self._alone, pool, {trial.query: trial.answers for trial in self._unhelped})
+        unhelped = {trial.query: trial.answers for trial in self._unhelped}
+        return nothing_to_learn(self._rule, self._alone, pool, unhelped)
 
     def try_out(
         self, name: str, weights: Weights, pool: Pool, winners: Mapping[str, Sequence[Supplement]]

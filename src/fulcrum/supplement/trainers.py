@@ -131,10 +131,12 @@ class Trainers:
             output: folder to be made.
         """
         optimise = load("fulcrum.training.policy:optimise")
-        policy = self.settings.policy
-        steps = policy.steps or max(1, calls // (policy.batch_size * self.settings.label_samples))
-        settings = self._seeded(policy, output).model_copy(
-            update={"steps": steps, "max_tokens": self.settings.max_tokens, "temperature": self.settings.temperature}
+        settings = self._seeded(self.settings.policy, output).model_copy(
+            update={
+                "steps": policy_steps(self.settings, calls),
+                "max_tokens": self.settings.max_tokens,
+                "temperature": self.settings.temperature,
+            }
         )
         prompts = {self.prompt((query, ())): query for query in queries}
         reward = uplift_reward(bench, prompts, alone)
@@ -162,6 +164,11 @@ class Trainers:
 
     def _seeded(self, settings: TrainingSettings, output: Path) -> TrainingSettings:
         return settings.model_copy(update={"seed": seed_from(self.run.recipe.seed, output.parent.name) % 2**32})
+
+
+def policy_steps(settings: SupplementSettings, calls: int) -> int:
+    """Return the steps of a round of GRPO: what the settings say, or what so many answers of the actor suffice for."""
+    return settings.policy.steps or max(1, calls // (settings.policy.batch_size * settings.label_samples))
 
 
 def uplift_reward(bench: Bench, prompts: Mapping[tuple[Message, ...], str], alone: Alone) -> Reward:

@@ -48,11 +48,12 @@ class Wording:
         at = question_at(messages, when)
         if supplement.form == NONE or at is None:
             return tuple(messages)
-        return self.place_text(messages, _harmless(supplement.text), at)
+        return self.place_text(messages, supplement.text, at)
 
     def place_text(self, messages: Sequence[Message], text: str, at: int) -> tuple[Message, ...]:
         """Return the conversation with any text in the block after message number `at`."""
-        shown = replace(messages[at], content=self.block.format(prompt=messages[at].content, supplement=text))
+        block = self.block.format(prompt=messages[at].content, supplement=_harmless(text))
+        shown = replace(messages[at], content=block)
         return (*messages[:at], shown, *messages[at + 1 :])
 
 
@@ -69,8 +70,8 @@ def prompt_of(messages: Sequence[Message], when: When) -> tuple[Message, ...]:
 
 
 def _harmless(text: str) -> str:
-    """The generator shares the actor's channel: it must not be able to end the block and speak on outside it."""
-    return re.sub(r"<(/?)supplement>", r"[\1supplement]", text, flags=re.IGNORECASE)
+    """Whoever writes shares the actor's channel: a text must not be able to end the block and speak on outside it."""
+    return re.sub(r"<(?=\s*/?\s*supplement\b)", "[", text, flags=re.IGNORECASE)
 
 
 _SEPARATOR = "{prompt}\n\n---\nDo not answer the question above. Write "
