@@ -178,6 +178,14 @@ def test_what_failed_its_trial_is_tried_again_when_it_is_suggested_again(
     assert rounds[1]["strategies/again/yes"] == 1
 
 
+def test_what_failed_in_two_wordings_is_tried_again_as_one(tmp_path: Path) -> None:
+    found = by_do(learned(tmp_path / "run", recipe("humming_teacher")))
+    (one,), (other,) = found["hum a tune"], found["hum a tune for the customer"]
+    merged, main = sorted((one, other), key=lambda strategy: strategy.merged_into is None)
+    assert (main.status, merged.merged_into) == ("rejected", main.id)
+    assert "0 of 60 dialogues better with it" in (main.decided.reason if main.decided else "")
+
+
 def test_two_wordings_of_one_strategy_are_put_together(tmp_path: Path) -> None:
     found = by_do(learned(tmp_path / "run", recipe("wordy_teacher")))
     (one,), (other,) = found["say sorry"], found["say sorry to the customer"]

@@ -81,6 +81,7 @@ broad_teacher = teacher_of(BROAD)
 narrow_teacher = teacher_of({**GOOD, "scenario": "an angry customer"})
 wordy_teacher = teacher_of(GOOD, {**GOOD, "do": "say sorry to the customer"})
 idle_teacher = teacher_of(IDLE)
+humming_teacher = teacher_of(IDLE, {**IDLE, "do": "hum a tune for the customer"})
 modest_teacher = teacher_of(GOOD, own="hello. sorry.")
 
 

@@ -97,8 +97,11 @@ class _Round:
         states = [case.state for case in compared]
         suggestions, judged = self._suggest([case for case in compared if case.differ])
         groups = group(suggestions, self._settings.duplicate)
-        everything = sorted(self._library.strategies(), key=lambda strategy: strategy.status == "rejected")
-        familiar = [(known(one.advice, everything, self._settings.duplicate), one) for one in groups]
+        everything = sorted(
+            self._library.strategies(),
+            key=lambda strategy: (strategy.merged_into is not None, strategy.status == "rejected"),
+        )
+        familiar = [(self._known(one, everything), one) for one in groups]
         fresh = [one for strategy, one in familiar if strategy is None]
         decided: Counter[str] = Counter()
         if states:
@@ -164,6 +167,14 @@ class _Round:
             "unanswered": asked.failed,
         }
         return asked.suggestions, facts
+
+    def _known(self, one: Group, everything: Sequence[Strategy]) -> Strategy | None:
+        """Return the strategy that says the same as a group; for a merged one, that which took its place."""
+        found, passed = known(one.advice, everything, self._settings.duplicate), set[str]()
+        while found is not None and found.merged_into is not None and found.id not in passed:
+            passed.add(found.id)
+            found = self._library.strategy(found.merged_into)
+        return found
 
     def _take_in(self, groups: Sequence[Group], states: Sequence[State], neighbours: Neighbours) -> Counter[str]:
         """Propose, check and try what is new."""
