@@ -157,6 +157,14 @@ def test_a_known_strategy_that_was_called_for_and_not_found_gets_a_wider_scenari
     assert rounds[1]["covered"] == 0 and rounds[2]["covered"] > 0
 
 
+def test_what_applies_everywhere_gets_no_wider_scenario_where_others_crowd_it_out(tmp_path: Path) -> None:
+    settings = {"dialogues": 60, "trial_dialogues": 40, "retrieval": {"top_k": 1}}
+    library = learned(tmp_path / "run", recipe("crowding_teacher", **settings))
+    (good,), (_, narrow) = by_do(library)["say sorry"], by_do(library)["talk at length"]
+    assert narrow.advice.scenario == "upset" and narrow.status == "proposed", "it takes the one place"
+    assert [one.scenario for one in library.versions(good.id)] == ["any dialogue"]
+
+
 def test_what_failed_its_trial_is_tried_again_when_it_is_suggested_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -57,6 +57,13 @@ def test_what_applies_everywhere_comes_after_what_fits_better() -> None:
     assert found(library, "nothing that is known") == ["be kind"]
 
 
+@pytest.mark.parametrize("scenario", ["Any dialogue.", "any dialogue | broken", "broken | Any Dialogue"])
+def test_everywhere_is_one_situation_of_several_and_its_own_words_count_nothing(scenario: str) -> None:
+    library = [strategy(scenario, "be kind"), *LIBRARY]
+    assert found(library, "nothing that is known") == ["be kind"]
+    assert found(library, "any dialogue about both parcels that arrived torn") == ["apologise", "be kind"]
+
+
 def test_of_equal_ones_that_with_the_larger_effect_comes_first_and_top_k_is_kept() -> None:
     library = [strategy("broken", "small", 0.1), strategy("broken", "large", 0.3), strategy("broken", "none")]
     assert found(library, "broken", top_k=2) == ["large", "small"]

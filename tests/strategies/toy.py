@@ -78,6 +78,7 @@ def teacher_of(*taught: dict[str, str], own: str = "hello. sorry. at length."):
 
 good_teacher = teacher_of(GOOD, BAD, IDLE)
 broad_teacher = teacher_of(BROAD)
+crowding_teacher = teacher_of({**GOOD, "scenario": "any dialogue"}, BROAD)
 narrow_teacher = teacher_of({**GOOD, "scenario": "an angry customer"})
 wordy_teacher = teacher_of(GOOD, {**GOOD, "do": "say sorry to the customer"})
 idle_teacher = teacher_of(IDLE)

@@ -29,7 +29,7 @@ from fulcrum.strategies.fold import Strategy
 from fulcrum.strategies.judging import ModelJudge, OutcomeJudge, shown
 from fulcrum.strategies.library import Library
 from fulcrum.strategies.records import FIELD_LIMIT, Advice
-from fulcrum.strategies.retrieval import Retriever
+from fulcrum.strategies.retrieval import Retriever, applies_everywhere
 from fulcrum.strategies.solver import retrieved
 from fulcrum.strategies.suggestions import Group, Suggestion, ask_teacher, group, known, located, scenario_of
 from fulcrum.strategies.trials import Candidate, Neighbours, Trial, Trials
@@ -279,7 +279,7 @@ class _Round:
         candidates: list[Candidate] = []
         for strategy, one in missed:
             id, advice = strategy.id, strategy.advice
-            if id not in serving:
+            if id not in serving or applies_everywhere(advice.scenario):
                 continue
             without = [state for state in one.states if not self._retrieves(id, state)]
             more = scenario_of(without, states, self._wording) if len(without) >= 2 else ""

@@ -36,8 +36,8 @@ class Index(Protocol):
 class Retriever:
     """Finds the strategies for a turn.
 
-    A scenario may hold several situations with ` | ` between them: the best of them counts. A strategy whose scenario
-    is `any dialogue` applies at every turn, after all that fit better. Where nothing reaches the threshold the
+    A scenario may hold several situations with ` | ` between them: the best of them counts. One of them may be `any
+    dialogue`: the strategy applies at every turn, after all that fit better. Where nothing reaches the threshold the
     retriever abstains.
 
     Args:
@@ -48,21 +48,26 @@ class Retriever:
     def __init__(self, strategies: Sequence[Strategy], settings: RetrievalSettings) -> None:
         self.strategies = tuple(strategies)
         self._settings = settings
-        scenarios = [strategy.advice.scenario.split(ALTERNATIVE) for strategy in strategies]
-        self._texts = [text for alternatives in scenarios for text in alternatives]
-        self._owner = [number for number, alternatives in enumerate(scenarios) for _ in alternatives]
+        self._everywhere = [applies_everywhere(strategy.advice.scenario) for strategy in strategies]
+        situations = [
+            (number, text)
+            for number, strategy in enumerate(strategies)
+            for text in strategy.advice.scenario.split(ALTERNATIVE)
+            if not applies_everywhere(text)
+        ]
+        self._owner = [number for number, _ in situations]
+        self._texts = [text for _, text in situations]
 
     def retrieve(self, situation: Situation) -> list[Match]:
         """Return the strategies that fit, the best first; of equal ones that which helped most in its trial."""
-        if not self.strategies:
-            return []
         best = [0.0] * len(self.strategies)
-        for owner, score in zip(self._owner, self._index.scores(situation), strict=True):
-            best[owner] = max(best[owner], float(score))
+        if self._texts:
+            for owner, score in zip(self._owner, self._index.scores(situation), strict=True):
+                best[owner] = max(best[owner], float(score))
         matches = [
             Match(strategy, score)
-            for strategy, score in zip(self.strategies, best, strict=True)
-            if score >= self._settings.threshold or strategy.advice.scenario == EVERYWHERE
+            for strategy, score, everywhere in zip(self.strategies, best, self._everywhere, strict=True)
+            if score >= self._settings.threshold or everywhere
         ]
         return sorted(matches, key=lambda match: (-match.score, -_helped(match)))[: self._settings.top_k]
 
@@ -71,6 +76,12 @@ class Retriever:
         if self._settings.embeddings is None:
             return WordIndex(self._texts)
         return MeaningIndex(self._texts, load("sentence_transformers:SentenceTransformer")(self._settings.embeddings))
+
+
+def applies_everywhere(scenario: str) -> bool:
+    """Return whether one of a scenario's situations is any dialogue."""
+    situations = scenario.casefold().split(ALTERNATIVE)
+    return any(situation.strip().removesuffix(".") == EVERYWHERE for situation in situations)
 
 
 class WordIndex:
