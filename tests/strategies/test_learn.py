@@ -17,12 +17,12 @@ from fulcrum.runs.evaluate import evaluate_run
 from fulcrum.runs.learn import learn, learning_cost, price_of_gain
 from fulcrum.settings import Document
 from fulcrum.strategies.bench import Bench
-from fulcrum.strategies.effects import measure_library
+from fulcrum.strategies.effects import Effects, measure_library
 from fulcrum.strategies.fold import Strategy
 from fulcrum.strategies.library import Library
 from fulcrum.strategies.logs import read_logs, take_in
 from fulcrum.strategies.metrics import break_even, metric_rows
-from fulcrum.strategies.records import Decided
+from fulcrum.strategies.records import Advice, Decided
 from fulcrum.strategies.trials import Trial
 from support.tiny import shared_model
 
@@ -137,6 +137,21 @@ def test_what_the_library_is_better_without_is_retired(tmp_path: Path) -> None:
     retired = library.strategy(twin.id)
     assert retired.status == "retired" and retired.effects["leave-one-out"].harms
     assert "better without it" in (retired.decided.reason if retired.decided else "")
+
+
+def test_alone_a_strategy_is_shown_where_it_is_shown_in_its_library(tmp_path: Path) -> None:
+    library = Library(tmp_path / "library.jsonl")
+    bad, *others = (
+        library.propose(Advice(scenario=f"dev {mood}", do=do), who="ada")
+        for mood, do in {"upset": "shout loudly", "lost": "wait", "late": "hum", "wet": "sing"}.items()
+    )
+    with Run(tmp_path / "run", recipe()) as run:
+        effects = Effects(Bench(run), 30)
+        alone, _ = effects.of(bad, [bad])
+        among, out = effects.of(bad, [bad, *others])
+    assert alone.estimate == pytest.approx(-0.3), "every dialogue holds one of the two words"
+    assert (among.measure, among.estimate) == ("on-off", pytest.approx(-0.09))
+    assert (out.measure, out.estimate) == ("leave-one-out", pytest.approx(-0.09))
 
 
 def test_advice_that_helps_here_and_hurts_there_is_narrowed(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """Retrieval: what fits is found, what does not is left out, and hostile words change nothing."""
 
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 from fulcrum.chat import Message, Request, system, user
 from fulcrum.strategies.fold import Strategy
 from fulcrum.strategies.records import Advice, Effect, Evidence
-from fulcrum.strategies.retrieval import MeaningIndex, Retriever
+from fulcrum.strategies.retrieval import Encoder, MeaningIndex, Retriever
 from fulcrum.strategies.settings import RetrievalSettings
 from fulcrum.strategies.solver import StrategyRewriter, retrieved, shuffled, whole
 from fulcrum.strategies.wording import GeneralWording, Situation, marks
@@ -107,14 +109,51 @@ def test_the_placebo_gives_as_many_others() -> None:
     assert advise([user("nothing that is known")]).lines == ()
 
 
+def test_alone_a_strategy_fits_what_it_would_fit_in_its_library() -> None:
+    torn = strategy("the customer wants a refund for a parcel torn by rain", "say sorry")
+    others = [
+        strategy(f"the customer wants a refund for a parcel {how}", how) for how in ("lost", "late", "wet", "heavy")
+    ]
+    alone = Retriever([torn], RetrievalSettings(threshold=0.5), beside=others)
+    for said in ("i want a refund for my parcel, says the customer", "the rain has torn my parcel", "good morning"):
+        inside = found([torn, *others], said, top_k=5)
+        assert [match.strategy.advice.do for match in alone.retrieve(Situation(said, ()))] == inside[:1] * (
+            "torn" in said
+        )
+    assert found([torn], "the customer wants a refund for a parcel") == ["say sorry"], (
+        "with no others words weigh alike"
+    )
+
+
 def test_meaning_can_take_the_place_of_words() -> None:
-    class Encoder:
+    class Model:
         def encode(self, texts: list[str], normalize_embeddings: bool) -> np.ndarray:
             assert normalize_embeddings
             return np.array([[1.0, 0.0] if "parcel" in text or "package" in text else [0.0, 1.0] for text in texts])
 
-    scores = MeaningIndex(["a parcel arrived", "a long queue"], Encoder()).scores(Situation("my package!", ()))
+    encode = Encoder(Model())
+    scores = MeaningIndex(["a parcel arrived", "a long queue"], encode).scores(Situation("my package!", ()))
     assert list(scores) == [1.0, 0.0]
+
+
+def test_a_model_of_meanings_is_loaded_once_and_asked_once_a_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    class Model:
+        def __init__(self, name: str) -> None:
+            asked.append(name)
+
+        def encode(self, texts: list[str], normalize_embeddings: bool) -> np.ndarray:
+            asked.extend(texts)
+            return np.ones((len(texts), 1))
+
+    monkeypatch.setitem(sys.modules, "sentence_transformers", SimpleNamespace(SentenceTransformer=Model))
+    settings = RetrievalSettings(embeddings="loaded-once")
+    for some in (LIBRARY, LIBRARY[1:]):
+        retriever = Retriever(some, settings)
+        assert len(retriever.retrieve(Situation("hello", ()))) == len(some)
+    scenarios = [one.advice.scenario for one in LIBRARY]
+    assert asked == ["loaded-once", *scenarios, Situation("hello", ()).words]
 
 
 def test_embeddings_name_their_extra_where_it_is_missing() -> None:
@@ -175,7 +214,6 @@ def test_words_and_overlap() -> None:
 def test_the_library_opens_without_the_index() -> None:
     """Retrieval loads its library only when there is something to find."""
     import subprocess
-    import sys
 
     code = "import sys, fulcrum.strategies.retrieval; sys.exit('bm25s' in sys.modules or 'torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, cwd=Path.cwd()).returncode == 0

@@ -105,7 +105,7 @@ class _Round:
         fresh = [one for strategy, one in familiar if strategy is None]
         decided: Counter[str] = Counter()
         if states:
-            neighbours = Neighbours(states, self._wording, self._settings.retrieval)
+            neighbours = Neighbours(states, self._wording, self._retriever)
             decided += self._take_in(fresh, states, neighbours)
             missed = {strategy.id: (strategy, one) for strategy, one in familiar if strategy is not None}
             decided += self._widen(list(missed.values()), states, neighbours)
