@@ -20,14 +20,17 @@ from fulcrum.runs.learn import learn
 from fulcrum.settings import Document
 from fulcrum.strategies.bench import Bench, kept, wording_for
 from fulcrum.strategies.dialogue import Compared, State
+from fulcrum.strategies.effects import measure
 from fulcrum.strategies.judging import Preference
 from fulcrum.strategies.lab import LabWording
 from fulcrum.strategies.library import Library
 from fulcrum.strategies.placebo import lines_a_turn, placebo
 from fulcrum.strategies.records import Advice, Effect, Finding
+from fulcrum.strategies.release import Release, release
 from fulcrum.strategies.retrieval import Retriever
 from fulcrum.strategies.settings import StrategiesSettings
 from fulcrum.strategies.suggestions import ask_teacher, scenario_of
+from fulcrum.strategies.trials import measured
 from fulcrum.strategies.wording import GeneralWording
 from fulcrum.strategies.words import EVERYWHERE
 from fulcrum.task import Question
@@ -38,10 +41,15 @@ SETTINGS = {"rounds": 1, "dialogues": 30, "effect_dialogues": 0, "gap_dialogues"
 SORRY = Advice(scenario="an upset customer", when="the customer is upset", do="say sorry")
 
 
-def recipe(teacher: str = "modest_teacher", models: dict[str, str] | None = None, **settings: object) -> Recipe:
+def recipe(
+    teacher: str = "modest_teacher",
+    models: dict[str, str] | None = None,
+    budget: dict[str, float] | None = None,
+    **settings: object,
+) -> Recipe:
     roles = {"student": "python:toy:student", "teacher": f"python:toy:{teacher}", **(models or {})}
     data = {"method": "strategies", "task": "python:toy:task", "models": roles, "settings": {**SETTINGS, **settings}}
-    return check_recipe(Document(data))
+    return check_recipe(Document(data | ({"budget": budget} if budget else {})))
 
 
 def test_a_test_in_the_review_page_keeps_what_the_judge_has_against_a_strategy(tmp_path: Path) -> None:
@@ -78,6 +86,27 @@ def test_a_teacher_that_fails_is_counted_and_not_taken_for_one_with_nothing_to_s
         with Run(tmp_path / teacher, recipe(teacher)) as run:
             asked = ask_teacher(Bench(run), judged)
         assert (asked.unreadable, asked.failed, len(asked.suggestions)) == (unreadable, failed, 1 - unreadable - failed)
+
+
+def test_a_strategy_that_breaks_its_own_dialogues_is_neither_tested_nor_released(tmp_path: Path) -> None:
+    given = recipe(models={"student": "python:toy:frail_student"}, budget={"failure_share": 1.0})
+    with Run(tmp_path / "run", given) as run:
+        bench, library = Bench(run), Library(run.artifact / "library.jsonl")
+        sorry = library.propose(SORRY, who="ada")
+        library.decide(sorry.id, "approved", who="ada", reason="known")
+        assert not release(bench, library, who="ada").blocked
+        loud = library.propose(SORRY.model_copy(update={"scenario": "upset", "do": "shout"}), who="ada")
+        library.record_checks(loud.id, (), who="ada")
+        with pytest.raises(RunError, match="20 of 60 dialogues could not be compared"):
+            measure(bench, library, loud, [sorry])
+        library.record_effect(loud.id, measured("on-off", [], []), who="ada")
+        assert library.strategy(loud.id).before_approval() == ["version 1 was not tested"]
+        assert loud.id not in [strategy.id for strategy in kept(library)]
+        library.decide(loud.id, "approved", who="ada", reason="unseen")
+        found = release(bench, library, who="ada")
+        assert found.blocked and found.missing == 20
+        assert found.against == ["20 development dialogues could not be compared, for a call failed; try again"]
+        assert Release.from_json(found.to_json()) == found
 
 
 def shown_by_the_placebo(library: Library) -> list[str] | None:

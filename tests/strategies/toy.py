@@ -64,6 +64,11 @@ def student(request: Request) -> Completion:
     return Completion(" ".join(parts), usage=Usage(10, 5), seconds=0.1)
 
 
+def frail_student(request: Request) -> Completion:
+    """Break down where it is told to shout."""
+    return Completion.failed("server", "down") if "shout" in request.messages[0].content else student(request)
+
+
 def teacher_of(*taught: dict[str, str], own: str = "hello. sorry. at length."):
     def teacher(request: Request) -> Completion:
         if "You teach a support agent" in request.messages[0].content:

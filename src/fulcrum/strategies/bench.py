@@ -69,7 +69,7 @@ def _at_the_lab(task: str) -> bool:
 
 def kept(library: Library) -> list[Strategy]:
     """Return the strategies that were approved, and those that passed trial and checks and wait for a person."""
-    passed = [strategy for strategy in library.strategies("proposed") if strategy.effects and not strategy.blocked]
+    passed = [strategy for strategy in library.strategies("proposed") if strategy.tested and not strategy.blocked]
     return [*library.strategies("approved"), *passed]
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from fulcrum.errors import RunError
 from fulcrum.evaluation.pairing import Outcome, outcomes
 from fulcrum.strategies.bench import Bench, without
 from fulcrum.strategies.fold import Strategy
@@ -12,6 +13,9 @@ from fulcrum.strategies.solver import retrieved
 from fulcrum.strategies.trials import measured
 
 WHO = "fulcrum"
+
+_MOST_MISSING = 0.05
+"""Largest share of dialogues that an effect may be without."""
 
 _Named = frozenset[tuple[str, int]]
 
@@ -30,16 +34,35 @@ class Effects:
         self._known: dict[tuple[_Named, _Named], dict[str, Outcome]] = {}
 
     def of(self, strategy: Strategy, library: Sequence[Strategy]) -> list[Effect]:
-        """Return both effects of a strategy; `library` is what is served, with or without it."""
+        """Return both effects of a strategy; `library` is what is served, with or without it.
+
+        Raises:
+            RunError: too many dialogues are missing: a strategy that breaks its own dialogues would seem to do no harm.
+        """
         others = without(library, strategy.id)
-        return [
+        found = [
             _change("on-off", self._play([]), self._play([strategy], beside=others)),
             self.between("leave-one-out", others, [*others, strategy]),
         ]
+        missing, dialogues = max(map(self.missing, found)), self._count
+        if missing > _MOST_MISSING * dialogues:
+            raise RunError(
+                f"{strategy.id}: {missing} of {dialogues} dialogues could not be compared, for a call failed, so no "
+                "effect is kept; mend the endpoint (`fulcrum doctor`) and run it again: only what failed is asked again"
+            )
+        return found
 
     def between(self, measure: str, less: Sequence[Strategy], more: Sequence[Strategy]) -> Effect:
         """Return what one library does that another does not, under the name of a measure."""
         return _change(measure, self._play(less), self._play(more))
+
+    def missing(self, effect: Effect) -> int:
+        """Return how many dialogues an effect is without, for a call failed in them."""
+        return self._count - effect.n
+
+    @property
+    def _count(self) -> int:
+        return min(self._dialogues, len(self._bench.task.examples("dev")))
 
     def _play(self, strategies: Sequence[Strategy], beside: Sequence[Strategy] = ()) -> dict[str, Outcome]:
         key = _named(strategies), _named(beside)
