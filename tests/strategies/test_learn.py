@@ -127,6 +127,20 @@ def test_dialogues_that_people_held_teach_too(tmp_path: Path) -> None:
     assert library.history(id)[0].who == "ada" and strategy.findings is not None
 
 
+def test_strategies_of_one_import_are_checked_against_each_other(tmp_path: Path) -> None:
+    dos = ["greet them by their first name", "do not greet them by their first name"]
+    lines = [json.dumps({"strategy": {"scenario": "any dialogue", "do": do}}) for do in dos]
+    (tmp_path / "logs.jsonl").write_text("\n".join(lines))
+    library = Library(tmp_path / "library.jsonl")
+    with Run(tmp_path / "run", recipe()) as run:
+        ids, _ = take_in(Bench(run), library, read_logs(tmp_path / "logs.jsonl"), "ada")
+        first, second = map(library.strategy, ids)
+        assert not first.blocked and [finding.check for finding in second.blocked] == ["contradiction"]
+        assert not Bench(run).examine(library, first).blocked, "what is blocked itself stands against nothing"
+        library.decide(first.id, "rejected", who="ada", reason="no")
+        assert not Bench(run).examine(library, second).blocked
+
+
 def test_what_the_library_is_better_without_is_retired(tmp_path: Path) -> None:
     library = learned(tmp_path / "run", recipe())
     (good,), (bad,) = by_do(library)["say sorry"], by_do(library)["shout loudly"]
@@ -215,6 +229,16 @@ def test_two_wordings_of_one_strategy_are_put_together(tmp_path: Path) -> None:
     kept, merged = sorted((one, other), key=lambda strategy: strategy.status)
     assert (kept.status, merged.status, merged.merged_into) == ("proposed", "retired", kept.id)
     assert kept.effects["state"].better >= 6 and not merged.effects
+
+
+def test_of_two_that_help_and_contradict_each_other_one_is_kept(tmp_path: Path) -> None:
+    found = by_do(learned(tmp_path / "run", recipe("fickle_teacher", rounds=1)))
+    (good,), (opposite,) = found["say sorry"], found["do not only say sorry"]
+    assert good.status == "proposed" and good.effects["state"].helps
+    assert opposite.status == "rejected" and opposite.effects["state"].helps, "both help, each alone"
+    assert [finding.text for finding in opposite.blocked] == [f"{good.id} says the opposite: {good.advice.guidance}"]
+    (round_,) = read_json(tmp_path / "run" / "artifact" / "rounds.json")
+    assert (round_["strategies/accepted"], round_["strategies/blocked"]) == (1, 1)
 
 
 @pytest.mark.slow

@@ -83,7 +83,7 @@ def _named(strategies: Sequence[Strategy]) -> _Named:
 def _change(measure: str, before: Mapping[str, Outcome], after: Mapping[str, Outcome]) -> Effect:
     """Return the difference in the dialogues that both came through."""
     shared = [id for id in before if id in after]
-    return measured(measure, [before[id] for id in shared], [after[id] for id in shared])
+    return measured(measure, [before[id].value for id in shared], [after[id].value for id in shared])
 
 
 def measure_library(bench: Bench, library: Library, strategies: Sequence[Strategy]) -> None:

@@ -225,20 +225,24 @@ class _Round:
         turns = neighbours.of(strategy, advice, origins, self._settings.trial_dialogues)
         return Candidate(strategy.id, advice, *turns)
 
+    def _examine(self, strategy: Strategy) -> Strategy:
+        """Check a strategy against what has passed its trial: others on trial may turn out to be the wrong ones."""
+        return self._bench.examine(self._library, strategy, kept(self._library))
+
     def _blocked(self, strategy: Strategy) -> bool:
         """Check a strategy, and reject it if that stands against it."""
-        checked = self._bench.examine(self._library, strategy)
+        checked = self._examine(strategy)
         if checked.blocked:
             reason = "; ".join(f"{found.check}: {found.text}" for found in checked.blocked)
             self._library.decide(strategy.id, "rejected", who=LOOP, reason=reason[:1000])
         return bool(checked.blocked)
 
     def _settle(self, candidate: Candidate, trial: Trial) -> str:
-        """Note what a trial showed; reject what it did not show to help."""
+        """Note what a trial showed; reject what it did not show to help, or what contradicts one that passed before."""
         self._library.record_effect(candidate.id, trial.effect, who=LOOP)
         if trial.accepted(self._settings.alpha):
             self._library.note(candidate.id, f"passed the trial: {trial.summary()}", who=LOOP)
-            return "accepted"
+            return "blocked" if self._blocked(self._library.strategy(candidate.id)) else "accepted"
         self._library.decide(candidate.id, "rejected", who=LOOP, reason=trial.summary())
         return "rejected"
 
@@ -295,7 +299,7 @@ class _Round:
                 continue
             reason = f"wider scenario: {trial.summary()}"
             strategy = self._library.edit(candidate.id, candidate.advice, who=LOOP, reason=reason)
-            self._bench.examine(self._library, strategy)
+            self._examine(strategy)
             self._library.record_effect(candidate.id, trial.effect, who=LOOP)
             decided["widened/yes"] += 1
         return decided
@@ -324,12 +328,14 @@ class _Round:
             passed, said = trial.accepted(self._settings.alpha), f"tried again: {trial.summary()}"
             if candidate.advice != before.advice:
                 strategy = self._library.edit(candidate.id, candidate.advice, who=LOOP, reason=said)
-                self._bench.examine(self._library, strategy)
+                self._examine(strategy)
             elif passed:
                 self._library.decide(candidate.id, "reopened", who=LOOP, reason=said)
             self._library.record_effect(candidate.id, trial.effect, who=LOOP)
             if not passed:
                 self._library.decide(candidate.id, "rejected", who=LOOP, reason=said)
+            elif self._blocked(self._library.strategy(candidate.id)):
+                passed = False
             decided["again/yes" if passed else "again/no"] += 1
         return decided
 
