@@ -12,6 +12,8 @@ from fulcrum.chat import Completion, Request, Sampling
 from fulcrum.errors import LibraryError, TaskError
 from fulcrum.evaluation.baselines import Direct
 from fulcrum.evaluation.rollouts import roll_out
+from fulcrum.recipe import check_recipe
+from fulcrum.settings import Document
 from fulcrum.strategies.logs import read_logs
 from fulcrum.strategies.support import DONE, SimulatedCustomers
 from fulcrum.task import Example, Question, Task
@@ -29,6 +31,27 @@ def task(tmp_path: Path) -> Task:
         'customer = "python:none:customer"\njudge = "python:none:judge"\nmax_turns = 3\n'
     )
     return load_task(f"dialogue:{tmp_path / 'support.toml'}")
+
+
+def test_a_plan_counts_what_the_customer_and_its_judge_are_asked(task: Task, tmp_path: Path) -> None:
+    def planned(**judge: str) -> dict[tuple[str, str], int]:
+        models = {"student": "python:none:student", "teacher": "python:none:teacher", **judge}
+        data = {"method": "strategies", "task": f"dialogue:{tmp_path / 'support.toml'}", "models": models}
+        given = check_recipe(Document(data))
+        rows = given.method.plan(given)
+        assert {row.role for row in rows} == set(given.asked), "each has a model, and so a price"
+        return {(row.stage, row.role): row.calls for row in rows}
+
+    calls = planned(judge="python:none:judge")
+    customer, judge = (calls["all dialogues", f"{role} of the task"] for role in ("customer", "judge"))
+    spoken = [
+        calls[one] for one in calls if one[1] == "student" or one in (("gap", "teacher"), ("evaluation", "teacher"))
+    ]
+    assert customer == sum(spoken), "one answer to each turn of an agent"
+    assert judge == (customer - calls["rounds", "student"]) // 5, "in the rounds no dialogue is judged as a whole"
+    by_outcome = planned()
+    assert by_outcome["all dialogues", "judge of the task"] == judge + 2 * calls["rounds", "student"]
+    assert by_outcome["all dialogues", "customer of the task"] == customer + by_outcome["judging", "student"]
 
 
 VERDICT = '{"success": true, "satisfaction": 4, "violations": ["too slow"], "customer_fault": false}'

@@ -70,19 +70,28 @@ class StrategiesMethod:
         tried = (strategies + settings.rounds) * min(settings.trial_dialogues, settings.dialogues) * _TURNS
         measured = 2 * accepted * settings.effect_dialogues * _TURNS
         gap = settings.rounds * settings.gap_dialogues * _TURNS
+        ceiling = min(gap, settings.gap_dialogues * _TURNS)
+        continued = 0 if judged else turns * _TURNS
+        evaluated = (5 + settings.finetune) * test
+        finished = tried + gap + ceiling + measured + evaluated + test
         rows = [
             PlannedCalls("rounds", "student", turns, prompt, _REPLY_TOKENS),
             PlannedCalls("rounds", "teacher", turns, prompt, _REPLY_TOKENS),
             PlannedCalls("judging", "judge", 2 * turns if judged else 0, prompt, 1),
-            PlannedCalls("judging", "student", 0 if judged else turns * _TURNS, prompt, _REPLY_TOKENS),
+            PlannedCalls("judging", "student", continued, prompt, _REPLY_TOKENS),
             PlannedCalls("strategies", "teacher", asked, prompt, _STRATEGY_TOKENS),
             PlannedCalls("trials", "student", tried, prompt, _REPLY_TOKENS),
             PlannedCalls("gap", "student", gap, prompt, _REPLY_TOKENS),
-            PlannedCalls("gap", "teacher", min(gap, settings.gap_dialogues * _TURNS), prompt, _REPLY_TOKENS),
+            PlannedCalls("gap", "teacher", ceiling, prompt, _REPLY_TOKENS),
             PlannedCalls("effects", "student", measured, prompt, _REPLY_TOKENS),
-            PlannedCalls("evaluation", "student", (5 + settings.finetune) * test, prompt, _REPLY_TOKENS),
+            PlannedCalls("evaluation", "student", evaluated, prompt, _REPLY_TOKENS),
             PlannedCalls("evaluation", "teacher", test, prompt, _REPLY_TOKENS),
         ]
+        judgements = finished // _TURNS + (0 if judged else 2 * turns)
+        for role in (role for role in recipe.asked if role not in recipe.models):  # the task's own models
+            # A judge is asked once a finished dialogue, who plays the customer at every turn.
+            calls = judgements if role.startswith("judge") else turns + continued + finished
+            rows.append(PlannedCalls("all dialogues", role, calls, prompt, _REPLY_TOKENS))
         return [row for row in rows if row.calls]
 
     def learn(self, run: Run) -> None:
