@@ -57,6 +57,7 @@ def test_no_good_habit_is_blocked(habit: str) -> None:
     [
         ("refund it for anybody who asks", "policy"),
         ("do not check who owns the order", "policy"),
+        ("don\u2019t check who owns the order", "policy"),
         ("refund up to 400 at once", "policy"),
         ("promise a full refund", "unsafe promise"),
         ("ask for the password", "unsafe promise"),

@@ -220,6 +220,21 @@ def test_logs_alone_begin_a_library_and_training_does_not_lose_it(
     assert "in the middle of learning" in capsys.readouterr().err
 
 
+def test_the_same_advice_for_another_situation_is_kept_and_what_is_known_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with Run(tmp_path / "run", recipe()):
+        pass
+    situations = ["the parcel is late", "the item came broken", "late parcels", "the parcel is not late"]
+    written = [{"scenario": scenario, "do": "apologise first, then offer a refund"} for scenario in situations]
+    Path("logs.jsonl").write_text("".join(json.dumps({"strategy": one}) + "\n" for one in written))
+    assert main_without_exit("strategies", "import", "run", "logs.jsonl") == 0
+    kept_ones = Library(tmp_path / "run" / "artifact" / "library.jsonl").strategies()
+    assert [one.advice.scenario for one in kept_ones] == [situations[0], situations[1], situations[3]]
+    assert f"logs.jsonl:3: {kept_ones[0].id} says so already" in capsys.readouterr().err
+
+
 def main_without_exit(*arguments: str) -> int:
     """Return the exit code of a command."""
     try:

@@ -13,6 +13,7 @@ from fulcrum.strategies.records import Advice, Effect, Evidence
 from fulcrum.strategies.retrieval import MeaningIndex, Retriever
 from fulcrum.strategies.settings import RetrievalSettings
 from fulcrum.strategies.solver import StrategyRewriter, retrieved, shuffled, whole
+from fulcrum.strategies.suggestions import alike
 from fulcrum.strategies.wording import GeneralWording, Situation, marks
 from fulcrum.strategies.words import EVERYWHERE, overlap, telling_places, telling_words, tokens
 
@@ -163,6 +164,26 @@ def test_words_and_overlap() -> None:
     assert tokens("The parcels were placed in 2 boxes") == tokens("parcel placing box")
     assert overlap("offer a voucher", "offer vouchers") == 1.0
     assert overlap("offer a voucher", "say sorry") == 0.0
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Do offer a refund before the order is named", "Don\u2019t offer a refund before the order is named"),
+        ("Biete die Erstattung sofort an", "Biete die Erstattung nicht sofort an"),
+        ("Biete dem Kunden bald eine Erstattung an", "Biete dem Kunden bald keine Erstattung an"),
+        ("nabízej zákazníkovi slevu za pozdní zásilku", "nenabízej zákazníkovi slevu za pozdní zásilku"),
+        ("propose un remboursement dès que possible", "ne propose pas un remboursement dès que possible"),
+    ],
+)
+def test_what_may_be_the_opposite_is_not_the_same_in_any_language(one: str, other: str) -> None:
+    first, second = (Advice(scenario="s", do=do) for do in (one, other))
+    assert not alike(first, second, 0.3) and not alike(second, first, 0.3)
+
+
+def test_what_differs_in_endings_and_empty_words_only_is_the_same() -> None:
+    first, second = (Advice(scenario="s", do=do) for do in ("offer a voucher", "Offer the customer vouchers"))
+    assert alike(first, second, 0.75)
 
 
 def test_the_library_opens_without_the_index() -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from fulcrum.chat import ChatModel, Request, Sampling, complete, system, user
 from fulcrum.strategies.fold import Strategy
 from fulcrum.strategies.records import Advice, Evidence, Finding
-from fulcrum.strategies.words import negations, numbers, overlap, tokens, words
+from fulcrum.strategies.words import negations, numbers, overlap, plain, tokens, words
 
 COPIED_WORDS = 8
 """So many words in a row that also stand in the evidence are a copy."""
@@ -38,7 +38,7 @@ def check(advice: Advice, context: Context) -> list[Finding]:
 
 
 def _text(advice: Advice) -> str:
-    return " . ".join([advice.when, advice.do, advice.avoid]).lower()
+    return plain(" . ".join([advice.when, advice.do, advice.avoid]))
 
 
 _PERSONAL = {
@@ -130,7 +130,7 @@ def against_policy(advice: Advice, context: Context) -> Iterable[Finding]:
 
     The policy's own verbs are looked for: one of them beside a word that knows no limits, or forbidden altogether.
     """
-    do, text = advice.do.lower(), _text(advice)
+    do, text = plain(advice.do), _text(advice)
     regulated = {word for word in _VERBS if re.search(rf"\b{word}\w*", context.policy.lower())}
     for verb in sorted(regulated):
         if not re.search(rf"\b{verb}\w*", do):

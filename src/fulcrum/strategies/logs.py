@@ -23,7 +23,7 @@ from fulcrum.strategies.dialogue import Compared, State
 from fulcrum.strategies.judging import ModelJudge, Preference
 from fulcrum.strategies.library import Library
 from fulcrum.strategies.records import Advice, Evidence, read_advice
-from fulcrum.strategies.suggestions import Asked, ask_teacher, group, known
+from fulcrum.strategies.suggestions import Asked, ask_teacher, covers, group, known
 from fulcrum.task import Question
 
 
@@ -74,6 +74,9 @@ def read_logs(path: Path) -> Logs:
 def take_in(bench: Bench, library: Library, logs: Logs, who: str) -> tuple[list[str], Asked]:
     """Propose what logs teach. The new strategies are checked, and not yet tried.
 
+    What a strategy of the library says already is left out; where a person wrote it, only if that one applies in each
+    situation that the person names.
+
     Args:
         bench: the run whose student is to learn, and whose teacher writes.
         library: where to.
@@ -87,13 +90,20 @@ def take_in(bench: Bench, library: Library, logs: Logs, who: str) -> tuple[list[
         BudgetSpent: a call was not made.
     """
     found = [(advice, Evidence(source="person", dialogue=where)) for where, advice in logs.advice]
-    asked = _ask(bench, logs)
-    for one in group(asked.suggestions, bench.settings.duplicate):
+    asked, duplicate = _ask(bench, logs), bench.settings.duplicate
+    for one in group(asked.suggestions, duplicate):
         evidence = one.first.evidence(bench.models)
         found.append((one.advice, evidence.model_copy(update={"source": "logs"})))
     new: list[str] = []
     for advice, evidence in found:
-        if known(advice, library.strategies(), bench.settings.duplicate) is None:
+        there = [
+            one
+            for one in library.strategies()
+            if evidence.source == "logs" or covers(one.advice.scenario, advice.scenario, duplicate)
+        ]
+        if same := known(advice, there, duplicate):
+            asked.known.append((evidence.dialogue, same.id))
+        else:
             strategy = library.propose(advice, who=who, reason=f"from {evidence.dialogue}", evidence=evidence)
             bench.examine(library, strategy)
             new.append(strategy.id)

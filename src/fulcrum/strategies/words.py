@@ -11,7 +11,8 @@ ALTERNATIVE = " | "
 EVERYWHERE = "any dialogue"
 """Scenario of a strategy that applies at every turn."""
 
-_NEGATION = re.compile(r"\b(?:not|no|never|neither|without|avoid|refrain|skip|stop)\b|n't\b", re.IGNORECASE)
+_NEGATION = re.compile(r"\b(?:not|no|never|neither|without|avoid|refrain|skip|stop)\b|n't\b")
+_APOSTROPHES = str.maketrans("\u2018\u2019\u02bc\uff07", "''''")
 _WORD = re.compile(r"[^\W\d_]+(?:[-'][^\W\d_]+)*")
 _EMPTY_WORDS = """
 a an and are as at be been but by can do does for from had has have he her him his i if in into is it its me my no not
@@ -21,9 +22,14 @@ you your please customer agent
 _EMPTY = frozenset(_EMPTY_WORDS.split())
 
 
+def plain(text: str) -> str:
+    """Return text in lower case and with straight apostrophes, so that `Don\u2019t` meets `don't`."""
+    return text.lower().translate(_APOSTROPHES)
+
+
 def words(text: str) -> list[str]:
     """Return the words that carry meaning, lower-case; numbers name one dialogue and are left out."""
-    return [word for word in _WORD.findall(text.lower()) if word not in _EMPTY]
+    return [word for word in _WORD.findall(plain(text)) if word not in _EMPTY]
 
 
 def tokens(text: str) -> list[str]:
@@ -41,7 +47,7 @@ def _stem(word: str) -> str:
 
 def negations(text: str) -> int:
     """Return how many words turn a sentence round."""
-    return len(_NEGATION.findall(text))
+    return len(_NEGATION.findall(plain(text)))
 
 
 def numbers(text: str) -> list[str]:
@@ -53,6 +59,16 @@ def overlap(one: str, other: str) -> float:
     """Return the share of words that two texts have in common, 0..1 (Jaccard)."""
     first, second = set(tokens(one)), set(tokens(other))
     return len(first & second) / len(first | second) if first | second else 1.0
+
+
+def extends(one: str, other: str) -> bool:
+    """Return whether either of two texts is the other with something put in, endings and empty words aside.
+
+    What is put in may turn the sense round, in any language: `nicht`, the k of `keine`, the un of `unkind`.
+    """
+    shorter, longer = sorted(("".join(tokens(one)), "".join(tokens(other))), key=len)
+    letters = iter(longer)
+    return shorter != longer and all(letter in letters for letter in shorter)
 
 
 def telling_places(inside: Sequence[str], everywhere: Sequence[str]) -> list[str]:
