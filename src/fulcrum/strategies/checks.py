@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from fulcrum.chat import ChatModel, Request, Sampling, complete, system, user
 from fulcrum.strategies.fold import Strategy
 from fulcrum.strategies.records import Advice, Evidence, Finding
-from fulcrum.strategies.words import negations, numbers, overlap, plain, tokens, words
+from fulcrum.strategies.words import every_word, negations, numbers, overlap, plain, tokens, words
 
 COPIED_WORDS = 8
 """So many words in a row that also stand in the evidence are a copy."""
@@ -50,32 +50,46 @@ _PERSONAL = {
 }
 
 
+_INTRODUCED = re.compile(r"\b(my name is|name:|this is|i am|i['\u2019]m)\s+([^\W\d_]+)\s+([^\W\d_]+)\b", re.IGNORECASE)
+
+
 def personal_data(advice: Advice, context: Context) -> Iterable[Finding]:
-    """Find what belongs to one person: numbers, addresses, and the names that the customer gave."""
+    """Find what belongs to one person: numbers, addresses, and the names that the customer gave.
+
+    Whoever writes `i am` mostly goes on with something else than a name: there names are known by their capitals.
+    """
     text = " . ".join([advice.scenario, _text(advice), advice.why])
     for what, pattern in _PERSONAL.items():
         if match := re.search(pattern, text, re.IGNORECASE):
             yield Finding(check="personal data", severity="block", text=f"{what}: {match.group()}")
-    introduced = r"(?:my name is|this is|i am|it is|name:|here is)\s+([a-z]+)\s+([a-z]+)\b"
-    for message in context.evidence.messages:
-        for name in re.findall(introduced, message.content.lower()) if message.role == "user" else ():
-            if set(name) <= set(words(text)):
-                yield Finding(check="personal data", severity="block", text=f"the customer's name: {' '.join(name)}")
+    said = " | ".join(message.content for message in context.evidence.messages if message.role == "user")
+    for introduction, first, last in _INTRODUCED.findall(said):
+        named = "name" in introduction.lower() or (_capitalised(first) and _capitalised(last))
+        if named and {first.lower(), last.lower()} <= set(words(text)):
+            yield Finding(check="personal data", severity="block", text=f"the customer's name: {first} {last}")
+
+
+def _capitalised(word: str) -> bool:
+    return word[0].isupper() and not word.isupper()
 
 
 def copied_text(advice: Advice, context: Context) -> Iterable[Finding]:
     """Find sentences of the dialogue that the strategy was learned from."""
     evidence = context.evidence
     heard = [message.content for message in evidence.messages if message.role in ("user", "tool")]
-    source = " | ".join([evidence.teacher, evidence.student, *heard]).lower().split()
-    runs = {tuple(source[start : start + COPIED_WORDS]) for start in range(len(source) - COPIED_WORDS + 1)}
+    source = {run for text in (evidence.teacher, evidence.student, *heard) for run in _runs(text)}
     for text in (advice.scenario, advice.when, advice.do, advice.avoid):
-        said = text.lower().replace(",", " ").split()
-        for start in range(len(said) - COPIED_WORDS + 1):
-            if tuple(said[start : start + COPIED_WORDS]) in runs:
-                quote = " ".join(said[start : start + COPIED_WORDS])
+        for run in _runs(text):
+            if run in source:
+                quote = " ".join(run)
                 yield Finding(check="copied text", severity="block", text=f"stands in the dialogue as it is: {quote}")
                 return
+
+
+def _runs(text: str) -> Iterable[tuple[str, ...]]:
+    """Return every `COPIED_WORDS` words in a row of a text, whatever stands between them."""
+    said = every_word(text)
+    return zip(*(said[start:] for start in range(COPIED_WORDS)), strict=False)
 
 
 _PROMISES = {

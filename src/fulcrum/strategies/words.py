@@ -32,6 +32,11 @@ def words(text: str) -> list[str]:
     return [word for word in _WORD.findall(plain(text)) if word not in _EMPTY]
 
 
+def every_word(text: str) -> list[str]:
+    """Return all words and numbers of a text in their order, lower-case."""
+    return re.findall(r"\w+(?:[-']\w+)*", plain(text))
+
+
 def tokens(text: str) -> list[str]:
     """Return the words that carry meaning without their endings, so that `waited` meets `waiting`."""
     return [_stem(word) for word in words(text)]
