@@ -74,16 +74,25 @@ def test_a_teacher_that_fails_is_counted_and_not_taken_for_one_with_nothing_to_s
     question = Question("q", (user("i am upset."),))
     case = Compared(State(question, (), question.messages), Completion("hello."), Completion("sorry."))
     judged = [(case, Preference(1.0, "better"))]
-    for teacher, unreadable, failed in (("dead_teacher", 0, 1), ("mute_teacher", 1, 0), ("idle_teacher", 0, 0)):
-        with Run(tmp_path / teacher, recipe(teacher)) as run:
+    counts = {"dead": (0, 1, 0), "mute": (1, 0, 0), "idle": (0, 0, 1), "careless": (1, 0, 1)}
+    for teacher, expected in counts.items():
+        with Run(tmp_path / teacher, recipe(f"{teacher}_teacher")) as run:
             asked = ask_teacher(Bench(run), judged)
-        assert (asked.unreadable, asked.failed, len(asked.suggestions)) == (unreadable, failed, 1 - unreadable - failed)
+        assert (asked.unreadable, asked.failed, len(asked.suggestions)) == expected
 
 
 def shown_by_the_placebo(library: Library) -> list[str] | None:
     settings, wording = StrategiesSettings(), GeneralWording()
     control = placebo(library, Retriever(library.strategies("approved"), settings.retrieval), wording, settings, 0)
     return None if control is None else sorted(control([user("an upset customer, in the rain")]).lines)
+
+
+def test_what_is_unreadable_costs_itself_and_not_the_strategies_beside_it() -> None:
+    good = {"scenario": "a", "do": "b"}
+    lenient = [{**good, "avoid": None, "level": "Specific"}, {**good, "level": "high"}, {**good, "level": None}]
+    read = GeneralWording().read(json.dumps([*lenient, {"scenario": "a"}, 7, {**good, "do": None}]))
+    assert [one and one.level for one in read] == ["specific", "general", "general", None, None, None]
+    assert read[0] == Advice(**good, level="specific")
 
 
 def test_the_placebo_of_a_small_library_shows_what_is_not_served(tmp_path: Path) -> None:

@@ -80,6 +80,7 @@ good_teacher = teacher_of(GOOD, BAD, IDLE)
 broad_teacher = teacher_of(BROAD)
 narrow_teacher = teacher_of({**GOOD, "scenario": "an angry customer"})
 wordy_teacher = teacher_of(GOOD, {**GOOD, "do": "say sorry to the customer"})
+careless_teacher = teacher_of(IDLE, {"scenario": "any customer"})
 idle_teacher = teacher_of(IDLE)
 modest_teacher = teacher_of(GOOD, own="hello. sorry.")
 

@@ -92,7 +92,7 @@ class Asked:
 
     Attributes:
         suggestions: what it wrote.
-        unreadable: how many of its answers could not be read.
+        unreadable: how many of its answers, or of the strategies in one, could not be read.
         failed: how many calls failed.
         known: of what people brought, where that stands which a strategy says already, and the strategy's id.
     """
@@ -124,7 +124,8 @@ def ask_teacher(bench: Bench, judged: Sequence[tuple[Compared, Preference]]) -> 
         except LibraryError:
             asked.unreadable += 1
             continue
-        asked.suggestions += [Suggestion(advice, case, preference, prompt) for advice in advised]
+        asked.suggestions += [Suggestion(advice, case, preference, prompt) for advice in advised if advice is not None]
+        asked.unreadable += sum(advice is None for advice in advised)
     return asked
 
 

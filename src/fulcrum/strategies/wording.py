@@ -7,11 +7,11 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol, cast
+from typing import Literal, Protocol, cast, get_args
 
 from fulcrum.chat import Message, system, user
 from fulcrum.errors import LibraryError
-from fulcrum.strategies.records import Advice, read_advice
+from fulcrum.strategies.records import Advice, Level, read_advice
 from fulcrum.strategies.words import negations
 from fulcrum.task.scorers.json import find_json
 
@@ -62,11 +62,11 @@ class Wording(Protocol):
         """Return the request for a strategy by which the teacher's reply is better than the student's."""
         ...
 
-    def read(self, text: str) -> list[Advice]:
-        """Return the strategies in the teacher's answer; none if it saw no difference.
+    def read(self, text: str) -> Sequence[Advice | None]:
+        """Return the strategies in the teacher's answer, None for an unreadable one; none if it saw no difference.
 
         Raises:
-            LibraryError: the answer is no strategy.
+            LibraryError: the answer holds no strategy.
         """
         ...
 
@@ -140,14 +140,14 @@ class GeneralWording:
         shown = f"{transcript(messages)}\n\n[good reply]\n{teacher}\n\n[pupil's reply]\n{student}"
         return system(_ASK), user(shown)
 
-    def read(self, text: str) -> list[Advice]:
-        """Read one JSON object, or a list of them."""
+    def read(self, text: str) -> Sequence[Advice | None]:
+        """Read one JSON object, or a list of them. What is null, and a level that is none, count as left out."""
         try:
             found = find_json(text)
         except ValueError as error:
             raise LibraryError(f"the teacher's answer holds no JSON: {error}") from None
         entries = cast(list[object], found) if isinstance(found, list) else [found]
-        return [read_advice(entry) for entry in entries]
+        return [_read_entry(entry) for entry in entries]
 
     def compare(self, messages: Sequence[Message], first: str, second: str) -> tuple[Message, ...]:
         """Show the dialogue and both replies."""
@@ -169,6 +169,18 @@ class GeneralWording:
         """Show what every agent is told, and ask for rules."""
         told = "\n".join(message.content for message in messages if message.role == "system")
         return system(_GENERIC.format(lines=lines)), user(told or "You are a support agent.")
+
+
+def _read_entry(entry: object) -> Advice | None:
+    if isinstance(entry, dict):
+        given = {key: value for key, value in cast(dict[str, object], entry).items() if value is not None}
+        if (level := str(given.pop("level", "")).strip().lower()) in get_args(Level):
+            given["level"] = level
+        entry = given
+    try:
+        return read_advice(entry)
+    except LibraryError:
+        return None
 
 
 _CLAUSE_ENDS = re.compile(r"[,:]|\b(?:but|while|whereas|although|though|because|since)\b")
