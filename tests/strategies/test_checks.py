@@ -113,6 +113,19 @@ def test_a_copy_is_found_with_and_without_its_commas(change: Callable[[str], str
     assert blocked(advice("say so sorry that this took so long and i will look"), Context(POLICY, (), two)) == set()
 
 
+def test_a_copy_is_found_where_no_spaces_stand_between_words() -> None:
+    said = "非常抱歉让您久等了,我现在马上就去查一下到底是哪里出了问题,请您稍等"
+    context = Context(POLICY, (), Evidence(teacher=said))
+    assert "copied text" in blocked(advice(f"说{said.replace(',', '。')}"), context)
+    assert blocked(advice("先道歉,再去查一下出了什么问题", scenario="客户久等了"), context) == set()
+
+
+@pytest.mark.parametrize(("scenario", "warned"), [("41", 1), ("late | 5?", 1), ("first-reply", 0), ("迟到", 0)])
+def test_a_scenario_that_no_words_can_meet_is_told(scenario: str, warned: int) -> None:
+    found = check(advice("act", scenario=scenario), Context(POLICY))
+    assert [one.severity for one in found if one.check == "scenario"] == ["warn"] * warned
+
+
 def test_opposite_strategies_are_found_in_the_same_situation_only(tmp_path: Path) -> None:
     library = Library(tmp_path / "library.jsonl")
     library.propose(advice("offer a voucher", when="you say no"), who="teacher")

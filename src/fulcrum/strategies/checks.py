@@ -11,10 +11,23 @@ from dataclasses import dataclass, field
 from fulcrum.chat import ChatModel, Request, Sampling, complete, system, user
 from fulcrum.strategies.fold import Strategy
 from fulcrum.strategies.records import Advice, Evidence, Finding
-from fulcrum.strategies.words import every_word, negations, numbers, overlap, plain, tokens, words
+from fulcrum.strategies.words import (
+    ALTERNATIVE,
+    every_word,
+    negations,
+    numbers,
+    overlap,
+    plain,
+    tokens,
+    unspaced,
+    words,
+)
 
 COPIED_WORDS = 8
 """So many words in a row that also stand in the evidence are a copy."""
+
+COPIED_CHARACTERS = 20
+"""So many characters in a row are one in a script without spaces, where words are short in some and long in others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,23 +86,31 @@ def _capitalised(word: str) -> bool:
     return word[0].isupper() and not word.isupper()
 
 
+def unfindable(advice: Advice, context: Context) -> Iterable[Finding]:
+    """Find situations that retrieval by words can never meet, as they hold none: they may be numbers, or signs."""
+    for situation in advice.scenario.split(ALTERNATIVE):
+        if not tokens(situation):
+            yield Finding(check="scenario", severity="warn", text=f"holds no word to find it by: {situation}")
+
+
 def copied_text(advice: Advice, context: Context) -> Iterable[Finding]:
     """Find sentences of the dialogue that the strategy was learned from."""
     evidence = context.evidence
     heard = [message.content for message in evidence.messages if message.role in ("user", "tool")]
-    source = {run for text in (evidence.teacher, evidence.student, *heard) for run in _runs(text)}
     for text in (advice.scenario, advice.when, advice.do, advice.avoid):
-        for run in _runs(text):
+        length = COPIED_CHARACTERS if unspaced(text) else COPIED_WORDS
+        source = {run for text in (evidence.teacher, evidence.student, *heard) for run in _runs(text, length)}
+        for run in _runs(text, length):
             if run in source:
-                quote = " ".join(run)
+                quote = ("" if unspaced(text) else " ").join(run)
                 yield Finding(check="copied text", severity="block", text=f"stands in the dialogue as it is: {quote}")
                 return
 
 
-def _runs(text: str) -> Iterable[tuple[str, ...]]:
-    """Return every `COPIED_WORDS` words in a row of a text, whatever stands between them."""
+def _runs(text: str, length: int) -> Iterable[tuple[str, ...]]:
+    """Return every so many words in a row of a text, whatever stands between them."""
     said = every_word(text)
-    return zip(*(said[start:] for start in range(COPIED_WORDS)), strict=False)
+    return zip(*(said[start:] for start in range(length)), strict=False)
 
 
 _PROMISES = {
@@ -244,6 +265,7 @@ def judged_safe(judge: ChatModel, advice: Advice, policy: str) -> list[Finding]:
 
 _CHECKS: tuple[Callable[[Advice, Context], Iterable[Finding]], ...] = (
     personal_data,
+    unfindable,
     copied_text,
     unsafe_promise,
     injection,
