@@ -82,10 +82,11 @@ def test_a_teacher_that_fails_is_counted_and_not_taken_for_one_with_nothing_to_s
     question = Question("q", (user("i am upset."),))
     case = Compared(State(question, (), question.messages), Completion("hello."), Completion("sorry."))
     judged = [(case, Preference(1.0, "better"))]
-    for teacher, unreadable, failed in (("dead_teacher", 0, 1), ("mute_teacher", 1, 0), ("idle_teacher", 0, 0)):
-        with Run(tmp_path / teacher, recipe(teacher)) as run:
+    counts = {"dead": (0, 1, 0), "mute": (1, 0, 0), "idle": (0, 0, 1), "careless": (1, 0, 1)}
+    for teacher, expected in counts.items():
+        with Run(tmp_path / teacher, recipe(f"{teacher}_teacher")) as run:
             asked = ask_teacher(Bench(run), judged)
-        assert (asked.unreadable, asked.failed, len(asked.suggestions)) == (unreadable, failed, 1 - unreadable - failed)
+        assert (asked.unreadable, asked.failed, len(asked.suggestions)) == expected
 
 
 def test_a_strategy_that_breaks_its_own_dialogues_is_neither_tested_nor_released(tmp_path: Path) -> None:
@@ -113,6 +114,14 @@ def shown_by_the_placebo(library: Library) -> list[str] | None:
     settings, wording = StrategiesSettings(), GeneralWording()
     control = placebo(library, Retriever(library.strategies("approved"), settings.retrieval), wording, settings, 0)
     return None if control is None else sorted(control([user("an upset customer, in the rain")]).lines)
+
+
+def test_what_is_unreadable_costs_itself_and_not_the_strategies_beside_it() -> None:
+    good = {"scenario": "a", "do": "b"}
+    lenient = [{**good, "avoid": None, "level": "Specific"}, {**good, "level": "high"}, {**good, "level": None}]
+    read = GeneralWording().read(json.dumps([*lenient, {"scenario": "a"}, 7, {**good, "do": None}]))
+    assert [one and one.level for one in read] == ["specific", "general", "general", None, None, None]
+    assert read[0] == Advice(**good, level="specific")
 
 
 def test_the_placebo_of_a_small_library_shows_what_is_not_served(tmp_path: Path) -> None:
@@ -247,6 +256,21 @@ def test_logs_alone_begin_a_library_and_training_does_not_lose_it(
     capsys.readouterr()
     assert main_without_exit("strategies", "import", str(folder), "logs.jsonl") == 2
     assert "in the middle of learning" in capsys.readouterr().err
+
+
+def test_the_same_advice_for_another_situation_is_kept_and_what_is_known_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with Run(tmp_path / "run", recipe()):
+        pass
+    situations = ["the parcel is late", "the item came broken", "late parcels", "the parcel is not late"]
+    written = [{"scenario": scenario, "do": "apologise first, then offer a refund"} for scenario in situations]
+    Path("logs.jsonl").write_text("".join(json.dumps({"strategy": one}) + "\n" for one in written))
+    assert main_without_exit("strategies", "import", "run", "logs.jsonl") == 0
+    kept_ones = Library(tmp_path / "run" / "artifact" / "library.jsonl").strategies()
+    assert [one.advice.scenario for one in kept_ones] == [situations[0], situations[1], situations[3]]
+    assert f"logs.jsonl:3: {kept_ones[0].id} says so already" in capsys.readouterr().err
 
 
 def main_without_exit(*arguments: str) -> int:

@@ -3,11 +3,13 @@
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from fulcrum.atomic import read_json
+from fulcrum.chat import Tool
 from fulcrum.errors import BudgetSpent, RunError, SettingsError
 from fulcrum.evaluation.results import read_results
 from fulcrum.methods import load_method
@@ -24,6 +26,7 @@ from fulcrum.strategies.logs import read_logs, take_in
 from fulcrum.strategies.metrics import break_even, metric_rows
 from fulcrum.strategies.records import Advice, Decided
 from fulcrum.strategies.trials import Trial
+from fulcrum.task.load import load_task
 from support.tiny import shared_model
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -139,6 +142,21 @@ def test_strategies_of_one_import_are_checked_against_each_other(tmp_path: Path)
         assert not Bench(run).examine(library, first).blocked, "what is blocked itself stands against nothing"
         library.decide(first.id, "rejected", who="ada", reason="no")
         assert not Bench(run).examine(library, second).blocked
+
+
+def test_the_student_of_a_log_is_told_what_every_agent_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    look_up = Tool("look_up", "finds an order", {"type": "object"})
+    with_tools = replace(load_task("python:toy:task"), tools=(look_up,))
+    monkeypatch.setattr("toy.task", lambda: with_tools)
+    logs = tmp_path / "logs.jsonl"
+    said = [("assistant", "welcome."), ("user", "i am upset."), ("assistant", "hello. sorry.")]
+    logs.write_text(json.dumps({"messages": [{"role": role, "content": text} for role, text in said]}))
+    with Run(tmp_path / "run", recipe("modest_teacher")) as run:
+        take_in(Bench(run), Library(tmp_path / "library.jsonl"), read_logs(logs), "ada")
+        (asked,) = (call.request["request"] for call in run.store.calls(role="student"))
+    assert [message["role"] for message in asked["messages"]] == ["system", "assistant", "user"]
+    assert "say no to refunds" in asked["messages"][0]["content"]
+    assert asked["tools"] == [look_up.to_json()]
 
 
 def test_what_the_library_is_better_without_is_retired(tmp_path: Path) -> None:

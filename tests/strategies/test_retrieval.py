@@ -15,6 +15,7 @@ from fulcrum.strategies.records import Advice, Effect, Evidence
 from fulcrum.strategies.retrieval import Encoder, MeaningIndex, Retriever
 from fulcrum.strategies.settings import RetrievalSettings
 from fulcrum.strategies.solver import StrategyRewriter, retrieved, shuffled, whole
+from fulcrum.strategies.suggestions import alike
 from fulcrum.strategies.wording import GeneralWording, Situation, marks
 from fulcrum.strategies.words import EVERYWHERE, overlap, telling_places, telling_words, tokens
 
@@ -45,6 +46,21 @@ def test_it_finds_what_fits_whatever_the_endings_and_abstains_from_the_rest() ->
     assert found(LIBRARY, "where is my invoice?") == []
     assert found(LIBRARY, "thanks", "after-refund") == ["tell the days"]
     assert found([], "anything") == []
+
+
+@pytest.mark.parametrize(
+    ("scenario", "said", "else_said"),
+    [
+        ("客户的包裹迟到了", "你好,我的包裹迟到了三天,请问怎么办", "我要退款"),
+        ("荷物が届かない", "注文した荷物がまだ届かないのですが", "返品したいです"),
+        ("พัสดุล่าช้า", "สวัสดี พัสดุล่าช้ามาก", "ขอคืนเงิน"),
+    ],
+    ids=["Chinese", "Japanese", "Thai"],
+)
+def test_scripts_without_spaces_are_found_too(scenario: str, said: str, else_said: str) -> None:
+    library = [strategy(scenario, "apologise"), *LIBRARY]
+    assert found(library, said) == ["apologise"]
+    assert found(library, else_said) == []
 
 
 def test_any_of_several_situations_is_enough() -> None:
@@ -206,9 +222,31 @@ def test_a_further_word_must_tell_what_the_earlier_ones_leave_open() -> None:
 
 
 def test_words_and_overlap() -> None:
+    assert tokens("退款 refunds 包裹迟到") == ["退款", "refund", "包裹", "裹迟", "迟到"]
     assert tokens("The parcels were placed in 2 boxes") == tokens("parcel placing box")
     assert overlap("offer a voucher", "offer vouchers") == 1.0
     assert overlap("offer a voucher", "say sorry") == 0.0
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Do offer a refund before the order is named", "Don\u2019t offer a refund before the order is named"),
+        ("Biete die Erstattung sofort an", "Biete die Erstattung nicht sofort an"),
+        ("Biete dem Kunden bald eine Erstattung an", "Biete dem Kunden bald keine Erstattung an"),
+        ("nabízej zákazníkovi slevu za pozdní zásilku", "nenabízej zákazníkovi slevu za pozdní zásilku"),
+        ("请马上提供退款给客户", "请马上不提供退款给客户"),
+        ("propose un remboursement dès que possible", "ne propose pas un remboursement dès que possible"),
+    ],
+)
+def test_what_may_be_the_opposite_is_not_the_same_in_any_language(one: str, other: str) -> None:
+    first, second = (Advice(scenario="s", do=do) for do in (one, other))
+    assert not alike(first, second, 0.3) and not alike(second, first, 0.3)
+
+
+def test_what_differs_in_endings_and_empty_words_only_is_the_same() -> None:
+    first, second = (Advice(scenario="s", do=do) for do in ("offer a voucher", "Offer the customer vouchers"))
+    assert alike(first, second, 0.75)
 
 
 def test_the_library_opens_without_the_index() -> None:

@@ -166,11 +166,33 @@ def test_logs_of_both_kinds_are_read(tmp_path: Path) -> None:
     assert [message.role for message in logs.dialogues[0][1]] == ["user", "assistant"]
 
 
-@pytest.mark.parametrize("line", ["x", "[]", "{}", '{"strategy": {"do": "x"}}', '{"messages": [1]}', "[" * 9999])
-def test_a_line_of_neither_kind_is_named(tmp_path: Path, line: str) -> None:
+def test_logs_are_read_as_other_programs_write_them(tmp_path: Path) -> None:
+    path = tmp_path / "logs.jsonl"
+    parts = [{"type": "text", "text": "one"}, {"type": "text", "text": "two\u2028three"}]
+    talk = [{"role": "developer", "content": "x"}, {"role": "user", "content": parts}]
+    path.write_text("\ufeff" + json.dumps({"messages": talk}, ensure_ascii=False) + "\n", encoding="utf-8")
+    ((_, (told, asked)),) = read_logs(path).dialogues
+    assert (told.role, asked.content) == ("system", "one\ntwo\u2028three")
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("x", "not JSON"),
+        ("[]", "a row is an object"),
+        ("[" * 9999, "not JSON"),
+        ("{}", "neither .* messages: Field required"),
+        ('{"strategy": {"do": "x"}}', "neither .* scenario: Field required"),
+        ('{"messages": [1]}', r"neither .* messages\.0"),
+        ('{"messages": [{"role": "robot", "content": "x"}]}', r"neither .* messages\.0\.role"),
+        ('{"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}', "neither .* 'image_url'"),
+        ('{"messages": [{"role": "assistant", "tool_calls": [{"id": "1"}]}]}', r"neither .*tool_calls\.0\.function"),
+    ],
+)
+def test_a_line_of_neither_kind_is_named(tmp_path: Path, line: str, problem: str) -> None:
     path = tmp_path / "logs.jsonl"
     path.write_text('{"strategy": {"scenario": "any dialogue", "do": "greet"}}\n' + line + "\n")
-    with pytest.raises(LibraryError, match=r"logs\.jsonl:2: neither"):
+    with pytest.raises(LibraryError, match=rf"logs\.jsonl:2: {problem}"):
         read_logs(path)
 
 
