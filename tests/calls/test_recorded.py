@@ -1,8 +1,12 @@
 import os
+import random
 import signal
 import subprocess
 import sys
 import textwrap
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +14,7 @@ import pytest
 
 from fulcrum.calls import Budget, BudgetSettings, CallStore, Ledger, Price, Prices, RecordedModel
 from fulcrum.chat import Completion, Request, Sampling, complete, user
-from fulcrum.errors import BudgetSpent, TooManyFailures
+from fulcrum.errors import BudgetSpent, ModelError, TooManyFailures
 from support.scripted import ScriptedModel, echo
 
 REMOTE = "http://localhost:1/v1#m"
@@ -184,6 +188,97 @@ def test_the_answer_of_another_process_stands(tmp_path: Path) -> None:
     generating = desk.model.generate(requests("a"))
     other.ask("a")  # between our look-up, which has not begun to yield, and our own store
     assert [completion.text for group in generating for _, completion in group] == ["A"]
+
+
+class Doorkeeper:
+    """Watches a ledger, and waits until so many threads have asked."""
+
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+        self._asked = threading.Semaphore(0)
+
+    def expect(self, role: str, answers: int) -> None:
+        self._asked.release()
+
+    def record(self, role: str, spend: object) -> None: ...
+
+    def train(self, role: str, step: int, steps: int) -> None: ...
+
+    def wait(self) -> None:
+        for _ in range(self._threads):
+            assert self._asked.acquire(timeout=60)
+
+
+def asked_at_once(folder: Path, answer: Callable[[Request], Completion]) -> tuple[Desk, int, list[Completion]]:
+    """Ask the same in eight threads; the first call is answered when all have asked. Return how many were made."""
+    door = Doorkeeper(threads=8)
+
+    def first_waits(request: Request) -> Completion:
+        if len(inner.requests) == 1:
+            door.wait()
+        return answer(request)
+
+    inner = ScriptedModel(first_waits)
+    desk = Desk(folder, inner)
+    desk.ledger.watcher = door
+
+    def ask(_: int) -> Completion:
+        try:
+            return desk.ask("a")[0]
+        except ModelError as error:
+            return Completion.failed("server", str(error))
+
+    with ThreadPoolExecutor(8) as pool:
+        said = list(pool.map(ask, range(8)))
+    return desk, len(inner.requests), said
+
+
+def test_a_call_that_another_thread_is_making_is_waited_for(tmp_path: Path) -> None:
+    desk, made, said = asked_at_once(tmp_path, echo)
+    assert made == 1 and [answer.text for answer in said] == ["A"] * 8
+    total = desk.ledger.total()
+    assert (total.calls, total.stored, desk.budget.spent.calls) == (1, 7, 1)
+
+
+def test_the_failure_of_a_call_is_that_of_all_who_waited_for_it(tmp_path: Path) -> None:
+    desk, made, said = asked_at_once(tmp_path, lambda _: Completion.failed("timeout", "late"))
+    assert made == 1 and not any(answer.ok for answer in said)
+    assert (desk.budget.spent.failures, desk.store.failed_calls()) == (1, 1)
+
+
+def test_where_the_one_who_called_was_stopped_another_makes_the_call(tmp_path: Path) -> None:
+    stops = iter([ModelError("stopped")])
+
+    def stopped_once(request: Request) -> Completion:
+        for error in stops:
+            raise error
+        return echo(request)
+
+    _, made, said = asked_at_once(tmp_path, stopped_once)
+    assert made == 2 and sorted(answer.text for answer in said) == ["", *["A"] * 7]
+
+
+def test_whoever_stops_listening_leaves_the_open_calls_to_others(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, ScriptedModel())
+    generating = desk.model.generate(requests("a", "b"))
+    next(generating)
+    generating.close()  # pyright: ignore[reportAttributeAccessIssue]
+    assert [answer.text for answer in desk.ask("b")] == ["B"]
+
+
+def test_many_threads_and_models_with_one_store_pay_for_nothing_twice(tmp_path: Path) -> None:
+    inner = ScriptedModel()
+    desk = Desk(tmp_path, inner)
+    models = [RecordedModel(inner, role, desk.store, desk.ledger, desk.budget) for role in ("actor", "judge")]
+
+    def ask(number: int) -> None:
+        drawn = random.Random(number).choices("abcdefghijklmnopqrstuvwxyz", k=10)
+        assert [one.text for one in complete(models[number % 2], requests(*drawn))] == [text.upper() for text in drawn]
+
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(ask, range(100)))
+    assert len(inner.requests) == len(desk.store) == desk.budget.spent.calls == 26
+    assert desk.ledger.total().answers == 1000
 
 
 KILLED = """

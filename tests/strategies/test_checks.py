@@ -1,5 +1,6 @@
 """The checks: what they catch, what they leave alone, and that nothing planted is served."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,7 @@ def test_no_good_habit_is_blocked(habit: str) -> None:
     [
         ("refund it for anybody who asks", "policy"),
         ("do not check who owns the order", "policy"),
+        ("don\u2019t check who owns the order", "policy"),
         ("refund up to 400 at once", "policy"),
         ("promise a full refund", "unsafe promise"),
         ("ask for the password", "unsafe promise"),
@@ -75,13 +77,53 @@ def test_a_strategy_may_forbid_what_none_may_demand() -> None:
 
 def test_the_customers_own_name_and_the_dialogues_own_sentences_are_found() -> None:
     messages = (
-        Said(role="user", content="this is dan penn. my lotus rope came broken and i waited for nine long weeks"),
+        Said(role="user", content="This is Dan Penn. my lotus rope came broken and i waited for nine long weeks"),
     )
     evidence = Evidence(messages=messages, teacher="thank you very much for waiting so long dear dan", student="no")
     context = Context(POLICY, (), evidence)
     assert "personal data" in blocked(advice("greet dan penn"), context)
     assert "copied text" in blocked(advice("say thank you very much for waiting so long dear friend"), context)
     assert blocked(advice("thank the customer for waiting"), context) == set()
+
+
+@pytest.mark.parametrize(
+    ("said", "when", "found"),
+    [
+        ("i am still waiting for my parcel", "the customer is still waiting for an order", False),
+        ("I am very upset about this", "the customer is very upset", False),
+        ("I AM VERY UPSET", "the customer is very upset", False),
+        ("it is completely broken", "something is completely broken", False),
+        ("this is really frustrating", "it is really frustrating", False),
+        ("hello, my name is dan penn", "dan penn writes", True),
+        ("Name: DAN PENN", "dan penn writes", True),
+        ("I am Zoë Müller", "Zoë Müller writes", True),
+        ("I\u2019m Dan Penn", "dan penn writes", True),
+    ],
+)
+def test_a_name_is_what_is_introduced_as_one(said: str, when: str, found: bool) -> None:
+    evidence = Evidence(messages=(Said(role="user", content=said),))
+    assert ("personal data" in blocked(advice("apologise", when), Context(POLICY, (), evidence))) == found
+
+
+@pytest.mark.parametrize("change", [lambda text: text, lambda text: text.replace(",", ""), str.upper])
+def test_a_copy_is_found_with_and_without_its_commas(change: Callable[[str], str]) -> None:
+    said = "I am sorry, Ada, that this took so long, and I will look, right now, into what went wrong."
+    assert "copied text" in blocked(advice(change(said)), Context(POLICY, (), Evidence(teacher=said)))
+    two = Evidence(teacher="so sorry that this took", student="so long and i will look")
+    assert blocked(advice("say so sorry that this took so long and i will look"), Context(POLICY, (), two)) == set()
+
+
+def test_a_copy_is_found_where_no_spaces_stand_between_words() -> None:
+    said = "非常抱歉让您久等了,我现在马上就去查一下到底是哪里出了问题,请您稍等"
+    context = Context(POLICY, (), Evidence(teacher=said))
+    assert "copied text" in blocked(advice(f"说{said.replace(',', '。')}"), context)
+    assert blocked(advice("先道歉,再去查一下出了什么问题", scenario="客户久等了"), context) == set()
+
+
+@pytest.mark.parametrize(("scenario", "warned"), [("41", 1), ("late | 5?", 1), ("first-reply", 0), ("迟到", 0)])
+def test_a_scenario_that_no_words_can_meet_is_told(scenario: str, warned: int) -> None:
+    found = check(advice("act", scenario=scenario), Context(POLICY))
+    assert [one.severity for one in found if one.check == "scenario"] == ["warn"] * warned
 
 
 def test_opposite_strategies_are_found_in_the_same_situation_only(tmp_path: Path) -> None:

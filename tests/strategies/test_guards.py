@@ -20,14 +20,17 @@ from fulcrum.runs.learn import learn
 from fulcrum.settings import Document
 from fulcrum.strategies.bench import Bench, kept, wording_for
 from fulcrum.strategies.dialogue import Compared, State
+from fulcrum.strategies.effects import measure
 from fulcrum.strategies.judging import Preference
 from fulcrum.strategies.lab import LabWording
 from fulcrum.strategies.library import Library
 from fulcrum.strategies.placebo import lines_a_turn, placebo
 from fulcrum.strategies.records import Advice, Effect, Finding
+from fulcrum.strategies.release import Release, release
 from fulcrum.strategies.retrieval import Retriever
 from fulcrum.strategies.settings import StrategiesSettings
 from fulcrum.strategies.suggestions import ask_teacher, scenario_of
+from fulcrum.strategies.trials import measured
 from fulcrum.strategies.wording import GeneralWording
 from fulcrum.strategies.words import EVERYWHERE
 from fulcrum.task import Question
@@ -38,10 +41,15 @@ SETTINGS = {"rounds": 1, "dialogues": 30, "effect_dialogues": 0, "gap_dialogues"
 SORRY = Advice(scenario="an upset customer", when="the customer is upset", do="say sorry")
 
 
-def recipe(teacher: str = "modest_teacher", models: dict[str, str] | None = None, **settings: object) -> Recipe:
+def recipe(
+    teacher: str = "modest_teacher",
+    models: dict[str, str] | None = None,
+    budget: dict[str, float] | None = None,
+    **settings: object,
+) -> Recipe:
     roles = {"student": "python:toy:student", "teacher": f"python:toy:{teacher}", **(models or {})}
     data = {"method": "strategies", "task": "python:toy:task", "models": roles, "settings": {**SETTINGS, **settings}}
-    return check_recipe(Document(data))
+    return check_recipe(Document(data | ({"budget": budget} if budget else {})))
 
 
 def test_a_test_in_the_review_page_keeps_what_the_judge_has_against_a_strategy(tmp_path: Path) -> None:
@@ -74,16 +82,46 @@ def test_a_teacher_that_fails_is_counted_and_not_taken_for_one_with_nothing_to_s
     question = Question("q", (user("i am upset."),))
     case = Compared(State(question, (), question.messages), Completion("hello."), Completion("sorry."))
     judged = [(case, Preference(1.0, "better"))]
-    for teacher, unreadable, failed in (("dead_teacher", 0, 1), ("mute_teacher", 1, 0), ("idle_teacher", 0, 0)):
-        with Run(tmp_path / teacher, recipe(teacher)) as run:
+    counts = {"dead": (0, 1, 0), "mute": (1, 0, 0), "idle": (0, 0, 1), "careless": (1, 0, 1)}
+    for teacher, expected in counts.items():
+        with Run(tmp_path / teacher, recipe(f"{teacher}_teacher")) as run:
             asked = ask_teacher(Bench(run), judged)
-        assert (asked.unreadable, asked.failed, len(asked.suggestions)) == (unreadable, failed, 1 - unreadable - failed)
+        assert (asked.unreadable, asked.failed, len(asked.suggestions)) == expected
+
+
+def test_a_strategy_that_breaks_its_own_dialogues_is_neither_tested_nor_released(tmp_path: Path) -> None:
+    given = recipe(models={"student": "python:toy:frail_student"}, budget={"failure_share": 1.0})
+    with Run(tmp_path / "run", given) as run:
+        bench, library = Bench(run), Library(run.artifact / "library.jsonl")
+        sorry = library.propose(SORRY, who="ada")
+        library.decide(sorry.id, "approved", who="ada", reason="known")
+        assert not release(bench, library, who="ada").blocked
+        loud = library.propose(SORRY.model_copy(update={"scenario": "upset", "do": "shout"}), who="ada")
+        library.record_checks(loud.id, (), who="ada")
+        with pytest.raises(RunError, match="20 of 60 dialogues could not be compared"):
+            measure(bench, library, loud, [sorry])
+        library.record_effect(loud.id, measured("on-off", [], []), who="ada")
+        assert library.strategy(loud.id).before_approval() == ["version 1 was not tested"]
+        assert loud.id not in [strategy.id for strategy in kept(library)]
+        library.decide(loud.id, "approved", who="ada", reason="unseen")
+        found = release(bench, library, who="ada")
+        assert found.blocked and found.missing == 20
+        assert found.against == ["20 development dialogues could not be compared, for a call failed; try again"]
+        assert Release.from_json(found.to_json()) == found
 
 
 def shown_by_the_placebo(library: Library) -> list[str] | None:
     settings, wording = StrategiesSettings(), GeneralWording()
     control = placebo(library, Retriever(library.strategies("approved"), settings.retrieval), wording, settings, 0)
     return None if control is None else sorted(control([user("an upset customer, in the rain")]).lines)
+
+
+def test_what_is_unreadable_costs_itself_and_not_the_strategies_beside_it() -> None:
+    good = {"scenario": "a", "do": "b"}
+    lenient = [{**good, "avoid": None, "level": "Specific"}, {**good, "level": "high"}, {**good, "level": None}]
+    read = GeneralWording().read(json.dumps([*lenient, {"scenario": "a"}, 7, {**good, "do": None}]))
+    assert [one and one.level for one in read] == ["specific", "general", "general", None, None, None]
+    assert read[0] == Advice(**good, level="specific")
 
 
 def test_the_placebo_of_a_small_library_shows_what_is_not_served(tmp_path: Path) -> None:
@@ -218,6 +256,21 @@ def test_logs_alone_begin_a_library_and_training_does_not_lose_it(
     capsys.readouterr()
     assert main_without_exit("strategies", "import", str(folder), "logs.jsonl") == 2
     assert "in the middle of learning" in capsys.readouterr().err
+
+
+def test_the_same_advice_for_another_situation_is_kept_and_what_is_known_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with Run(tmp_path / "run", recipe()):
+        pass
+    situations = ["the parcel is late", "the item came broken", "late parcels", "the parcel is not late"]
+    written = [{"scenario": scenario, "do": "apologise first, then offer a refund"} for scenario in situations]
+    Path("logs.jsonl").write_text("".join(json.dumps({"strategy": one}) + "\n" for one in written))
+    assert main_without_exit("strategies", "import", "run", "logs.jsonl") == 0
+    kept_ones = Library(tmp_path / "run" / "artifact" / "library.jsonl").strategies()
+    assert [one.advice.scenario for one in kept_ones] == [situations[0], situations[1], situations[3]]
+    assert f"logs.jsonl:3: {kept_ones[0].id} says so already" in capsys.readouterr().err
 
 
 def main_without_exit(*arguments: str) -> int:

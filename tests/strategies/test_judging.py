@@ -47,6 +47,41 @@ def test_a_judge_that_says_nothing_gives_no_preference() -> None:
     assert failing.compare([case()]) == [None]
 
 
+@pytest.mark.parametrize(
+    ("answer", "side"),
+    [
+        ("First", "first"),
+        ("**Second**", "second"),
+        ("The first reply.", "first"),
+        ("Verdict: tie", "tie"),
+        ('{"verdict": "second"}', "second"),
+        ("The first reply is better than the second.", "first"),
+        ("The second reply serves better than the first one.", "second"),
+        ("The first is friendlier, but I prefer the second.", "second"),
+        ("Overall, the second reply is better because the first reply promises too much.", "second"),
+        ("Both settle it. My verdict is second.", "second"),
+        ("It's a tie.", "tie"),
+        ("First. The second one promises too much.", "first"),
+        ("The first is better at greeting, but the second settles it.\n\nsecond", "second"),
+        ("First, it greets. Second, it is short. The second is better", "second"),
+        ("Both are kind and true, so tie", "tie"),
+        ("The second mentions the fee, so, on the whole, first", "first"),
+        ("The customer asked for the money first.", None),
+        ("It would be better to ask for the number first.", None),
+        ("The first is not better than the second.", None),
+        ("The first is worse than the second.", None),
+        ("First: kind and long. Second: rude.", None),
+        ("The first would be better if it named the fee.", None),
+        ("I liked the greeting at first.", None),
+        ("", None),
+    ],
+)
+def test_a_verdict_is_the_word_that_stands_alone_or_the_reply_that_is_called_better(
+    answer: str, side: str | None
+) -> None:
+    assert GeneralWording().verdict(answer) == side
+
+
 def test_the_judge_is_not_told_whose_reply_it_is() -> None:
     model = ScriptedModel(lambda _: Completion("tie"))
     ModelJudge(model, GeneralWording()).compare([case()])

@@ -3,11 +3,13 @@
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from fulcrum.atomic import read_json
+from fulcrum.chat import Tool
 from fulcrum.errors import BudgetSpent, RunError, SettingsError
 from fulcrum.evaluation.results import read_results
 from fulcrum.methods import load_method
@@ -17,13 +19,14 @@ from fulcrum.runs.evaluate import evaluate_run
 from fulcrum.runs.learn import learn, learning_cost, price_of_gain
 from fulcrum.settings import Document
 from fulcrum.strategies.bench import Bench
-from fulcrum.strategies.effects import measure_library
+from fulcrum.strategies.effects import Effects, measure_library
 from fulcrum.strategies.fold import Strategy
 from fulcrum.strategies.library import Library
 from fulcrum.strategies.logs import read_logs, take_in
 from fulcrum.strategies.metrics import break_even, metric_rows
-from fulcrum.strategies.records import Decided
+from fulcrum.strategies.records import Advice, Decided
 from fulcrum.strategies.trials import Trial
+from fulcrum.task.load import load_task
 from support.tiny import shared_model
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -127,6 +130,35 @@ def test_dialogues_that_people_held_teach_too(tmp_path: Path) -> None:
     assert library.history(id)[0].who == "ada" and strategy.findings is not None
 
 
+def test_strategies_of_one_import_are_checked_against_each_other(tmp_path: Path) -> None:
+    dos = ["greet them by their first name", "do not greet them by their first name"]
+    lines = [json.dumps({"strategy": {"scenario": "any dialogue", "do": do}}) for do in dos]
+    (tmp_path / "logs.jsonl").write_text("\n".join(lines))
+    library = Library(tmp_path / "library.jsonl")
+    with Run(tmp_path / "run", recipe()) as run:
+        ids, _ = take_in(Bench(run), library, read_logs(tmp_path / "logs.jsonl"), "ada")
+        first, second = map(library.strategy, ids)
+        assert not first.blocked and [finding.check for finding in second.blocked] == ["contradiction"]
+        assert not Bench(run).examine(library, first).blocked, "what is blocked itself stands against nothing"
+        library.decide(first.id, "rejected", who="ada", reason="no")
+        assert not Bench(run).examine(library, second).blocked
+
+
+def test_the_student_of_a_log_is_told_what_every_agent_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    look_up = Tool("look_up", "finds an order", {"type": "object"})
+    with_tools = replace(load_task("python:toy:task"), tools=(look_up,))
+    monkeypatch.setattr("toy.task", lambda: with_tools)
+    logs = tmp_path / "logs.jsonl"
+    said = [("assistant", "welcome."), ("user", "i am upset."), ("assistant", "hello. sorry.")]
+    logs.write_text(json.dumps({"messages": [{"role": role, "content": text} for role, text in said]}))
+    with Run(tmp_path / "run", recipe("modest_teacher")) as run:
+        take_in(Bench(run), Library(tmp_path / "library.jsonl"), read_logs(logs), "ada")
+        (asked,) = (call.request["request"] for call in run.store.calls(role="student"))
+    assert [message["role"] for message in asked["messages"]] == ["system", "assistant", "user"]
+    assert "say no to refunds" in asked["messages"][0]["content"]
+    assert asked["tools"] == [look_up.to_json()]
+
+
 def test_what_the_library_is_better_without_is_retired(tmp_path: Path) -> None:
     library = learned(tmp_path / "run", recipe())
     (good,), (bad,) = by_do(library)["say sorry"], by_do(library)["shout loudly"]
@@ -137,6 +169,21 @@ def test_what_the_library_is_better_without_is_retired(tmp_path: Path) -> None:
     retired = library.strategy(twin.id)
     assert retired.status == "retired" and retired.effects["leave-one-out"].harms
     assert "better without it" in (retired.decided.reason if retired.decided else "")
+
+
+def test_alone_a_strategy_is_shown_where_it_is_shown_in_its_library(tmp_path: Path) -> None:
+    library = Library(tmp_path / "library.jsonl")
+    bad, *others = (
+        library.propose(Advice(scenario=f"dev {mood}", do=do), who="ada")
+        for mood, do in {"upset": "shout loudly", "lost": "wait", "late": "hum", "wet": "sing"}.items()
+    )
+    with Run(tmp_path / "run", recipe()) as run:
+        effects = Effects(Bench(run), 30)
+        alone, _ = effects.of(bad, [bad])
+        among, out = effects.of(bad, [bad, *others])
+    assert alone.estimate == pytest.approx(-0.3), "every dialogue holds one of the two words"
+    assert (among.measure, among.estimate) == ("on-off", pytest.approx(-0.09))
+    assert (out.measure, out.estimate) == ("leave-one-out", pytest.approx(-0.09))
 
 
 def test_advice_that_helps_here_and_hurts_there_is_narrowed(tmp_path: Path) -> None:
@@ -155,6 +202,14 @@ def test_a_known_strategy_that_was_called_for_and_not_found_gets_a_wider_scenari
     rounds = read_json(tmp_path / "run" / "artifact" / "rounds.json")
     assert [one.get("strategies/widened/yes", 0) for one in rounds] == [0, 1, 0]
     assert rounds[1]["covered"] == 0 and rounds[2]["covered"] > 0
+
+
+def test_what_applies_everywhere_gets_no_wider_scenario_where_others_crowd_it_out(tmp_path: Path) -> None:
+    settings = {"dialogues": 60, "trial_dialogues": 40, "retrieval": {"top_k": 1}}
+    library = learned(tmp_path / "run", recipe("crowding_teacher", **settings))
+    (good,), (_, narrow) = by_do(library)["say sorry"], by_do(library)["talk at length"]
+    assert narrow.advice.scenario == "upset" and narrow.status == "proposed", "it takes the one place"
+    assert [one.scenario for one in library.versions(good.id)] == ["any dialogue"]
 
 
 def test_what_failed_its_trial_is_tried_again_when_it_is_suggested_again(
@@ -178,12 +233,30 @@ def test_what_failed_its_trial_is_tried_again_when_it_is_suggested_again(
     assert rounds[1]["strategies/again/yes"] == 1
 
 
+def test_what_failed_in_two_wordings_is_tried_again_as_one(tmp_path: Path) -> None:
+    found = by_do(learned(tmp_path / "run", recipe("humming_teacher")))
+    (one,), (other,) = found["hum a tune"], found["hum a tune for the customer"]
+    merged, main = sorted((one, other), key=lambda strategy: strategy.merged_into is None)
+    assert (main.status, merged.merged_into) == ("rejected", main.id)
+    assert "0 of 60 dialogues better with it" in (main.decided.reason if main.decided else "")
+
+
 def test_two_wordings_of_one_strategy_are_put_together(tmp_path: Path) -> None:
     found = by_do(learned(tmp_path / "run", recipe("wordy_teacher")))
     (one,), (other,) = found["say sorry"], found["say sorry to the customer"]
     kept, merged = sorted((one, other), key=lambda strategy: strategy.status)
     assert (kept.status, merged.status, merged.merged_into) == ("proposed", "retired", kept.id)
     assert kept.effects["state"].better >= 6 and not merged.effects
+
+
+def test_of_two_that_help_and_contradict_each_other_one_is_kept(tmp_path: Path) -> None:
+    found = by_do(learned(tmp_path / "run", recipe("fickle_teacher", rounds=1)))
+    (good,), (opposite,) = found["say sorry"], found["do not only say sorry"]
+    assert good.status == "proposed" and good.effects["state"].helps
+    assert opposite.status == "rejected" and opposite.effects["state"].helps, "both help, each alone"
+    assert [finding.text for finding in opposite.blocked] == [f"{good.id} says the opposite: {good.advice.guidance}"]
+    (round_,) = read_json(tmp_path / "run" / "artifact" / "rounds.json")
+    assert (round_["strategies/accepted"], round_["strategies/blocked"]) == (1, 1)
 
 
 @pytest.mark.slow

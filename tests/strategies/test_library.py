@@ -111,6 +111,20 @@ def test_merging_into_one_of_them_leaves_that_one_as_it_is(library: Library) -> 
     assert library.strategy(gone.id).merged_into == kept.id
 
 
+def test_merging_loses_no_words_where_they_are_known_as_one_of_them(library: Library) -> None:
+    for number, do in enumerate(("say sorry", "ask for the order")):
+        first = advice(do)
+        kept, gone = (library.propose(one, who="teacher") for one in (first, advice(f"else {number}")))
+        if number:
+            library.edit(kept.id, advice("other words by now"), who="ada")
+        library.decide(kept.id, "approved", who="ada", reason="known for years")
+        meant = first.model_copy(update={"why": "it calms them", "level": "specific"})
+        merged = library.merge([gone.id, kept.id], meant, who="bob", reason="the same")
+        assert (merged.id, merged.advice, merged.status) == (kept.id, meant, "proposed")
+        assert library.versions(kept.id)[-1] == meant and library.history(kept.id)[-1].who == "bob"
+        assert library.strategy(gone.id).merged_into == kept.id
+
+
 def test_two_reviewers_see_each_other(library: Library) -> None:
     seen = library.propose(advice(), who="teacher")
     other = Library(library.path)

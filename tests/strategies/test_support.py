@@ -12,6 +12,8 @@ from fulcrum.chat import Completion, Request, Sampling
 from fulcrum.errors import LibraryError, TaskError
 from fulcrum.evaluation.baselines import Direct
 from fulcrum.evaluation.rollouts import roll_out
+from fulcrum.recipe import check_recipe
+from fulcrum.settings import Document
 from fulcrum.strategies.logs import read_logs
 from fulcrum.strategies.support import DONE, SimulatedCustomers
 from fulcrum.task import Example, Question, Task
@@ -29,6 +31,27 @@ def task(tmp_path: Path) -> Task:
         'customer = "python:none:customer"\njudge = "python:none:judge"\nmax_turns = 3\n'
     )
     return load_task(f"dialogue:{tmp_path / 'support.toml'}")
+
+
+def test_a_plan_counts_what_the_customer_and_its_judge_are_asked(task: Task, tmp_path: Path) -> None:
+    def planned(**judge: str) -> dict[tuple[str, str], int]:
+        models = {"student": "python:none:student", "teacher": "python:none:teacher", **judge}
+        data = {"method": "strategies", "task": f"dialogue:{tmp_path / 'support.toml'}", "models": models}
+        given = check_recipe(Document(data))
+        rows = given.method.plan(given)
+        assert {row.role for row in rows} == set(given.asked), "each has a model, and so a price"
+        return {(row.stage, row.role): row.calls for row in rows}
+
+    calls = planned(judge="python:none:judge")
+    customer, judge = (calls["all dialogues", f"{role} of the task"] for role in ("customer", "judge"))
+    spoken = [
+        calls[one] for one in calls if one[1] == "student" or one in (("gap", "teacher"), ("evaluation", "teacher"))
+    ]
+    assert customer == sum(spoken), "one answer to each turn of an agent"
+    assert judge == (customer - calls["rounds", "student"]) // 5, "in the rounds no dialogue is judged as a whole"
+    by_outcome = planned()
+    assert by_outcome["all dialogues", "judge of the task"] == judge + 2 * calls["rounds", "student"]
+    assert by_outcome["all dialogues", "customer of the task"] == customer + by_outcome["judging", "student"]
 
 
 VERDICT = '{"success": true, "satisfaction": 4, "violations": ["too slow"], "customer_fault": false}'
@@ -143,11 +166,33 @@ def test_logs_of_both_kinds_are_read(tmp_path: Path) -> None:
     assert [message.role for message in logs.dialogues[0][1]] == ["user", "assistant"]
 
 
-@pytest.mark.parametrize("line", ["x", "[]", "{}", '{"strategy": {"do": "x"}}', '{"messages": [1]}', "[" * 9999])
-def test_a_line_of_neither_kind_is_named(tmp_path: Path, line: str) -> None:
+def test_logs_are_read_as_other_programs_write_them(tmp_path: Path) -> None:
+    path = tmp_path / "logs.jsonl"
+    parts = [{"type": "text", "text": "one"}, {"type": "text", "text": "two\u2028three"}]
+    talk = [{"role": "developer", "content": "x"}, {"role": "user", "content": parts}]
+    path.write_text("\ufeff" + json.dumps({"messages": talk}, ensure_ascii=False) + "\n", encoding="utf-8")
+    ((_, (told, asked)),) = read_logs(path).dialogues
+    assert (told.role, asked.content) == ("system", "one\ntwo\u2028three")
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("x", "not JSON"),
+        ("[]", "a row is an object"),
+        ("[" * 9999, "not JSON"),
+        ("{}", "neither .* messages: Field required"),
+        ('{"strategy": {"do": "x"}}', "neither .* scenario: Field required"),
+        ('{"messages": [1]}', r"neither .* messages\.0"),
+        ('{"messages": [{"role": "robot", "content": "x"}]}', r"neither .* messages\.0\.role"),
+        ('{"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}', "neither .* 'image_url'"),
+        ('{"messages": [{"role": "assistant", "tool_calls": [{"id": "1"}]}]}', r"neither .*tool_calls\.0\.function"),
+    ],
+)
+def test_a_line_of_neither_kind_is_named(tmp_path: Path, line: str, problem: str) -> None:
     path = tmp_path / "logs.jsonl"
     path.write_text('{"strategy": {"scenario": "any dialogue", "do": "greet"}}\n' + line + "\n")
-    with pytest.raises(LibraryError, match=r"logs\.jsonl:2: neither"):
+    with pytest.raises(LibraryError, match=rf"logs\.jsonl:2: {problem}"):
         read_logs(path)
 
 

@@ -10,6 +10,7 @@ from fulcrum.chat import Failure, Message, user
 from fulcrum.strategies.dialogue import Job, State
 from fulcrum.strategies.fold import Strategy
 from fulcrum.strategies.records import Advice, Effect, Evidence
+from fulcrum.strategies.retrieval import Retriever
 from fulcrum.strategies.settings import RetrievalSettings
 from fulcrum.strategies.trials import Candidate, Neighbours, Trial, Trials, measured, together
 from fulcrum.strategies.wording import Situation
@@ -56,10 +57,14 @@ def dialogue(number: int, *heard: str) -> list[State]:
 
 
 def tried_in(
-    advice: Advice, origins: Sequence[State], dialogues: Sequence[Sequence[State]], count: int
+    advice: Advice,
+    origins: Sequence[State],
+    dialogues: Sequence[Sequence[State]],
+    count: int,
+    served: Sequence[Strategy] = (),
 ) -> list[list[tuple[str, int]]]:
-    settings = RetrievalSettings(threshold=0.5)
-    neighbours = Neighbours([state for one in dialogues for state in one], cast(Any, Desks()), settings)
+    serving = Retriever(served, RetrievalSettings(threshold=0.5))
+    neighbours = Neighbours([state for one in dialogues for state in one], cast(Any, Desks()), serving)
     found = neighbours.of(Strategy("s1", 1, advice, "proposed", Evidence()), advice, origins, count)
     return [[(state.question.id, len(state.messages)) for state in some] for some in found]
 
@@ -74,6 +79,16 @@ def test_a_strategy_is_tried_once_a_dialogue_from_where_it_would_be_served_first
     assert others[:2] == [("2", 2), ("3", 2)] and len(others) == 3, "the likest first; what is unlike at any turn"
     everywhere, _ = tried_in(Advice(scenario=EVERYWHERE, do="say sorry"), suggested, [*dialogues, *quiet], 5)
     assert everywhere == [("0", 1), ("1", 1)]
+
+
+def test_a_strategy_is_tried_from_where_it_is_served_among_the_others() -> None:
+    dialogues = [dialogue(n, "refund my parcel at-kim", "it was torn at-kim") for n in range(4)]
+    advice = Advice(scenario="refund parcel torn", do="say sorry")
+    others = [Advice(scenario=f"refund parcel {how}", do=how) for how in ("lost", "late", "wet", "heavy")]
+    served = [Strategy(one.id, 1, one, "approved", Evidence()) for one in others]
+    for library, turn in (((), 1), (served, 2)):
+        origins, neighbours = tried_in(advice, [dialogues[0][0]], dialogues, 4, library)
+        assert [*origins, *neighbours] == [(str(n), turn) for n in range(4)]
 
 
 def test_a_strategy_of_some_places_is_tried_nowhere_else() -> None:

@@ -64,6 +64,11 @@ def student(request: Request) -> Completion:
     return Completion(" ".join(parts), usage=Usage(10, 5), seconds=0.1)
 
 
+def frail_student(request: Request) -> Completion:
+    """Break down where it is told to shout."""
+    return Completion.failed("server", "down") if "shout" in request.messages[0].content else student(request)
+
+
 def teacher_of(*taught: dict[str, str], own: str = "hello. sorry. at length."):
     def teacher(request: Request) -> Completion:
         if "You teach a support agent" in request.messages[0].content:
@@ -78,9 +83,13 @@ def teacher_of(*taught: dict[str, str], own: str = "hello. sorry. at length."):
 
 good_teacher = teacher_of(GOOD, BAD, IDLE)
 broad_teacher = teacher_of(BROAD)
+crowding_teacher = teacher_of({**GOOD, "scenario": "any dialogue"}, BROAD)
 narrow_teacher = teacher_of({**GOOD, "scenario": "an angry customer"})
 wordy_teacher = teacher_of(GOOD, {**GOOD, "do": "say sorry to the customer"})
+fickle_teacher = teacher_of(GOOD, {**GOOD, "do": "do not only say sorry"})
+careless_teacher = teacher_of(IDLE, {"scenario": "any customer"})
 idle_teacher = teacher_of(IDLE)
+humming_teacher = teacher_of(IDLE, {**IDLE, "do": "hum a tune for the customer"})
 modest_teacher = teacher_of(GOOD, own="hello. sorry.")
 
 

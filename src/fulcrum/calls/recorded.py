@@ -1,6 +1,7 @@
 """A chat model whose every call is looked up, budgeted, stored and counted."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from fulcrum.calls.budget import Budget
 from fulcrum.calls.ledger import Ledger, is_local, spend_of
@@ -11,8 +12,10 @@ from fulcrum.chat import ChatModel, Completion, Finished, Request
 class RecordedModel:
     """Wraps a model for one role; it is a `ChatModel` itself.
 
-    A call whose answer is stored is not made. Equal requests of one batch are one call. When the budget is used
-    up, what is in flight is still waited for and stored, and the rest comes back as `budget` failures.
+    A call whose answer is stored is not made. Equal requests of one batch are one call, and so are those of several
+    threads that ask at the same time, also through other models with the same store: one makes the call, the others
+    wait, and to them its answer, be it a failure, counts as one from the store. When the budget is used up, what is
+    in flight is still waited for and stored, and the rest comes back as `budget` failures.
 
     Args:
         model: who answers.
@@ -50,12 +53,25 @@ class RecordedModel:
         places: dict[str, list[int]] = {}
         for index, key in enumerate(keys):
             places.setdefault(key, []).append(index)
-        stored = self._store.get_many(list(places))
-        if stored:
-            yield self._hand_out(stored, places)
-        missing = [key for key in places if key not in stored]
-        for answers in self._make([wanted[places[key][0]] for key in missing], missing):
-            yield self._hand_out(answers, places)
+        open_keys = list(places)
+        while open_keys:
+            own, others = self._store.claims.take(open_keys)
+            try:
+                stored = self._store.get_many(list(own))  # after the claim: what was just settled is found here
+                if stored:
+                    self._store.claims.settle(stored)
+                    yield self._hand_out(stored, places)
+                missing = [key for key in own if key not in stored]
+                for answers in self._make([wanted[places[key][0]] for key in missing], missing):
+                    yield self._hand_out(answers, places)
+            finally:
+                self._store.claims.release(own)
+            # Nobody waits while others wait for it: every claim of one's own is settled by now.
+            waited = {key: claim.result() for key, claim in others.items()}
+            joined = {key: replace(answer, from_store=True) for key, answer in waited.items() if answer is not None}
+            if joined:
+                yield self._hand_out(joined, places)
+            open_keys = [key for key in waited if key not in joined]
 
     def _hand_out(self, answers: dict[str, Completion], places: dict[str, list[int]]) -> Finished:
         finished = [(index, completion) for key, completion in answers.items() for index in places[key]]
@@ -83,6 +99,7 @@ class RecordedModel:
             for index, completion in group:
                 del open_calls[index]
                 self._budget.settle(spend_of(completion, self.model.name, self._ledger.prices), completion.failure)
+            self._store.claims.settle(answers)
             yield answers
             # An endpoint's calls in flight are paid for, so they are waited for; a local model's next batch is not.
             if is_local(self.model.name) and self._budget.exhausted():

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
+from fulcrum.calls.claims import Claims
 from fulcrum.chat import ChatModel, Completion, Request
 from fulcrum.errors import StoreError
 from fulcrum.hashing import content_hash
@@ -115,12 +116,17 @@ class CallStore:
         path: the file; made if it does not exist.
         read_only: open an existing store and never write.
 
+    Attributes:
+        path: the file.
+        claims: the calls that threads of this process are making now.
+
     Raises:
         StoreError: the file is damaged, is not a call store, or has another schema version.
     """
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
+        self.claims = Claims()
         self._lock = threading.Lock()
         try:
             self._connection = self._open(path, read_only)

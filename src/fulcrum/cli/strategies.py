@@ -167,6 +167,8 @@ def import_(run: Path, logs: Path, /, *, who: str = "") -> None:
         library, new, asked = import_logs(opened, read, who or getpass.getuser())
     for id in new:
         console.print(f"{id} proposed: {library.strategy(id).advice.guidance}", markup=False, highlight=False)
+    for where, id in asked.known:
+        log.print(f"{where}: {id} says so already", markup=False, highlight=False, soft_wrap=True)
     if asked.unreadable or asked.failed:
         missed = f"{asked.unreadable} answers of the teacher could not be read, {asked.failed} calls failed"
         log.print(f"{missed}; the same command asks again where calls failed", highlight=False, soft_wrap=True)

@@ -69,8 +69,14 @@ def _at_the_lab(task: str) -> bool:
 
 def kept(library: Library) -> list[Strategy]:
     """Return the strategies that were approved, and those that passed trial and checks and wait for a person."""
-    passed = [strategy for strategy in library.strategies("proposed") if strategy.effects and not strategy.blocked]
+    passed = [strategy for strategy in library.strategies("proposed") if strategy.tested and not strategy.blocked]
     return [*library.strategies("approved"), *passed]
+
+
+def eligible(library: Library) -> list[Strategy]:
+    """Return the strategies that are approved or may yet be: those that wait, tested or not, and no check blocks."""
+    waiting = [strategy for strategy in library.strategies("proposed") if not strategy.blocked]
+    return [*library.strategies("approved"), *(strategy for strategy in waiting if strategy.merged_into is None)]
 
 
 def served(library: Library, settings: StrategiesSettings) -> list[Strategy]:
@@ -134,25 +140,31 @@ class Bench:
         """Stop if the budget is spent."""
         self.run.budget.check()
 
-    def findings(self, library: Library, strategy: Strategy) -> list[Finding]:
+    def findings(self, library: Library, strategy: Strategy, others: Sequence[Strategy] | None = None) -> list[Finding]:
         """Check a strategy's words, and ask the judge about it if there is one.
+
+        Args:
+            library: where it stands.
+            strategy: which.
+            others: what it must not contradict; by default all that are approved or may yet be.
 
         Raises:
             BudgetSpent: the judge's call was not made.
         """
-        findings = check(strategy.advice, Context(self.policy, kept(library), strategy.evidence))
+        beside = without(eligible(library) if others is None else others, strategy.id)
+        findings = check(strategy.advice, Context(self.policy, beside, strategy.evidence))
         if self.judge is not None:
             findings += judged_safe(self.judge, strategy.advice, self.policy)
             self.check()
         return findings
 
-    def examine(self, library: Library, strategy: Strategy) -> Strategy:
-        """Keep what the checks and the judge find in a strategy.
+    def examine(self, library: Library, strategy: Strategy, others: Sequence[Strategy] | None = None) -> Strategy:
+        """Keep what the checks and the judge find in a strategy; the arguments are those of `findings`.
 
         Raises:
             BudgetSpent: the judge's call was not made.
         """
-        return library.record_checks(strategy.id, self.findings(library, strategy), who="fulcrum")
+        return library.record_checks(strategy.id, self.findings(library, strategy, others), who="fulcrum")
 
     def student(self, adviser: Adviser | None = None, *, name: str) -> Student:
         """Return the student with some advice."""

@@ -11,10 +11,23 @@ from dataclasses import dataclass, field
 from fulcrum.chat import ChatModel, Request, Sampling, complete, system, user
 from fulcrum.strategies.fold import Strategy
 from fulcrum.strategies.records import Advice, Evidence, Finding
-from fulcrum.strategies.words import negations, numbers, overlap, tokens, words
+from fulcrum.strategies.words import (
+    ALTERNATIVE,
+    every_word,
+    negations,
+    numbers,
+    overlap,
+    plain,
+    tokens,
+    unspaced,
+    words,
+)
 
 COPIED_WORDS = 8
 """So many words in a row that also stand in the evidence are a copy."""
+
+COPIED_CHARACTERS = 20
+"""So many characters in a row are one in a script without spaces, where words are short in some and long in others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +51,7 @@ def check(advice: Advice, context: Context) -> list[Finding]:
 
 
 def _text(advice: Advice) -> str:
-    return " . ".join([advice.when, advice.do, advice.avoid]).lower()
+    return plain(" . ".join([advice.when, advice.do, advice.avoid]))
 
 
 _PERSONAL = {
@@ -50,32 +63,54 @@ _PERSONAL = {
 }
 
 
+_INTRODUCED = re.compile(r"\b(my name is|name:|this is|i am|i['\u2019]m)\s+([^\W\d_]+)\s+([^\W\d_]+)\b", re.IGNORECASE)
+
+
 def personal_data(advice: Advice, context: Context) -> Iterable[Finding]:
-    """Find what belongs to one person: numbers, addresses, and the names that the customer gave."""
+    """Find what belongs to one person: numbers, addresses, and the names that the customer gave.
+
+    Whoever writes `i am` mostly goes on with something else than a name: there names are known by their capitals.
+    """
     text = " . ".join([advice.scenario, _text(advice), advice.why])
     for what, pattern in _PERSONAL.items():
         if match := re.search(pattern, text, re.IGNORECASE):
             yield Finding(check="personal data", severity="block", text=f"{what}: {match.group()}")
-    introduced = r"(?:my name is|this is|i am|it is|name:|here is)\s+([a-z]+)\s+([a-z]+)\b"
-    for message in context.evidence.messages:
-        for name in re.findall(introduced, message.content.lower()) if message.role == "user" else ():
-            if set(name) <= set(words(text)):
-                yield Finding(check="personal data", severity="block", text=f"the customer's name: {' '.join(name)}")
+    said = " | ".join(message.content for message in context.evidence.messages if message.role == "user")
+    for introduction, first, last in _INTRODUCED.findall(said):
+        named = "name" in introduction.lower() or (_capitalised(first) and _capitalised(last))
+        if named and {first.lower(), last.lower()} <= set(words(text)):
+            yield Finding(check="personal data", severity="block", text=f"the customer's name: {first} {last}")
+
+
+def _capitalised(word: str) -> bool:
+    return word[0].isupper() and not word.isupper()
+
+
+def unfindable(advice: Advice, context: Context) -> Iterable[Finding]:
+    """Find situations that retrieval by words can never meet, as they hold none: they may be numbers, or signs."""
+    for situation in advice.scenario.split(ALTERNATIVE):
+        if not tokens(situation):
+            yield Finding(check="scenario", severity="warn", text=f"holds no word to find it by: {situation}")
 
 
 def copied_text(advice: Advice, context: Context) -> Iterable[Finding]:
     """Find sentences of the dialogue that the strategy was learned from."""
     evidence = context.evidence
     heard = [message.content for message in evidence.messages if message.role in ("user", "tool")]
-    source = " | ".join([evidence.teacher, evidence.student, *heard]).lower().split()
-    runs = {tuple(source[start : start + COPIED_WORDS]) for start in range(len(source) - COPIED_WORDS + 1)}
     for text in (advice.scenario, advice.when, advice.do, advice.avoid):
-        said = text.lower().replace(",", " ").split()
-        for start in range(len(said) - COPIED_WORDS + 1):
-            if tuple(said[start : start + COPIED_WORDS]) in runs:
-                quote = " ".join(said[start : start + COPIED_WORDS])
+        length = COPIED_CHARACTERS if unspaced(text) else COPIED_WORDS
+        source = {run for text in (evidence.teacher, evidence.student, *heard) for run in _runs(text, length)}
+        for run in _runs(text, length):
+            if run in source:
+                quote = ("" if unspaced(text) else " ").join(run)
                 yield Finding(check="copied text", severity="block", text=f"stands in the dialogue as it is: {quote}")
                 return
+
+
+def _runs(text: str, length: int) -> Iterable[tuple[str, ...]]:
+    """Return every so many words in a row of a text, whatever stands between them."""
+    said = every_word(text)
+    return zip(*(said[start:] for start in range(length)), strict=False)
 
 
 _PROMISES = {
@@ -130,7 +165,7 @@ def against_policy(advice: Advice, context: Context) -> Iterable[Finding]:
 
     The policy's own verbs are looked for: one of them beside a word that knows no limits, or forbidden altogether.
     """
-    do, text = advice.do.lower(), _text(advice)
+    do, text = plain(advice.do), _text(advice)
     regulated = {word for word in _VERBS if re.search(rf"\b{word}\w*", context.policy.lower())}
     for verb in sorted(regulated):
         if not re.search(rf"\b{verb}\w*", do):
@@ -230,6 +265,7 @@ def judged_safe(judge: ChatModel, advice: Advice, policy: str) -> list[Finding]:
 
 _CHECKS: tuple[Callable[[Advice, Context], Iterable[Finding]], ...] = (
     personal_data,
+    unfindable,
     copied_text,
     unsafe_promise,
     injection,

@@ -1,7 +1,8 @@
 """The causal effect of each strategy on whole dialogues: switched on alone, and left out of the library."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from fulcrum.errors import RunError
 from fulcrum.evaluation.pairing import Outcome, outcomes
 from fulcrum.strategies.bench import Bench, without
 from fulcrum.strategies.fold import Strategy
@@ -12,6 +13,11 @@ from fulcrum.strategies.solver import retrieved
 from fulcrum.strategies.trials import measured
 
 WHO = "fulcrum"
+
+_MOST_MISSING = 0.05
+"""Largest share of dialogues that an effect may be without."""
+
+_Named = frozenset[tuple[str, int]]
 
 
 class Effects:
@@ -25,32 +31,59 @@ class Effects:
     def __init__(self, bench: Bench, dialogues: int) -> None:
         self._bench = bench
         self._dialogues = dialogues
-        self._known: dict[frozenset[tuple[str, int]], dict[str, Outcome]] = {}
+        self._known: dict[tuple[_Named, _Named], dict[str, Outcome]] = {}
 
     def of(self, strategy: Strategy, library: Sequence[Strategy]) -> list[Effect]:
-        """Return both effects of a strategy; `library` is what is served, with or without it."""
+        """Return both effects of a strategy; `library` is what is served, with or without it.
+
+        Raises:
+            RunError: too many dialogues are missing: a strategy that breaks its own dialogues would seem to do no harm.
+        """
         others = without(library, strategy.id)
-        return [
-            self.between("on-off", [], [strategy]),
+        found = [
+            _change("on-off", self._play([]), self._play([strategy], beside=others)),
             self.between("leave-one-out", others, [*others, strategy]),
         ]
+        missing, dialogues = max(map(self.missing, found)), self._count
+        if missing > _MOST_MISSING * dialogues:
+            raise RunError(
+                f"{strategy.id}: {missing} of {dialogues} dialogues could not be compared, for a call failed, so no "
+                "effect is kept; mend the endpoint (`fulcrum doctor`) and run it again: only what failed is asked again"
+            )
+        return found
 
     def between(self, measure: str, less: Sequence[Strategy], more: Sequence[Strategy]) -> Effect:
         """Return what one library does that another does not, under the name of a measure."""
-        before, after = self._play(less), self._play(more)
-        shared = [id for id in before if id in after]
-        return measured(measure, [before[id].value for id in shared], [after[id].value for id in shared])
+        return _change(measure, self._play(less), self._play(more))
 
-    def _play(self, strategies: Sequence[Strategy]) -> dict[str, Outcome]:
-        key = frozenset((strategy.id, strategy.version) for strategy in strategies)
+    def missing(self, effect: Effect) -> int:
+        """Return how many dialogues an effect is without, for a call failed in them."""
+        return self._count - effect.n
+
+    @property
+    def _count(self) -> int:
+        return min(self._dialogues, len(self._bench.task.examples("dev")))
+
+    def _play(self, strategies: Sequence[Strategy], beside: Sequence[Strategy] = ()) -> dict[str, Outcome]:
+        key = _named(strategies), _named(beside)
         if key not in self._known:
             bench = self._bench
             # The library's order decides between equal scores, so it must be the same whoever was left out.
             ordered = sorted(strategies, key=lambda strategy: strategy.id)
-            adviser = retrieved(Retriever(ordered, bench.settings.retrieval), bench.wording)
-            student = bench.student(adviser, name="retrieved")
+            retriever = Retriever(ordered, bench.settings.retrieval, beside=beside)
+            student = bench.student(retrieved(retriever, bench.wording), name="retrieved")
             self._known[key] = outcomes(bench.roll_out(student, "dev", self._dialogues).rollouts)
         return self._known[key]
+
+
+def _named(strategies: Sequence[Strategy]) -> _Named:
+    return frozenset((strategy.id, strategy.version) for strategy in strategies)
+
+
+def _change(measure: str, before: Mapping[str, Outcome], after: Mapping[str, Outcome]) -> Effect:
+    """Return the difference in the dialogues that both came through."""
+    shared = [id for id in before if id in after]
+    return measured(measure, [before[id].value for id in shared], [after[id].value for id in shared])
 
 
 def measure_library(bench: Bench, library: Library, strategies: Sequence[Strategy]) -> None:

@@ -56,12 +56,17 @@ class Strategy:
         """Findings that stand against its approval."""
         return tuple(finding for finding in self.findings or () if finding.severity == "block")
 
+    @property
+    def tested(self) -> bool:
+        """Whether this version was tried in any dialogue."""
+        return any(effect.n for effect in self.effects.values())
+
     def before_approval(self) -> list[str]:
         """Return what stands against approving it; a person may overrule that with a reason."""
         against = [f"{finding.check}: {finding.text}" for finding in self.blocked]
         if self.findings is None:
             against.append(f"version {self.version} was not checked")
-        if not self.effects:
+        if not self.tested:
             against.append(f"version {self.version} was not tested")
         against += [
             f"it harms the student: {effect.measure} {effect.estimate:+.3f} [{effect.low:+.3f}, {effect.high:+.3f}]"

@@ -29,7 +29,7 @@ from fulcrum.strategies.fold import Strategy
 from fulcrum.strategies.judging import ModelJudge, OutcomeJudge, shown
 from fulcrum.strategies.library import Library
 from fulcrum.strategies.records import FIELD_LIMIT, Advice
-from fulcrum.strategies.retrieval import Retriever
+from fulcrum.strategies.retrieval import Retriever, applies_everywhere
 from fulcrum.strategies.solver import retrieved
 from fulcrum.strategies.suggestions import Group, Suggestion, ask_teacher, group, known, located, scenario_of
 from fulcrum.strategies.trials import Candidate, Neighbours, Trial, Trials
@@ -97,12 +97,15 @@ class _Round:
         states = [case.state for case in compared]
         suggestions, judged = self._suggest([case for case in compared if case.differ])
         groups = group(suggestions, self._settings.duplicate)
-        everything = sorted(self._library.strategies(), key=lambda strategy: strategy.status == "rejected")
-        familiar = [(known(one.advice, everything, self._settings.duplicate), one) for one in groups]
+        everything = sorted(
+            self._library.strategies(),
+            key=lambda strategy: (strategy.merged_into is not None, strategy.status == "rejected"),
+        )
+        familiar = [(self._known(one, everything), one) for one in groups]
         fresh = [one for strategy, one in familiar if strategy is None]
         decided: Counter[str] = Counter()
         if states:
-            neighbours = Neighbours(states, self._wording, self._settings.retrieval)
+            neighbours = Neighbours(states, self._wording, self._retriever)
             decided += self._take_in(fresh, states, neighbours)
             missed = {strategy.id: (strategy, one) for strategy, one in familiar if strategy is not None}
             decided += self._widen(list(missed.values()), states, neighbours)
@@ -165,6 +168,14 @@ class _Round:
         }
         return asked.suggestions, facts
 
+    def _known(self, one: Group, everything: Sequence[Strategy]) -> Strategy | None:
+        """Return the strategy that says the same as a group; for a merged one, that which took its place."""
+        found, passed = known(one.advice, everything, self._settings.duplicate), set[str]()
+        while found is not None and found.merged_into is not None and found.id not in passed:
+            passed.add(found.id)
+            found = self._library.strategy(found.merged_into)
+        return found
+
     def _take_in(self, groups: Sequence[Group], states: Sequence[State], neighbours: Neighbours) -> Counter[str]:
         """Propose, check and try what is new."""
         decided: Counter[str] = Counter()
@@ -214,20 +225,24 @@ class _Round:
         turns = neighbours.of(strategy, advice, origins, self._settings.trial_dialogues)
         return Candidate(strategy.id, advice, *turns)
 
+    def _examine(self, strategy: Strategy) -> Strategy:
+        """Check a strategy against what has passed its trial: others on trial may turn out to be the wrong ones."""
+        return self._bench.examine(self._library, strategy, kept(self._library))
+
     def _blocked(self, strategy: Strategy) -> bool:
         """Check a strategy, and reject it if that stands against it."""
-        checked = self._bench.examine(self._library, strategy)
+        checked = self._examine(strategy)
         if checked.blocked:
             reason = "; ".join(f"{found.check}: {found.text}" for found in checked.blocked)
             self._library.decide(strategy.id, "rejected", who=LOOP, reason=reason[:1000])
         return bool(checked.blocked)
 
     def _settle(self, candidate: Candidate, trial: Trial) -> str:
-        """Note what a trial showed; reject what it did not show to help."""
+        """Note what a trial showed; reject what it did not show to help, or what contradicts one that passed before."""
         self._library.record_effect(candidate.id, trial.effect, who=LOOP)
         if trial.accepted(self._settings.alpha):
             self._library.note(candidate.id, f"passed the trial: {trial.summary()}", who=LOOP)
-            return "accepted"
+            return "blocked" if self._blocked(self._library.strategy(candidate.id)) else "accepted"
         self._library.decide(candidate.id, "rejected", who=LOOP, reason=trial.summary())
         return "rejected"
 
@@ -268,7 +283,7 @@ class _Round:
         candidates: list[Candidate] = []
         for strategy, one in missed:
             id, advice = strategy.id, strategy.advice
-            if id not in serving:
+            if id not in serving or applies_everywhere(advice.scenario):
                 continue
             without = [state for state in one.states if not self._retrieves(id, state)]
             more = scenario_of(without, states, self._wording) if len(without) >= 2 else ""
@@ -284,7 +299,7 @@ class _Round:
                 continue
             reason = f"wider scenario: {trial.summary()}"
             strategy = self._library.edit(candidate.id, candidate.advice, who=LOOP, reason=reason)
-            self._bench.examine(self._library, strategy)
+            self._examine(strategy)
             self._library.record_effect(candidate.id, trial.effect, who=LOOP)
             decided["widened/yes"] += 1
         return decided
@@ -313,12 +328,14 @@ class _Round:
             passed, said = trial.accepted(self._settings.alpha), f"tried again: {trial.summary()}"
             if candidate.advice != before.advice:
                 strategy = self._library.edit(candidate.id, candidate.advice, who=LOOP, reason=said)
-                self._bench.examine(self._library, strategy)
+                self._examine(strategy)
             elif passed:
                 self._library.decide(candidate.id, "reopened", who=LOOP, reason=said)
             self._library.record_effect(candidate.id, trial.effect, who=LOOP)
             if not passed:
                 self._library.decide(candidate.id, "rejected", who=LOOP, reason=said)
+            elif self._blocked(self._library.strategy(candidate.id)):
+                passed = False
             decided["again/yes" if passed else "again/no"] += 1
         return decided
 

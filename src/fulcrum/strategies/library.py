@@ -200,7 +200,8 @@ class Library:
     ) -> Strategy:
         """Put one strategy in the place of several: they retire, and the new one, proposed, names them as parents.
 
-        The advice may be that of one of them, which then stays in its place as it is, and the others retire.
+        The advice may be that of one of them, which then stays in its place as it is, and the others retire. Where it
+        is known as one of them and says something else than that one says now, that one gets it as a new version.
 
         Args:
             ids: two or more strategies.
@@ -217,9 +218,9 @@ class Library:
             if len(merged) < 2:
                 raise LibraryError(f"a merge needs two strategies, not {', '.join(ids) or 'none'}")
             kept = next((strategy.id for strategy in merged if strategy.advice == advice), advice.id)
-            stamp = self._clock()
+            present, stamp = next((strategy for strategy in merged if strategy.id == kept), None), self._clock()
             events: list[AnyEvent] = []
-            if kept not in {strategy.id for strategy in merged}:
+            if present is None:
                 events.append(
                     Proposed(
                         strategy=kept,
@@ -230,6 +231,10 @@ class Library:
                         evidence=evidence or merged[0].evidence,
                         parents=tuple(strategy.id for strategy in merged),
                     )
+                )
+            elif present.advice != advice:
+                events.append(
+                    Edited(strategy=kept, who=who, at=stamp, reason=reason, advice=advice, parent=present.version)
                 )
             events += [
                 Merged(strategy=strategy.id, who=who, at=stamp, reason=reason, into=kept)

@@ -5,26 +5,30 @@ A line of a log is JSON, of one of two kinds:
     {"strategy": {"scenario": ..., "when": ..., "do": ..., "avoid": ..., "why": ...}}
     {"messages": [{"role": "system", ...}, {"role": "user", ...}, {"role": "assistant", ...}, ...]}
 
-A strategy is proposed as it stands. In a dialogue every message of the assistant is what a person said: the student is
-asked at the same turns, and where it says something else the teacher model puts into words what it lacks.
+A strategy is proposed as it stands. A dialogue has the shape of the OpenAI chat protocol, text alone. Every message of
+the assistant is what a person said: the student is asked at the same turns, with the task's tools, and where it says
+something else the teacher model puts into words what it lacks. Where no system message says what an agent is told, the
+task's policy does.
 """
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from fulcrum.chat import Completion, Message
-from fulcrum.errors import LibraryError
+from fulcrum.chat import Completion, Message, system
+from fulcrum.errors import LibraryError, TaskError
 from fulcrum.evaluation.solver import Turn
+from fulcrum.serving.errors import ApiError
+from fulcrum.serving.wire import read_conversation
 from fulcrum.strategies.bench import Bench
 from fulcrum.strategies.dialogue import Compared, State
 from fulcrum.strategies.judging import ModelJudge, Preference
 from fulcrum.strategies.library import Library
 from fulcrum.strategies.records import Advice, Evidence, read_advice
-from fulcrum.strategies.suggestions import Asked, ask_teacher, group, known
+from fulcrum.strategies.suggestions import Asked, ask_teacher, covers, group, known
 from fulcrum.task import Question
+from fulcrum.task.files import read_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,32 +51,40 @@ def read_logs(path: Path) -> Logs:
         LibraryError: the file cannot be read, or a line is neither kind; the text names `file:line`.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise LibraryError(f"{path}: cannot be read as text: {error}") from error
+        rows = read_rows(path)
+    except (OSError, TaskError) as error:
+        raise LibraryError(str(error)) from error
     advice: list[tuple[str, Advice]] = []
     dialogues: list[tuple[str, tuple[Message, ...]]] = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        where = f"{path.name}:{number}"
+    for row in rows:
+        where = Path(row.source).name
         try:
-            data: Any = json.loads(line)
-            if isinstance(data, dict) and "strategy" in data:
-                advice.append((where, read_advice(cast(Any, data["strategy"]))))
+            if "strategy" in row.values:
+                advice.append((where, read_advice(row.values["strategy"])))
             else:
-                messages = cast(list[dict[str, Any]], data["messages"])
-                dialogues.append((where, tuple(Message.from_json(message) for message in messages)))
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+                dialogues.append((where, _dialogue(row.values)))
+        except (LibraryError, ApiError) as error:
             raise LibraryError(
-                f"{path}:{number}: neither a strategy nor a dialogue: {error}; a line holds "
+                f"{row.source}: neither a strategy nor a dialogue: {error}; a line holds "
                 '{"strategy": {"scenario": ..., "do": ...}} or {"messages": [...]}'
             ) from None
     return Logs(tuple(advice), tuple(dialogues))
 
 
+def _dialogue(values: Mapping[str, Any]) -> tuple[Message, ...]:
+    messages = read_conversation(dict(values)).messages
+    contents = [message.get("content") for message in values["messages"]]
+    kinds = {part["type"] for content in contents if isinstance(content, list) for part in cast(list[Any], content)}
+    if foreign := sorted(kinds - {"text"}):
+        raise LibraryError(f"messages: a part is of type {foreign[0]!r}, but only text can be learned from")
+    return messages
+
+
 def take_in(bench: Bench, library: Library, logs: Logs, who: str) -> tuple[list[str], Asked]:
     """Propose what logs teach. The new strategies are checked, and not yet tried.
+
+    What a strategy of the library says already is left out; where a person wrote it, only if that one applies in each
+    situation that the person names.
 
     Args:
         bench: the run whose student is to learn, and whose teacher writes.
@@ -87,13 +99,20 @@ def take_in(bench: Bench, library: Library, logs: Logs, who: str) -> tuple[list[
         BudgetSpent: a call was not made.
     """
     found = [(advice, Evidence(source="person", dialogue=where)) for where, advice in logs.advice]
-    asked = _ask(bench, logs)
-    for one in group(asked.suggestions, bench.settings.duplicate):
+    asked, duplicate = _ask(bench, logs), bench.settings.duplicate
+    for one in group(asked.suggestions, duplicate):
         evidence = one.first.evidence(bench.models)
         found.append((one.advice, evidence.model_copy(update={"source": "logs"})))
     new: list[str] = []
     for advice, evidence in found:
-        if known(advice, library.strategies(), bench.settings.duplicate) is None:
+        there = [
+            one
+            for one in library.strategies()
+            if evidence.source == "logs" or covers(one.advice.scenario, advice.scenario, duplicate)
+        ]
+        if same := known(advice, there, duplicate):
+            asked.known.append((evidence.dialogue, same.id))
+        else:
             strategy = library.propose(advice, who=who, reason=f"from {evidence.dialogue}", evidence=evidence)
             bench.examine(library, strategy)
             new.append(strategy.id)
@@ -116,12 +135,15 @@ def _ask(bench: Bench, logs: Logs) -> Asked:
 def _compare_with_student(bench: Bench, logs: Logs) -> list[Compared]:
     """Return the turns of people at which the student says something else."""
     turns: list[tuple[State, Completion]] = []
-    for where, messages in logs.dialogues:
-        said = [place for place, message in enumerate(messages) if message.role == "assistant" and place > 0]
+    for where, logged in logs.dialogues:
+        told = any(message.role == "system" for message in logged) or not bench.policy
+        messages = logged if told else (system(bench.policy), *logged)
+        heard = next((place for place, message in enumerate(messages) if message.role == "user"), len(messages))
+        said = [place for place, message in enumerate(messages) if message.role == "assistant" and place > heard]
         for turn, place in enumerate(said):
             person = Completion(messages[place].content, tool_calls=messages[place].tool_calls)
             earlier = tuple(Completion(messages[one].content) for one in said[:turn])
-            question = Question(where, messages[: said[0]])
+            question = Question(where, messages[: said[0]], bench.task.tools)
             turns.append((State(question, earlier, messages[:place]), person))
     student = bench.student(name="student")
     answers = student.answer([Turn(state.question, state.messages) for state, _ in turns])

@@ -68,19 +68,28 @@ class StrategiesMethod:
         tried = (strategies + settings.rounds) * min(settings.trial_dialogues, settings.dialogues) * length
         measured = 2 * accepted * settings.effect_dialogues * length
         gap = settings.rounds * settings.gap_dialogues * length
+        ceiling = min(gap, settings.gap_dialogues * length)
+        continued = 0 if judged else turns * length
+        evaluated = (5 + settings.finetune) * test
+        finished = tried + gap + ceiling + measured + evaluated + test
         rows = [
             PlannedCalls("rounds", "student", turns, prompt, _REPLY_TOKENS),
             PlannedCalls("rounds", "teacher", turns, prompt, _REPLY_TOKENS),
             PlannedCalls("judging", "judge", 2 * turns if judged else 0, prompt, 1),
-            PlannedCalls("judging", "student", 0 if judged else turns * length, prompt, _REPLY_TOKENS),
+            PlannedCalls("judging", "student", continued, prompt, _REPLY_TOKENS),
             PlannedCalls("strategies", "teacher", asked, prompt, _STRATEGY_TOKENS),
             PlannedCalls("trials", "student", tried, prompt, _REPLY_TOKENS),
             PlannedCalls("gap", "student", gap, prompt, _REPLY_TOKENS),
-            PlannedCalls("gap", "teacher", min(gap, settings.gap_dialogues * length), prompt, _REPLY_TOKENS),
+            PlannedCalls("gap", "teacher", ceiling, prompt, _REPLY_TOKENS),
             PlannedCalls("effects", "student", measured, prompt, _REPLY_TOKENS),
-            PlannedCalls("evaluation", "student", (5 + settings.finetune) * test, prompt, _REPLY_TOKENS),
+            PlannedCalls("evaluation", "student", evaluated, prompt, _REPLY_TOKENS),
             PlannedCalls("evaluation", "teacher", test, prompt, _REPLY_TOKENS),
         ]
+        judgements = finished // length + (0 if judged else 2 * turns)
+        for role in (role for role in recipe.asked if role not in recipe.models):  # the task's own models
+            # A judge is asked once a finished dialogue, who plays the customer at every turn.
+            calls = judgements if role.startswith("judge") else turns + continued + finished
+            rows.append(PlannedCalls("all dialogues", role, calls, prompt, _REPLY_TOKENS))
         return [row for row in rows if row.calls]
 
     def learn(self, run: Run) -> None:

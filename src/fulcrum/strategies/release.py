@@ -44,6 +44,7 @@ class Release:
         who: who released it.
         at: when (ISO 8601, UTC).
         reason: why it was released against what was found.
+        missing: development dialogues without which `change` was measured, because a call failed.
     """
 
     strategies: tuple[tuple[str, int], ...]
@@ -54,6 +55,7 @@ class Release:
     who: str
     at: str
     reason: str = ""
+    missing: int = 0
 
     @property
     def against(self) -> list[str]:
@@ -63,6 +65,8 @@ class Release:
         if self.change is not None and self.change.harms:
             change = f"{self.change.estimate:+.3f} [{self.change.low:+.3f}, {self.change.high:+.3f}]"
             found.append(f"worse than what was released before: {change} on {self.change.n} development dialogues")
+        if self.missing:
+            found.append(f"{self.missing} development dialogues could not be compared, for a call failed; try again")
         return found
 
     @property
@@ -87,6 +91,7 @@ class Release:
             data["who"],
             data["at"],
             data["reason"],
+            data.get("missing", 0),
         )
 
 
@@ -145,14 +150,16 @@ def release(bench: Bench, library: Library, *, who: str, reason: str = "") -> Re
     strategies = served(library, bench.settings)
     if not strategies:
         raise RunError(f"{artifact}: no strategy is approved, so there is nothing to release")
-    last, change = _last(artifact), None
+    last, change, missing = _last(artifact), None, 0
     if last is not None:
         before = [_as_of(library, id, version) for id, version in last.strategies]
         dialogues = bench.settings.effect_dialogues or len(bench.task.examples("dev"))
-        change = Effects(bench, dialogues).between("release", before, strategies)
+        effects = Effects(bench, dialogues)
+        change = effects.between("release", before, strategies)
+        missing = effects.missing(change)
     tried = _try(bench, strategies, list(must_pass(artifact)))
     bench.check()
-    found = Release(_named(strategies), *tried, change, who, utc_now(), reason)
+    found = Release(_named(strategies), *tried, change, who, utc_now(), reason, missing)
     if not found.blocked:
         write_json(artifact / RELEASE, found.to_json())
     return found

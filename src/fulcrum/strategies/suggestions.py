@@ -15,6 +15,7 @@ from fulcrum.strategies.wording import Wording
 from fulcrum.strategies.words import (
     ALTERNATIVE,
     EVERYWHERE,
+    extends,
     negations,
     numbers,
     overlap,
@@ -91,13 +92,15 @@ class Asked:
 
     Attributes:
         suggestions: what it wrote.
-        unreadable: how many of its answers could not be read.
+        unreadable: how many of its answers, or of the strategies in one, could not be read.
         failed: how many calls failed.
+        known: of what people brought, where that stands which a strategy says already, and the strategy's id.
     """
 
     suggestions: list[Suggestion] = field(default_factory=list[Suggestion])
     unreadable: int = 0
     failed: int = 0
+    known: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
 
 
 def ask_teacher(bench: Bench, judged: Sequence[tuple[Compared, Preference]]) -> Asked:
@@ -121,7 +124,8 @@ def ask_teacher(bench: Bench, judged: Sequence[tuple[Compared, Preference]]) -> 
         except LibraryError:
             asked.unreadable += 1
             continue
-        asked.suggestions += [Suggestion(advice, case, preference, prompt) for advice in advised]
+        asked.suggestions += [Suggestion(advice, case, preference, prompt) for advice in advised if advice is not None]
+        asked.unreadable += sum(advice is None for advice in advised)
     return asked
 
 
@@ -142,12 +146,28 @@ def known(advice: Advice, strategies: Sequence[Strategy], duplicate: float) -> S
 
 
 def alike(one: Advice, other: Advice, duplicate: float) -> bool:
-    """Return whether two pieces of advice tell the student the same; a number or a `not` is never a small matter."""
-    first, second = one.guidance, other.guidance
+    """Return whether two pieces of advice tell the student the same, wherever they apply."""
+    return _same(one.guidance, other.guidance, duplicate)
+
+
+def covers(wide: str, narrow: str, duplicate: float) -> bool:
+    """Return whether each situation of the narrow scenario stands in the wide one too."""
+    situations = wide.split(ALTERNATIVE)
+    return EVERYWHERE in situations or all(
+        any(_same(situation, one, duplicate) for situation in situations) for one in narrow.split(ALTERNATIVE)
+    )
+
+
+def _same(first: str, second: str, duplicate: float) -> bool:
+    """Return whether two texts say the same in so many of the same words.
+
+    A number or a `not` is never a small matter. Of the words that negate only those of English are known; so where one
+    text is the other with something put in, in whatever language, they are not the same either.
+    """
     if first == second:
         return True
     same_sense = numbers(first) == numbers(second) and negations(first) == negations(second)
-    return same_sense and overlap(first, second) >= duplicate
+    return same_sense and not extends(first, second) and overlap(first, second) >= duplicate
 
 
 def scenario_of(states: Sequence[State], everywhere: Sequence[State], wording: Wording) -> str:

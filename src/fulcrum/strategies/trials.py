@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fulcrum.evaluation.statistics import mcnemar_exact, paired_difference
+from fulcrum.strategies.bench import without
 from fulcrum.strategies.dialogue import Check, Job, State, play
 from fulcrum.strategies.fold import Strategy
 from fulcrum.strategies.records import Advice, Effect
-from fulcrum.strategies.retrieval import Retriever, WordIndex
-from fulcrum.strategies.settings import RetrievalSettings
+from fulcrum.strategies.retrieval import Retriever, WordIndex, applies_everywhere
 from fulcrum.strategies.solver import Student
 from fulcrum.strategies.wording import Wording
 from fulcrum.strategies.words import ALTERNATIVE
@@ -174,10 +174,10 @@ class Neighbours:
     Args:
         states: all turns, those of one dialogue in their order.
         wording: makes words of them.
-        retrieval: how a strategy would be served.
+        serving: what is served, among which a strategy on trial would stand.
     """
 
-    def __init__(self, states: Sequence[State], wording: Wording, retrieval: RetrievalSettings) -> None:
+    def __init__(self, states: Sequence[State], wording: Wording, serving: Retriever) -> None:
         self._dialogues: dict[str, list[State]] = {}
         for state in states:
             self._dialogues.setdefault(state.question.id, []).append(state)
@@ -185,7 +185,7 @@ class Neighbours:
         self._places = {state.question.id: self._situations[state.key].place for state in states}
         self._index = WordIndex([self._situations[state.key].words for state in states])
         self._states = states
-        self._retrieval = retrieval
+        self._serving = serving
 
     def of(
         self, strategy: Strategy, advice: Advice, origins: Sequence[State], count: int
@@ -214,21 +214,27 @@ class Neighbours:
             id = self._states[number].question.id
             if id not in own and (not named or self._places[id] in named):
                 like.setdefault(id, self._states[number])
-        fitting = Retriever([replace(strategy, advice=advice)], self._retrieval)
+        fitting = self._fitting(replace(strategy, advice=advice))
         turns = (*meant, *list(like.values())[: count - len(meant)])
         first = [self._first_served(fitting, turn.question.id) or turn for turn in turns]
         return tuple(first[: len(meant)]), tuple(first[len(meant) :])
 
     def served(self, strategy: Strategy, but_not: Collection[str]) -> list[State]:
         """Return where a strategy would be served first in each dialogue in which it would, some dialogues left out."""
-        fitting = Retriever([strategy], self._retrieval)
+        fitting = self._fitting(strategy)
         first = (self._first_served(fitting, id) for id in self._dialogues if id not in but_not)
         return [state for state in first if state is not None]
+
+    def _fitting(self, strategy: Strategy) -> Retriever:
+        others = without(self._serving.strategies, strategy.id)
+        return Retriever([strategy], self._serving.settings, beside=others)
 
     def _first_served(self, fitting: Retriever, dialogue: str) -> State | None:
         turns = self._dialogues[dialogue]
         return next((state for state in turns if fitting.retrieve(self._situations[state.key])), None)
 
     def places(self, scenario: str) -> set[str]:
-        """Return the places that a scenario names."""
+        """Return the places that a scenario names; none if it applies everywhere."""
+        if applies_everywhere(scenario):
+            return set()
         return set(scenario.split(ALTERNATIVE)) & set(self._places.values())

@@ -7,11 +7,12 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol, cast
+from typing import Literal, Protocol, cast, get_args
 
 from fulcrum.chat import Message, system, user
 from fulcrum.errors import LibraryError
-from fulcrum.strategies.records import Advice, read_advice
+from fulcrum.strategies.records import Advice, Level, read_advice
+from fulcrum.strategies.words import negations
 from fulcrum.task.scorers.json import find_json
 
 Side = Literal["first", "second", "tie"]
@@ -61,11 +62,11 @@ class Wording(Protocol):
         """Return the request for a strategy by which the teacher's reply is better than the student's."""
         ...
 
-    def read(self, text: str) -> list[Advice]:
-        """Return the strategies in the teacher's answer; none if it saw no difference.
+    def read(self, text: str) -> Sequence[Advice | None]:
+        """Return the strategies in the teacher's answer, None for an unreadable one; none if it saw no difference.
 
         Raises:
-            LibraryError: the answer is no strategy.
+            LibraryError: the answer holds no strategy.
         """
         ...
 
@@ -139,28 +140,74 @@ class GeneralWording:
         shown = f"{transcript(messages)}\n\n[good reply]\n{teacher}\n\n[pupil's reply]\n{student}"
         return system(_ASK), user(shown)
 
-    def read(self, text: str) -> list[Advice]:
-        """Read one JSON object, or a list of them."""
+    def read(self, text: str) -> Sequence[Advice | None]:
+        """Read one JSON object, or a list of them. What is null, and a level that is none, count as left out."""
         try:
             found = find_json(text)
         except ValueError as error:
             raise LibraryError(f"the teacher's answer holds no JSON: {error}") from None
         entries = cast(list[object], found) if isinstance(found, list) else [found]
-        return [read_advice(entry) for entry in entries]
+        return [_read_entry(entry) for entry in entries]
 
     def compare(self, messages: Sequence[Message], first: str, second: str) -> tuple[Message, ...]:
         """Show the dialogue and both replies."""
         return system(_COMPARE), user(f"{transcript(messages)}\n\n[first reply]\n{first}\n\n[second reply]\n{second}")
 
     def verdict(self, text: str) -> Side | None:
-        """Return the last of the three words in the answer: a judge that reasons ends with its verdict."""
-        said = re.findall(r"\b(first|second|tie)\b", text.lower())
-        return cast(Side, said[-1]) if said else None
+        """Return the verdict that stands alone, or else the reply that is said to be better; of several the last.
+
+        A judge that reasons names both replies, but ends with its verdict.
+        """
+        sentences = [part for part in re.split(r"[\n.!?;]", text.lower()) if re.search("[a-z]", part)]
+        clauses = [clause for sentence in sentences for clause in _CLAUSE_ENDS.split(sentence)]
+        # `First, ...` counts reasons: within a sentence a word stands alone only after a colon, or at the very end.
+        alone = [*(sentence.rpartition(":")[2] for sentence in sentences), *clauses[-1:]]
+        verdicts = (*map(_preferred, clauses), *map(_alone, alone))
+        return next((side for side in reversed(verdicts) if side is not None), None)
 
     def generic(self, lines: int, messages: Sequence[Message]) -> tuple[Message, ...] | tuple[str, ...]:
         """Show what every agent is told, and ask for rules."""
         told = "\n".join(message.content for message in messages if message.role == "system")
         return system(_GENERIC.format(lines=lines)), user(told or "You are a support agent.")
+
+
+def _read_entry(entry: object) -> Advice | None:
+    if isinstance(entry, dict):
+        given = {key: value for key, value in cast(dict[str, object], entry).items() if value is not None}
+        if (level := str(given.pop("level", "")).strip().lower()) in get_args(Level):
+            given["level"] = level
+        entry = given
+    try:
+        return read_advice(entry)
+    except LibraryError:
+        return None
+
+
+_CLAUSE_ENDS = re.compile(r"[,:]|\b(?:but|while|whereas|although|though|because|since)\b")
+_BESIDE_VERDICT = """
+the a it s is so i say choose would my reply one verdict answer choice winner better best final overall
+"""
+_PREFERRED = re.compile(
+    r"\b(first|second)\b.*\b(?:better|best|preferable|superior|stronger|wins)\b"
+    r"|\b(?:prefer|choose|pick|favou?r)\b (?:the )?(first|second)\b"
+)
+_SIDES: dict[str, Side] = {"first": "first", "second": "second", "tie": "tie"}
+_UNCLEAR = re.compile(r"\b(?:worse|less|weaker|poorer|if)\b")
+
+
+def _alone(said: str) -> Side | None:
+    """Return the verdict, if no word stands beside it but such as introduce it."""
+    words = set(re.findall("[a-z]+", said)) - set(_BESIDE_VERDICT.split())
+    return _SIDES.get(words.pop()) if len(words) == 1 else None
+
+
+def _preferred(clause: str) -> Side | None:
+    """Return the one reply that a clause calls better, than the other or without naming it."""
+    praised = re.sub(r"\bthan (?:the )?(?:first|second)\b", "", clause)
+    if negations(praised) or _UNCLEAR.search(praised) or len(set(re.findall(r"\b(?:first|second)\b", praised))) != 1:
+        return None
+    found = _PREFERRED.search(praised)
+    return _SIDES[found[1] or found[2]] if found else None
 
 
 def marks(messages: Sequence[Message]) -> tuple[str, ...]:

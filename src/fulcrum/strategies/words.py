@@ -11,8 +11,21 @@ ALTERNATIVE = " | "
 EVERYWHERE = "any dialogue"
 """Scenario of a strategy that applies at every turn."""
 
-_NEGATION = re.compile(r"\b(?:not|no|never|neither|without|avoid|refrain|skip|stop)\b|n't\b", re.IGNORECASE)
-_WORD = re.compile(r"[^\W\d_]+(?:[-'][^\W\d_]+)*")
+_NEGATION = re.compile(r"\b(?:not|no|never|neither|without|avoid|refrain|skip|stop)\b|n't\b")
+_APOSTROPHES = str.maketrans("\u2018\u2019\u02bc\uff07", "''''")
+_UNSPACED = "".join(
+    (
+        r"\u0e01-\u0e3a\u0e40-\u0e4e\u0e81-\u0ece",  # Thai and Lao
+        r"\u1000-\u103f\u1780-\u17d3",  # Burmese and Khmer
+        r"\u3005\u3041-\u3096\u30a1-\u30fa\u30fc",  # Japanese
+        r"\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff",  # Chinese
+    )
+)
+"""The characters of the scripts that put no spaces between words."""
+
+_LETTERS, _SIGNS = rf"[^\W\d_{_UNSPACED}]+", rf"[^\W{_UNSPACED}]+"
+_WORD = re.compile(rf"{_LETTERS}(?:[-']{_LETTERS})*|[{_UNSPACED}]+")
+_EVERY_WORD = re.compile(rf"{_SIGNS}(?:[-']{_SIGNS})*|[{_UNSPACED}]")
 _EMPTY_WORDS = """
 a an and are as at be been but by can do does for from had has have he her him his i if in into is it its me my no not
 of on or our she so than that the their them then they this to up us was we were what when which who will with would
@@ -21,9 +34,33 @@ you your please customer agent
 _EMPTY = frozenset(_EMPTY_WORDS.split())
 
 
+def plain(text: str) -> str:
+    """Return text in lower case and with straight apostrophes, so that `Don\u2019t` meets `don't`."""
+    return text.lower().translate(_APOSTROPHES)
+
+
 def words(text: str) -> list[str]:
-    """Return the words that carry meaning, lower-case; numbers name one dialogue and are left out."""
-    return [word for word in _WORD.findall(text.lower()) if word not in _EMPTY]
+    """Return the words that carry meaning, lower-case; numbers name one dialogue and are left out.
+
+    In place of words, scripts without spaces give every two characters in a row, which needs no dictionary.
+    """
+    return [part for word in _WORD.findall(plain(text)) if word not in _EMPTY for part in _parts(word)]
+
+
+def _parts(word: str) -> list[str]:
+    if len(word) < 3 or not unspaced(word):
+        return [word]
+    return [word[start : start + 2] for start in range(len(word) - 1)]
+
+
+def unspaced(text: str) -> bool:
+    """Return whether a text is in a script without spaces, in part at least."""
+    return re.search(f"[{_UNSPACED}]", text) is not None
+
+
+def every_word(text: str) -> list[str]:
+    """Return all words and numbers of a text in their order, lower-case; of scripts without spaces every character."""
+    return _EVERY_WORD.findall(plain(text))
 
 
 def tokens(text: str) -> list[str]:
@@ -41,7 +78,7 @@ def _stem(word: str) -> str:
 
 def negations(text: str) -> int:
     """Return how many words turn a sentence round."""
-    return len(_NEGATION.findall(text))
+    return len(_NEGATION.findall(plain(text)))
 
 
 def numbers(text: str) -> list[str]:
@@ -53,6 +90,16 @@ def overlap(one: str, other: str) -> float:
     """Return the share of words that two texts have in common, 0..1 (Jaccard)."""
     first, second = set(tokens(one)), set(tokens(other))
     return len(first & second) / len(first | second) if first | second else 1.0
+
+
+def extends(one: str, other: str) -> bool:
+    """Return whether either of two texts is the other with something put in, endings and empty words aside.
+
+    What is put in may turn the sense round, in any language: `nicht`, the k of `keine`, the un of `unkind`.
+    """
+    shorter, longer = sorted(("".join(tokens(one)), "".join(tokens(other))), key=len)
+    letters = iter(longer)
+    return shorter != longer and all(letter in letters for letter in shorter)
 
 
 def telling_places(inside: Sequence[str], everywhere: Sequence[str]) -> list[str]:
