@@ -24,7 +24,7 @@ class Pool:
         asked: requests, repeated from the start when they are used up.
         size: drafts of the fixed schedule.
         wave: drafts that the adaptive schedule tries before it looks again.
-        losers_wanted: a question also needs losers before it is left; the warm start needs none.
+        losers_wanted: a question also needs losers before it is left: preferences have them, what is imitated has not.
     """
 
     asked: Sequence[str]
@@ -41,10 +41,11 @@ def warm_start_pool(settings: SupplementSettings) -> Pool:
 
 def round_pool(settings: SupplementSettings, number: int) -> Pool:
     """Return the pool of a round: forms, own forms and concatenations in the first, free ones in the others."""
+    losers_wanted = settings.trainer != "sft"
     if number > 1:
-        return Pool((FREE,), settings.pool, max(1, settings.pool // 4), losers_wanted=True)
+        return Pool((FREE,), settings.pool, max(1, settings.pool // 4), losers_wanted)
     asked = (*FORMS, *[OWN] * settings.own_forms, *[CONCAT] * settings.concats)
-    return Pool(asked, len(asked), max(1, len(asked) // 2), losers_wanted=True)
+    return Pool(asked, len(asked), max(1, len(asked) // 2), losers_wanted)
 
 
 def allowance(pool: Pool, settings: SupplementSettings, questions: int) -> int:
