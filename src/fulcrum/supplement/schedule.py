@@ -9,7 +9,7 @@ from fulcrum.supplement.bench import Bench, Wish
 from fulcrum.supplement.forms import CONCAT, FORMS, FREE, OWN, Supplement, concatenate
 from fulcrum.supplement.labels import Alone, Option, Rule
 from fulcrum.supplement.settings import SupplementSettings
-from fulcrum.supplement.trials import State, Trial, different
+from fulcrum.supplement.trials import State, Trial, asked_about
 from fulcrum.supplement.writer import SupplementWriter
 
 PATIENCE = 2
@@ -98,7 +98,7 @@ def collect(
     for start in range(0, last, step):
         places = range(start, min(start + step, last))
         wishes = [wish for place in places for query in asking if (wish := _wish(pool, query, place, winners, seed))]
-        room = allowed // settings.label_samples - different(trials)
+        room = allowed // settings.label_samples - len(asked_about(trials))
         if room <= 0:
             break
         trials += bench.play(wishes[:room] if adaptive else wishes, writer)
