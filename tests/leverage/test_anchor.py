@@ -110,7 +110,7 @@ def test_a_prompt_without_a_place_for_the_anchor_fails_alone() -> None:
     requests = [Request((message,)) for message in (system("s"), user("one"), assistant("a"), user("two"))]
     answers = complete(model, requests)
     assert [answer.text for answer in answers] == ["", "A\none", "", "A\ntwo"]
-    assert [answer.failure and answer.failure.kind for answer in answers] == ["server", None, "server", None]
+    assert [answer.failure and answer.failure.kind for answer in answers] == ["invalid", None, "invalid", None]
     assert answers[0].failure and "no user turn" in answers[0].failure.detail
 
 

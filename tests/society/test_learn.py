@@ -511,7 +511,7 @@ def test_a_society_refuses_tools_by_name_and_answers_the_rest(train: Train) -> N
     _, _, _, folder = train()
     tool = Tool("add", "", {})
     refused, answered = serve(folder, AdapterModel(learner), Request(SUM, tools=(tool,)), Request(SUM))
-    assert refused.failure and refused.failure.kind == "server" and refused.failure.detail.startswith("tools: ")
+    assert refused.failure and refused.failure.kind == "invalid" and refused.failure.detail.startswith("tools: ")
     assert answered.ok
 
 

@@ -48,7 +48,7 @@ class AnchoredModel:
                 try:
                     asked = self._request(request)
                 except SettingsError as error:
-                    refused.append((index, Completion.failed("server", str(error))))
+                    refused.append((index, Completion.failed("invalid", str(error))))
                     continue
                 sent.append((index, request))
                 yield asked

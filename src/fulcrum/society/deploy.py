@@ -169,7 +169,7 @@ def _debated(debate: Debate, requests: Sequence[Request]) -> list[Completion]:
         )
         for request, turn, transcript in zip(asked, turns, debate.hold(turns, seeds), strict=True)
     )
-    return [Completion.failed("server", _NO_TOOLS) if request.tools else next(elected) for request in requests]
+    return [Completion.failed("invalid", _NO_TOOLS) if request.tools else next(elected) for request in requests]
 
 
 def _cut(answer: Completion, sampling: Sampling) -> Completion:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property, lru_cache
+from functools import cache, cached_property
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -17,7 +17,7 @@ from fulcrum.strategies.words import ALTERNATIVE, EVERYWHERE, tokens
 Scores = NDArray[np.float64]
 
 _REMEMBERED = 20_000
-"""Most texts of which words or vectors are kept."""
+"""Most texts of which vectors are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class WordIndex:
     def __init__(self, texts: Sequence[str]) -> None:
         import bm25s
 
-        self._documents = [_tokens(text) or ("-",) for text in texts]
+        self._documents = [tokens(text) or ("-",) for text in texts]
         self._bm25 = cast(Any, bm25s.BM25())
         self._bm25.index(self._documents, show_progress=False)
         self._whole = self._raw([word for words in self._documents for word in words])
@@ -155,9 +155,6 @@ def _encoder(model: str) -> Encoder:
     return Encoder(load("sentence_transformers:SentenceTransformer")(model))
 
 
-@lru_cache(_REMEMBERED)
-def _tokens(text: str) -> tuple[str, ...]:
-    return tuple(tokens(text))
 
 
 def _helped(match: Match) -> float:

@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, cast
 
 ALTERNATIVE = " | "
@@ -10,6 +11,9 @@ ALTERNATIVE = " | "
 
 EVERYWHERE = "any dialogue"
 """Scenario of a strategy that applies at every turn."""
+
+_REMEMBERED = 20_000
+"""Texts of which what was found is kept: each strategy is compared with every other."""
 
 _NEGATION = re.compile(r"\b(?:not|no|never|neither|without|avoid|refrain|skip|stop)\b|n't\b")
 _APOSTROPHES = str.maketrans("\u2018\u2019\u02bc\uff07", "''''")
@@ -63,9 +67,10 @@ def every_word(text: str) -> list[str]:
     return _EVERY_WORD.findall(plain(text))
 
 
-def tokens(text: str) -> list[str]:
+@lru_cache(_REMEMBERED)
+def tokens(text: str) -> tuple[str, ...]:
     """Return the words that carry meaning without their endings, so that `waited` meets `waiting`."""
-    return [_stem(word) for word in words(text)]
+    return tuple(_stem(word) for word in words(text))
 
 
 def _stem(word: str) -> str:
@@ -76,14 +81,16 @@ def _stem(word: str) -> str:
     return stem
 
 
+@lru_cache(_REMEMBERED)
 def negations(text: str) -> int:
     """Return how many words turn a sentence round."""
     return len(_NEGATION.findall(plain(text)))
 
 
-def numbers(text: str) -> list[str]:
+@lru_cache(_REMEMBERED)
+def numbers(text: str) -> tuple[str, ...]:
     """Return the numbers in a text, in order of size as text."""
-    return sorted(re.findall(r"\d+", text))
+    return tuple(sorted(re.findall(r"\d+", text)))
 
 
 def overlap(one: str, other: str) -> float:
