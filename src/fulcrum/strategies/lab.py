@@ -1,7 +1,7 @@
 """The lab's wording, which its tiny models were trained on, and a teacher made of rules.
 
-The lab has no model that could judge, so its recipe compares replies by what becomes of the dialogue; and its teacher
-writes `when ..., do ....` and no more, so scenarios are read off the dialogues in which it said so.
+The lab has no model that could judge, so its recipe compares replies by what becomes of the dialogue; and its teachers
+write `when ..., do ....` and no more, so scenarios are read off the dialogues in which they said so.
 """
 
 import re
@@ -24,7 +24,7 @@ from fulcrum.task.load import TaskSpec
 _GENERIC = ("name_the_customer", "repeat_request", "apologise_first", "close_with_question", "sign_with_name")
 """What any good desk does: the lab's teacher cannot give advice without a comparison, so these stand in for it."""
 
-_ADVICE = re.compile(r"when (?P<when>[^,]+), (?P<do>.+?)\.?\s*", re.DOTALL)
+_ADVICE = re.compile(r"when (?P<when>[^,.]+), (?P<do>[^.]+)(?:\.\s*|$)")
 _CALL = re.compile(r"@(\w+)")
 
 
@@ -82,13 +82,14 @@ class LabWording:
         return strategy_request(messages, teacher, student)
 
     def read(self, text: str) -> list[Advice]:
-        """Read `when ..., do ....`; `no difference.` is no strategy."""
-        if text.strip().lower().startswith(SAME.rstrip(".")):
+        """Read `when ..., do ....`, once or several times; `no difference.` is no strategy."""
+        text = text.strip()
+        if text.lower().startswith(SAME.rstrip(".")):
             return []
-        match = _ADVICE.fullmatch(text.strip())
-        if match is None:
+        found = list(_ADVICE.finditer(text))
+        if not found or "".join(match[0] for match in found) != text:
             raise LibraryError("the teacher's answer is not of the form 'when ..., do ...'")
-        return [read_advice({"scenario": EVERYWHERE, "when": match["when"], "do": match["do"]})]
+        return [read_advice({"scenario": EVERYWHERE, "when": match["when"], "do": match["do"]}) for match in found]
 
     def compare(self, messages: Sequence[Message], first: str, second: str) -> tuple[Message, ...]:
         """Refuse: no model of the lab can judge.
@@ -110,7 +111,7 @@ class LabWording:
 
 
 def teacher(request: Request) -> str:
-    """Play the teacher by rules: `python:fulcrum.strategies.lab:teacher`. It follows the guidance in its prompt."""
+    """Play the teacher by rules: `python:fulcrum.strategies.lab:teacher`. It does all that its handbook says."""
     if request.messages[0].content == COMPARE:
         return _strategy(request.messages[-1].content)
     return student(request)
@@ -124,7 +125,7 @@ def student(request: Request) -> str:
 
 _CUES = {
     "apologise_first": r"\bsorry\b",
-    "name_the_customer": r"^(?:sorry )?[a-z]+\.",
+    "name_the_customer": r"^(?:sorry )?(?!sorry)[a-z]+\.",
     "thank_for_patience": r"thank you for waiting",
     "repeat_request": r"you want",
     "avoid_blame": r"our fault",
@@ -147,7 +148,7 @@ _CUES = {
 
 
 def _strategy(compared: str) -> str:
-    """Return the habit that shows first in the teacher's reply and not in the student's, as a line of guidance."""
+    """Return the habits that show in the teacher's reply and not in the student's, as lines of guidance."""
     *_, mine, theirs = re.split(r"\n(?:mine|theirs): ", compared)
     found = [
         (match.start(), HABITS[id].advice)
@@ -155,6 +156,6 @@ def _strategy(compared: str) -> str:
         if (match := re.search(cue, mine)) and not re.search(cue, theirs)
     ]
     if found:
-        return min(found)[1]
+        return " ".join(advice for _, advice in sorted(found))
     shorter = len(mine.split()) < len(theirs.split()) and mine.split()
     return HABITS[SHORT].advice if shorter else SAME

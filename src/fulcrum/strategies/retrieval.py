@@ -155,8 +155,6 @@ def _encoder(model: str) -> Encoder:
     return Encoder(load("sentence_transformers:SentenceTransformer")(model))
 
 
-
-
 def _helped(match: Match) -> float:
     trial = match.strategy.effects.get("state")
     return trial.estimate if trial else 0.0
