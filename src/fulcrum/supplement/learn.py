@@ -95,6 +95,5 @@ def learn(run: Run, settings: SupplementSettings) -> Learned:
         generators.append(generator)
         curve.append(step.look(number, generator, pools, rows, rewarded))
 
-    # By the gain, which is over the same questions for the actor alone; the earliest of equal ones.
-    chosen = max(range(len(curve)), key=lambda place: curve[place]["dev/difference"])
+    chosen = max(range(len(curve)), key=lambda place: curve[place]["dev/mean"])  # the earliest of equal ones
     return Learned(generators[chosen], curve, chosen, stopped, step.helpful(pools))
