@@ -2,7 +2,7 @@
 
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,7 +24,7 @@ from fulcrum.supplement.labels import Rule
 from fulcrum.supplement.learn import Learned, learn
 from fulcrum.supplement.method import EMPTIED, contenders
 from fulcrum.supplement.reasons import nothing_to_learn
-from fulcrum.supplement.schedule import allowance, collect, questions_to_try, round_pool, warm_start_pool
+from fulcrum.supplement.schedule import Pool, allowance, collect, questions_to_try, round_pool, warm_start_pool
 from fulcrum.supplement.settings import SupplementSettings
 from fulcrum.supplement.steps import Steps
 from fulcrum.supplement.trainers import Weights, uplift_reward
@@ -59,12 +59,14 @@ def any_length(joined: Supplement) -> bool:
     return True
 
 
-def collected(run: Run, schedule: str, **more: object) -> tuple[list[Trial], dict[str, float]]:
+def collected(
+    run: Run, schedule: str, pool_of: Callable[[SupplementSettings], Pool] = warm_start_pool, **more: object
+) -> tuple[list[Trial], dict[str, float]]:
     settings = run.recipe.settings_as(SupplementSettings).model_copy(update={"schedule": schedule, **more})
     bench = bench_for(run, settings)
     alone = alone_of(run, bench)
     writer = writer_of(run.model("generator"), settings, 1.0)
-    return collect(bench, writer, warm_start_pool(settings), alone, settings, Rule(), {}, any_length, 0), alone
+    return collect(bench, writer, pool_of(settings), alone, settings, Rule(), {}, any_length, 0), alone
 
 
 def test_the_fixed_schedule_is_the_papers(colours: Path, tmp_path: Path) -> None:
@@ -97,6 +99,16 @@ def test_a_round_also_tries_some_questions_that_are_solved_alone(colours: Path, 
     tried = questions_to_try(settings, alone, 0)
     assert set(hard) < set(tried)
     assert len(tried) - len(hard) == round(settings.solved_share / (1 - settings.solved_share) * len(hard))
+
+
+def test_a_round_of_imitation_tries_nothing_that_is_solved_alone(colours: Path, tmp_path: Path) -> None:
+    tried: dict[str, Counter[str]] = {}
+    with Run(tmp_path / "run", read_recipe(colours)) as run:
+        for trainer in ("dpo", "sft"):
+            trials, alone = collected(run, "adaptive", lambda one: round_pool(one, 1), trainer=trainer, enough=2)
+            tried[trainer] = Counter(trial.query for trial in trials)
+    hard = {query for query, value in alone.items() if value < 1}
+    assert tried["sft"].keys() == hard < tried["dpo"].keys()
 
 
 def test_hard_questions_get_what_easy_ones_saved_and_no_more_than_allowed(colours: Path, tmp_path: Path) -> None:

@@ -95,5 +95,6 @@ def learn(run: Run, settings: SupplementSettings) -> Learned:
         generators.append(generator)
         curve.append(step.look(number, generator, pools, rows, rewarded))
 
-    chosen = max(range(len(curve)), key=lambda place: curve[place]["dev/mean"])  # the earliest of equal ones
+    # By the gain, which is over the same questions for the actor alone; the earliest of equal ones.
+    chosen = max(range(len(curve)), key=lambda place: curve[place]["dev/difference"])
     return Learned(generators[chosen], curve, chosen, stopped, step.helpful(pools))

@@ -9,7 +9,7 @@ from fulcrum.supplement.bench import Bench, Wish
 from fulcrum.supplement.forms import CONCAT, FORMS, FREE, OWN, Supplement, concatenate
 from fulcrum.supplement.labels import Alone, Option, Rule
 from fulcrum.supplement.settings import SupplementSettings
-from fulcrum.supplement.trials import State, Trial, different
+from fulcrum.supplement.trials import State, Trial, asked_about
 from fulcrum.supplement.writer import SupplementWriter
 
 PATIENCE = 2
@@ -24,7 +24,7 @@ class Pool:
         asked: requests, repeated from the start when they are used up.
         size: drafts of the fixed schedule.
         wave: drafts that the adaptive schedule tries before it looks again.
-        losers_wanted: a question also needs losers before it is left; the warm start needs none.
+        losers_wanted: a question also needs losers before it is left: preferences have them, what is imitated has not.
     """
 
     asked: Sequence[str]
@@ -41,10 +41,11 @@ def warm_start_pool(settings: SupplementSettings) -> Pool:
 
 def round_pool(settings: SupplementSettings, number: int) -> Pool:
     """Return the pool of a round: forms, own forms and concatenations in the first, free ones in the others."""
+    losers_wanted = settings.trainer != "sft"
     if number > 1:
-        return Pool((FREE,), settings.pool, max(1, settings.pool // 4), losers_wanted=True)
+        return Pool((FREE,), settings.pool, max(1, settings.pool // 4), losers_wanted)
     asked = (*FORMS, *[OWN] * settings.own_forms, *[CONCAT] * settings.concats)
-    return Pool(asked, len(asked), max(1, len(asked) // 2), losers_wanted=True)
+    return Pool(asked, len(asked), max(1, len(asked) // 2), losers_wanted)
 
 
 def allowance(pool: Pool, settings: SupplementSettings, questions: int) -> int:
@@ -100,7 +101,7 @@ def collect(
         places = range(start, min(start + step, last))
         drafts = [(query, place) for place in places for query in asking]
         wishes = [wish for draft in drafts if (wish := _wish(pool, *draft, winners, fits, seed))]
-        room = allowed // settings.label_samples - different(trials)
+        room = allowed // settings.label_samples - len(asked_about(trials))
         if room <= 0:
             break
         trials += bench.play(wishes[:room] if adaptive else wishes, writer)

@@ -212,7 +212,8 @@ class Steps:
             lambda folder: write_json(folder / "dev.json", self._dev(weights)),
         )
         dev = read_json(folder / "dev.json")
-        calls = actor_calls(self._unhelped) + actor_calls(self._redrawn) + sum(map(actor_calls, pools)) + rewarded
+        alone = sum(trial.calls for trial in (*self._unhelped, *self._redrawn))
+        calls = alone + actor_calls(trial for pool in pools for trial in pool) + rewarded
         record = {
             "round": number,
             "rows": rows,
@@ -262,8 +263,8 @@ class Steps:
         """Measure the generator, as it would be deployed, on the dev split."""
         run, settings, limit = self._run, self._settings, self._settings.dev_queries
         helped = answers_helped(run, settings, weights, "dev", limit)
-        alone, forms = answers_alone(run, settings, "dev", limit), forms_in(helped)
-        paired = pair(outcomes(alone), outcomes(helped))
+        before, after, forms = outcomes(answers_alone(run, settings, "dev", limit)), outcomes(helped), forms_in(helped)
+        paired = pair(before, after)
         if paired is None:
             raise TrainingError(
                 "no dev question has a score both with and without a supplement: look at the failures with `fulcrum "
@@ -271,8 +272,8 @@ class Steps:
             )
         return {
             "dev/n": paired.n,
-            "dev/alone": fmean(outcome.value for outcome in outcomes(alone).values()),
-            "dev/mean": fmean(outcome.value for outcome in outcomes(helped).values()),
+            "dev/alone": fmean(before[query].value for query in before.keys() & after.keys()),
+            "dev/mean": fmean(after[query].value for query in before.keys() & after.keys()),
             "dev/difference": paired.difference.estimate,
             "dev/harm": paired.harm and paired.harm.estimate,
             "dev/form_entropy": form_entropy(forms),
