@@ -113,12 +113,39 @@ def test_a_round_of_imitation_tries_nothing_that_is_solved_alone(colours: Path, 
 
 def test_hard_questions_get_what_easy_ones_saved_and_no_more_than_allowed(colours: Path, tmp_path: Path) -> None:
     with Run(tmp_path / "run", read_recipe(colours, {"models.actor": "python:colour_bots:wrong"})) as run:
-        settings = run.recipe.settings_as(SupplementSettings)
-        trials, alone = collected(run, "adaptive", spend=0.5, samples=2)
+        settings = run.recipe.settings_as(SupplementSettings).model_copy(update={"rounds": 0})
+        trials, alone = collected(run, "adaptive", spend=0.5, samples=2, rounds=0)
         assert actor_calls(trials) <= allowance(warm_start_pool(settings), settings, len(alone)) == 9 * len(alone)
-        generous, _ = collected(run, "adaptive", spend=1.0, samples=2)
+        generous, _ = collected(run, "adaptive", spend=1.0, samples=2, rounds=0)
     # The same words twice are asked about once; what that saves buys more drafts than the fixed schedule's eighteen.
     assert all(18 < drafts <= 36 for drafts in Counter(trial.query for trial in generous).values())
+
+
+def test_every_pool_of_the_adaptive_schedule_may_spend_the_same(colours: Path) -> None:
+    settings = read_recipe(colours).settings_as(SupplementSettings).model_copy(update={"rounds": 3, "spend": 0.4})
+    pools = [warm_start_pool(settings), *(round_pool(settings, number) for number in (1, 2, 3))]
+    fixed = settings.model_copy(update={"schedule": "fixed"})
+    bill = [allowance(pool, fixed, 100) for pool in pools]
+    assert bill == [100 * pool.size for pool in pools] and len(set(bill)) == 3
+    allowed = [allowance(pool, settings, 100) for pool in pools]
+    assert len(set(allowed)) == 1 and sum(allowed) == pytest.approx(0.4 * sum(bill), abs=len(pools))
+
+
+def test_what_earlier_rounds_found_counts_where_it_is_imitated_again(colours: Path, tmp_path: Path) -> None:
+    with Run(tmp_path / "run", read_recipe(colours)) as run:
+        settings = run.recipe.settings_as(SupplementSettings)
+        bench, writer = bench_for(run, settings), writer_of(run.model("generator"), settings, 1.0)
+        alone = alone_of(run, bench)
+        first, other, *_ = (query for query, value in alone.items() if value < 1)
+        winners = {first: [Supplement("cot", "a"), Supplement("pairs", "b")], other: [Supplement("cot", "a")]}
+        tried: dict[str, set[str]] = {}
+        for trainer in ("dpo", "sft"):
+            chosen = settings.model_copy(update={"trainer": trainer, "enough": 2, "concats": 0})
+            pool = round_pool(chosen, 1)
+            trials = collect(bench, writer, pool, alone, chosen, Rule(), winners, any_length, 0)
+            tried[trainer] = {trial.query for trial in trials}
+    assert {first, other} <= tried["dpo"], "preferences are between supplements of one generator"
+    assert tried["sft"] >= {other} and first not in tried["sft"]
 
 
 def test_round_one_concatenates_what_helped(colours: Path, tmp_path: Path) -> None:

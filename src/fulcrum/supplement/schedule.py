@@ -49,9 +49,16 @@ def round_pool(settings: SupplementSettings, number: int) -> Pool:
 
 
 def allowance(pool: Pool, settings: SupplementSettings, questions: int) -> int:
-    """Return the attempts of the actor that a pool may take; in a dialogue each is several calls."""
-    fixed = pool.size * settings.label_samples * questions
-    return int(fixed * settings.spend) if settings.schedule == "adaptive" else fixed
+    """Return the attempts of the actor that a pool may take; in a dialogue each is several calls.
+
+    The adaptive schedule gives every pool the same. The fixed one spends most where least is hit: before the warm start
+    the generator knows nothing, and after it most drafts help.
+    """
+    if settings.schedule == "fixed":
+        return pool.size * settings.label_samples * questions
+    pools = [warm_start_pool(settings), *(round_pool(settings, number) for number in range(1, settings.rounds + 1))]
+    drafts = sum(one.size for one in pools) / len(pools)
+    return int(settings.spend * drafts * settings.label_samples * questions)
 
 
 def questions_to_try(settings: SupplementSettings, alone: Alone, seed: int, *, harm: bool = True) -> list[str]:
@@ -98,6 +105,9 @@ def collect(
     last, step = (PATIENCE * pool.size, pool.wave) if adaptive else (pool.size, pool.size)
     trials: list[Trial] = []
     for start in range(0, last, step):
+        if adaptive:
+            done = _settled(rule, rule.options(trials, alone), winners, settings.enough, pool.losers_wanted)
+            asking = [query for query in asking if not done(query) and (not start or alone[query] < 1.0)]
         places = range(start, min(start + step, last))
         drafts = [(query, place) for place in places for query in asking]
         wishes = [wish for draft in drafts if (wish := _wish(pool, *draft, winners, fits, seed))]
@@ -105,10 +115,6 @@ def collect(
         if room <= 0:
             break
         trials += bench.play(wishes[:room] if adaptive else wishes, writer)
-        if adaptive:
-            found = rule.options(trials, alone)
-            done = _settled(rule, found, settings.enough, pool.losers_wanted)
-            asking = [query for query in asking if alone[query] < 1.0 and not done(query)]
     return trials
 
 
@@ -137,12 +143,21 @@ def _wish(
 
 
 def _settled(
-    rule: Rule, found: Mapping[State, Sequence[Option]], enough: int, losers_wanted: bool
+    rule: Rule,
+    found: Mapping[State, Sequence[Option]],
+    before: Mapping[str, Sequence[Supplement]],
+    enough: int,
+    losers_wanted: bool,
 ) -> Callable[[str], bool]:
-    """Return whether a question has shown what it can teach."""
+    """Return whether a question has shown what it can teach.
+
+    What is imitated is kept from earlier rounds; preferences are between supplements of one generator.
+    """
 
     def done(query: str) -> bool:
         helping, losing = rule.signs(found.get((query, ()), ()))
-        return helping >= enough and (losing >= enough or not losers_wanted)
+        if losers_wanted:
+            return helping >= enough and losing >= enough
+        return helping + len(before.get(query, ())) >= enough
 
     return done
