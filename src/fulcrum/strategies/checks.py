@@ -97,9 +97,10 @@ def copied_text(advice: Advice, context: Context) -> Iterable[Finding]:
     """Find sentences of the dialogue that the strategy was learned from."""
     evidence = context.evidence
     heard = [message.content for message in evidence.messages if message.role in ("user", "tool")]
+    said = (evidence.teacher, evidence.student, *heard)
     for text in (advice.scenario, advice.when, advice.do, advice.avoid):
         length = COPIED_CHARACTERS if unspaced(text) else COPIED_WORDS
-        source = {run for text in (evidence.teacher, evidence.student, *heard) for run in _runs(text, length)}
+        source = {run for one in said for run in _runs(one, length)}
         for run in _runs(text, length):
             if run in source:
                 quote = ("" if unspaced(text) else " ").join(run)

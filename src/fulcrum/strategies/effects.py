@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from fulcrum.errors import RunError
 from fulcrum.evaluation.pairing import Outcome, outcomes
 from fulcrum.strategies.bench import Bench, without
-from fulcrum.strategies.fold import Strategy
+from fulcrum.strategies.fold import Strategy, Versions, versions
 from fulcrum.strategies.library import Library
 from fulcrum.strategies.records import Effect
 from fulcrum.strategies.retrieval import Retriever
@@ -16,8 +16,6 @@ WHO = "fulcrum"
 
 _MOST_MISSING = 0.05
 """Largest share of dialogues that an effect may be without."""
-
-_Named = frozenset[tuple[str, int]]
 
 
 class Effects:
@@ -31,7 +29,7 @@ class Effects:
     def __init__(self, bench: Bench, dialogues: int) -> None:
         self._bench = bench
         self._dialogues = dialogues
-        self._known: dict[tuple[_Named, _Named], dict[str, Outcome]] = {}
+        self._known: dict[tuple[Versions, Versions], dict[str, Outcome]] = {}
 
     def of(self, strategy: Strategy, library: Sequence[Strategy]) -> list[Effect]:
         """Return both effects of a strategy; `library` is what is served, with or without it.
@@ -65,7 +63,7 @@ class Effects:
         return min(self._dialogues, len(self._bench.task.examples("dev")))
 
     def _play(self, strategies: Sequence[Strategy], beside: Sequence[Strategy] = ()) -> dict[str, Outcome]:
-        key = _named(strategies), _named(beside)
+        key = versions(strategies), versions(beside)
         if key not in self._known:
             bench = self._bench
             # The library's order decides between equal scores, so it must be the same whoever was left out.
@@ -74,10 +72,6 @@ class Effects:
             student = bench.student(retrieved(retriever, bench.wording), name="retrieved")
             self._known[key] = outcomes(bench.roll_out(student, "dev", self._dialogues).rollouts)
         return self._known[key]
-
-
-def _named(strategies: Sequence[Strategy]) -> _Named:
-    return frozenset((strategy.id, strategy.version) for strategy in strategies)
 
 
 def _change(measure: str, before: Mapping[str, Outcome], after: Mapping[str, Outcome]) -> Effect:

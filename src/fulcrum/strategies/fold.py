@@ -1,6 +1,6 @@
 """From events to strategies: what each event makes of the strategy that it is about."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from fulcrum.errors import LibraryError
@@ -74,6 +74,15 @@ class Strategy:
             if effect.harms
         ]
         return against
+
+
+Versions = tuple[tuple[str, int], ...]
+"""Which strategies, each in which of its versions."""
+
+
+def versions(strategies: Iterable[Strategy]) -> Versions:
+    """Return by what several strategies are known, whatever their order."""
+    return tuple(sorted((strategy.id, strategy.version) for strategy in strategies))
 
 
 def find(state: Mapping[str, Strategy], id: str) -> Strategy:

@@ -5,7 +5,7 @@ must-pass case, or has released once, serves only what was released: `refuse_unr
 that is running keeps what it has.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -14,7 +14,7 @@ from fulcrum.atomic import read_json, write_json
 from fulcrum.errors import RunError
 from fulcrum.strategies.bench import Bench, served
 from fulcrum.strategies.effects import Effects
-from fulcrum.strategies.fold import Strategy
+from fulcrum.strategies.fold import Strategy, versions
 from fulcrum.strategies.library import Library, utc_now
 from fulcrum.strategies.records import Effect
 from fulcrum.strategies.retrieval import Retriever
@@ -159,7 +159,7 @@ def release(bench: Bench, library: Library, *, who: str, reason: str = "") -> Re
         missing = effects.missing(change)
     tried = _try(bench, strategies, list(must_pass(artifact)))
     bench.check()
-    found = Release(_named(strategies), *tried, change, who, utc_now(), reason, missing)
+    found = Release(versions(strategies), *tried, change, who, utc_now(), reason, missing)
     if not found.blocked:
         write_json(artifact / RELEASE, found.to_json())
     return found
@@ -175,7 +175,7 @@ def refuse_unreleased(artifact: Path, strategies: Sequence[Strategy]) -> None:
     cases, last = must_pass(artifact), _last(artifact)
     if not cases and last is None:
         return
-    if last is None or last.strategies != _named(strategies):
+    if last is None or last.strategies != versions(strategies):
         what = "its strategies have changed since the last release, or were never released"
     elif untried := cases.keys() - {*last.passed, *last.failed, *last.unanswered}:
         what = f"{len(untried)} must-pass cases were named since the last release"
@@ -194,10 +194,6 @@ def _found(task: Task, names: Sequence[str]) -> list[str]:
     if unknown := [name for name in names if name not in known]:
         raise RunError(f"no dialogue of the train or dev split of {task.name} is called {', '.join(unknown)}")
     return [known[name] for name in names]
-
-
-def _named(strategies: Iterable[Strategy]) -> tuple[tuple[str, int], ...]:
-    return tuple(sorted((strategy.id, strategy.version) for strategy in strategies))
 
 
 def _last(artifact: Path) -> Release | None:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, cast
 
+from fulcrum.scripts import UNSPACED
+
 ALTERNATIVE = " | "
 """Stands between the situations in which one strategy applies."""
 
@@ -17,19 +19,9 @@ _REMEMBERED = 20_000
 
 _NEGATION = re.compile(r"\b(?:not|no|never|neither|without|avoid|refrain|skip|stop)\b|n't\b")
 _APOSTROPHES = str.maketrans("\u2018\u2019\u02bc\uff07", "''''")
-_UNSPACED = "".join(
-    (
-        r"\u0e01-\u0e3a\u0e40-\u0e4e\u0e81-\u0ece",  # Thai and Lao
-        r"\u1000-\u103f\u1780-\u17d3",  # Burmese and Khmer
-        r"\u3005\u3041-\u3096\u30a1-\u30fa\u30fc",  # Japanese
-        r"\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff",  # Chinese
-    )
-)
-"""The characters of the scripts that put no spaces between words."""
-
-_LETTERS, _SIGNS = rf"[^\W\d_{_UNSPACED}]+", rf"[^\W{_UNSPACED}]+"
-_WORD = re.compile(rf"{_LETTERS}(?:[-']{_LETTERS})*|[{_UNSPACED}]+")
-_EVERY_WORD = re.compile(rf"{_SIGNS}(?:[-']{_SIGNS})*|[{_UNSPACED}]")
+_LETTERS, _SIGNS = rf"[^\W\d_{UNSPACED}]+", rf"[^\W{UNSPACED}]+"
+_WORD = re.compile(rf"{_LETTERS}(?:[-']{_LETTERS})*|[{UNSPACED}]+")
+_EVERY_WORD = re.compile(rf"{_SIGNS}(?:[-']{_SIGNS})*|[{UNSPACED}]")
 _EMPTY_WORDS = """
 a an and are as at be been but by can do does for from had has have he her him his i if in into is it its me my no not
 of on or our she so than that the their them then they this to up us was we were what when which who will with would
@@ -59,7 +51,7 @@ def _parts(word: str) -> list[str]:
 
 def unspaced(text: str) -> bool:
     """Return whether a text is in a script without spaces, in part at least."""
-    return re.search(f"[{_UNSPACED}]", text) is not None
+    return re.search(f"[{UNSPACED}]", text) is not None
 
 
 def every_word(text: str) -> list[str]:

@@ -16,6 +16,7 @@ from fulcrum.errors import RunError, TaskError
 from fulcrum.evaluation.pairing import Pairing, outcomes, pair
 from fulcrum.evaluation.render import percent_text
 from fulcrum.evaluation.rollouts import Rollout, SolverRollouts
+from fulcrum.scripts import UNSPACED
 from fulcrum.supplement.forms import NONE, read_supplement
 from fulcrum.supplement.method import DOSE, EMPTIED, SHUFFLED, SUPPLEMENTED, WITHOUT_ANSWERS
 from fulcrum.task import Task
@@ -29,9 +30,8 @@ _HARDLY_READ = 0.05
 _GULLIBLE = 0.2
 
 _NUMBER = r"(?:(?<![\w)])[-\u2212])?(?<!\w)(?:(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+)"
-_UNSPACED = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff"
-"""Thai, Lao, Burmese, Khmer, Japanese and Chinese put no space between words: each of their characters is one."""
-_WORD = re.compile(rf"{_NUMBER}|[{_UNSPACED}]|[^\W_{_UNSPACED}]+(?:_+[^\W_{_UNSPACED}]+)*|[^\w\s.,]|_")
+# Where words have no spaces between them each character is one.
+_WORD = re.compile(rf"{_NUMBER}|[{UNSPACED}]|[^\W_{UNSPACED}]+(?:_+[^\W_{UNSPACED}]+)*|[^\w\s.,]|_")
 
 
 @dataclass(frozen=True, slots=True)
