@@ -37,6 +37,7 @@ class SupplementMethod:
     quick: ClassVar[Mapping[str, str]] = {
         "rounds": "0",
         "samples": "2",
+        "spend": "0.5",
         "queries": "220",
         "dev_queries": "40",
     }
