@@ -12,6 +12,7 @@ from scipy.sparse import csr_matrix
 from scipy.stats import rankdata
 
 from fulcrum.errors import SettingsError
+from fulcrum.tfidf import unit_rows
 
 FOLDS = 4
 _L2 = 1e-2
@@ -64,19 +65,7 @@ def _words(text: str) -> list[str]:
 def _tf_idf(words: Sequence[Sequence[str]], seen: NDArray[np.bool_]) -> csr_matrix:
     """Return unit rows over the words of the rows seen; what only others say has no column."""
     frequency = Counter(word for row, known in zip(words, seen, strict=True) if known for word in set(row))
-    columns = {word: column for column, word in enumerate(sorted(frequency))}
-    inverse = {word: np.log((1 + seen.sum()) / (1 + count)) + 1 for word, count in frequency.items()}
-    rows: list[int] = []
-    places: list[int] = []
-    values: list[float] = []
-    for index, row in enumerate(words):
-        weighed = {word: count * inverse[word] for word, count in Counter(row).items() if word in columns}
-        norm = float(np.sqrt(sum(value * value for value in weighed.values()))) or 1.0
-        for word, value in weighed.items():
-            rows.append(index)
-            places.append(columns[word])
-            values.append(value / norm)
-    return csr_matrix((values, (rows, places)), shape=(len(words), len(columns)))
+    return unit_rows(words, {word: np.log((1 + seen.sum()) / (1 + count)) + 1 for word, count in frequency.items()})
 
 
 def _probe(features: csr_matrix, kind: Vector) -> Vector:

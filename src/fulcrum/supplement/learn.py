@@ -12,7 +12,7 @@
     8  deploy the G(r) that is best on dev
 
 Ours: what helps is measured against `alone`; to say nothing is an option of every question; the adaptive schedule
-leaves a question once it has shown winners and losers. Every step is a stage of the run, every call is stored: a run
+tries what promises most, and leaves a question once it has shown winners and losers. Every step is a stage of the run, every call is stored: a run
 that was killed continues where it stood.
 """
 
@@ -66,7 +66,7 @@ def learn(run: Run, settings: SupplementSettings) -> Learned:
     step.refuse_hopeless()
     untrained = Weights(run.recipe.models["generator"], settings.warm_start.tuning)
 
-    pool = step.try_out("warm-start", untrained, warm_start_pool(settings), {})
+    pool = step.try_out("warm-start", untrained, warm_start_pool(settings), [])
     examples = step.worth_imitating([pool])
     if all(supplement == NOTHING for _, supplement in examples):
         raise TrainingError(f"the warm start has nothing to imitate: {step.why_nothing(pool)}")
@@ -80,7 +80,7 @@ def learn(run: Run, settings: SupplementSettings) -> Learned:
             generator, rows, calls = step.reinforce(name, generator, step.calls_of(number))
             rewarded += calls
         else:
-            pool = step.try_out(name, generator, round_pool(settings, number), step.winners(pools))
+            pool = step.try_out(name, generator, round_pool(settings, number), pools)
             pairs, examples = step.pairs(pool), step.worth_imitating([*pools, pool])
             rows = len(pairs) if settings.trainer == "dpo" else len(examples)
             if not rows:

@@ -12,7 +12,7 @@ from fulcrum.runs import Run
 from fulcrum.supplement.artifact import STATIC_PROMPT, generator_name, write_artifact
 from fulcrum.supplement.controls import Fixed, Padded, Shuffled, WrongAnswer
 from fulcrum.supplement.learn import learn
-from fulcrum.supplement.schedule import PATIENCE, allowance, round_pool, warm_start_pool
+from fulcrum.supplement.schedule import allowance, round_pool, warm_start_pool
 from fulcrum.supplement.settings import SupplementSettings
 from fulcrum.supplement.solver import Help, Supplemented
 from fulcrum.supplement.trainers import policy_steps
@@ -68,7 +68,7 @@ class SupplementMethod:
         rows.append(PlannedCalls("luck", "actor", train * settings.luck_samples * length, prompt, answer))
         for name, pool in pools.items():
             tried = allowance(pool, settings, train)
-            drafts = train * pool.size * (PATIENCE if settings.schedule == "adaptive" else 1)
+            drafts = train * pool.size
             if settings.trainer == "grpo" and name != "warm start":  # the trainer itself writes the drafts
                 tried = policy_steps(settings, tried) * settings.policy.batch_size * settings.label_samples
                 drafts = 0

@@ -30,7 +30,7 @@ class SupplementSettings(Settings):
         concats: concatenations of two supplements that helped, in round 1.
         pairs: most pairs of each kind (between forms, within a form) from one question.
         solved_share: share of training rows that come from questions which the actor solves alone.
-        schedule: `adaptive` stops a question once it shows winners and losers and spends the rest on the others;
+        schedule: `adaptive` tries the drafts that promise most, and leaves a question once it shows winners and losers;
             `fixed` is the paper's.
         enough: winners, and losers, after which the adaptive schedule leaves a question.
         spend: actor calls of the adaptive schedule, as a share of the fixed schedule's.

@@ -1,6 +1,6 @@
 """The steps of the algorithm in `fulcrum.supplement.learn`, each a stage of the run."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +13,7 @@ from fulcrum.errors import TrainingError
 from fulcrum.evaluation.pairing import outcomes, pair
 from fulcrum.runs import Run
 from fulcrum.supplement.bench import Bench
+from fulcrum.supplement.collector import Collector
 from fulcrum.supplement.forms import Supplement
 from fulcrum.supplement.labels import (
     Option,
@@ -26,7 +27,7 @@ from fulcrum.supplement.labels import (
 )
 from fulcrum.supplement.measure import answers_alone, answers_helped, forms_in, silence
 from fulcrum.supplement.reasons import hopeless, nothing_to_learn
-from fulcrum.supplement.schedule import Pool, allowance, collect, questions_to_try, round_pool
+from fulcrum.supplement.schedule import Pool, allowance, questions_to_try, round_pool
 from fulcrum.supplement.settings import SupplementSettings
 from fulcrum.supplement.trainers import Trainers, Weights
 from fulcrum.supplement.trials import State, Trial, actor_calls, read_trials, write_trials
@@ -114,28 +115,22 @@ class Steps:
         unhelped = {trial.query: trial.answers for trial in self._unhelped}
         return nothing_to_learn(self._rule, self._alone, pool, unhelped)
 
-    def try_out(
-        self, name: str, weights: Weights, pool: Pool, winners: Mapping[str, Sequence[Supplement]]
-    ) -> list[Trial]:
+    def try_out(self, name: str, weights: Weights, pool: Pool, before: Sequence[Sequence[Trial]]) -> list[Trial]:
         """Lines 2 and 5: let the generator write, and the actor answer."""
 
         def work(folder: Path) -> None:
             with weights.opened(self._run) as model:
-                writer = self._writer(model, self._settings.temperature)
-                write_trials(
-                    folder / TRIALS,
-                    collect(
-                        self._bench,
-                        writer,
-                        pool,
-                        self._alone,
-                        self._settings,
-                        self._rule,
-                        winners,
-                        lambda joined: weights.could_write(joined, self._settings.max_tokens),
-                        self._run.recipe.seed,
-                    ),
+                collector = Collector(
+                    self._bench,
+                    self._writer(model, self._settings.temperature),
+                    self._settings,
+                    self._rule,
+                    self._alone,
+                    [trial for one in before for trial in one],
+                    lambda joined: weights.could_write(joined, self._settings.max_tokens),
+                    self._run.recipe.seed,
                 )
+                write_trials(folder / TRIALS, collector.collect(pool))
 
         folder = self._run.stage(f"{name}-pool", {"pool": name, "generator": _stage_of(weights)}, work)
         return read_trials(folder / TRIALS)
@@ -234,13 +229,6 @@ class Steps:
             "labels/usable_share": usable_share(self._rule, self._options(pool)),
             "labels/flip_rate": flip_rate(pool),
         }
-
-    def winners(self, pools: Sequence[Sequence[Trial]]) -> dict[str, list[Supplement]]:
-        """Return the supplements that helped so far, by question."""
-        found: dict[str, list[Supplement]] = {}
-        for option in self.helpful(pools):
-            found.setdefault(option.state[0], []).append(option.supplement)
-        return found
 
     def helpful(self, pools: Sequence[Sequence[Trial]]) -> list[Option]:
         """Return every option of some pools that helped."""
