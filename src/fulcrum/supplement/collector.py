@@ -3,23 +3,25 @@
 import math
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from fulcrum.chat import Failure
 from fulcrum.hashing import seed_from
 from fulcrum.supplement.bench import Bench, Wish
 from fulcrum.supplement.forms import CONCAT, NONE, NOTHING, Supplement, concatenate
-from fulcrum.supplement.labels import Alone, Option, Rule
+from fulcrum.supplement.labels import Alone, Rule
 from fulcrum.supplement.promise import Promise, Tried
 from fulcrum.supplement.schedule import Pool, allowance, questions_to_try
 from fulcrum.supplement.settings import SupplementSettings
-from fulcrum.supplement.trials import Trial, asked_about
+from fulcrum.supplement.trials import Trial, Written, asked_about
 from fulcrum.supplement.writer import SupplementWriter
 
 LOOKS = 10
 """How often at most the adaptive schedule looks at what a pool has brought so far."""
+
+PATIENCE = 2
+"""How many times the fixed schedule's drafts the adaptive one has written at most for a question that lacks winners."""
 
 HARM = 4
 """Of the drafts for a question that the actor solves alone, one in so many is tried: they can only show harm."""
@@ -58,15 +60,19 @@ class Collector:
         """
         queries = questions_to_try(self.settings, self.alone, self.seed, harm=pool.losers_wanted)
         if self.settings.schedule == "fixed":
-            return self.bench.play(self._wishes(pool, queries), self.writer)
-        lacking = [query for query in queries if self._lacks(pool, query, ())]
-        written = self.bench.write(self._wishes(pool, lacking), self.writer)
-        free = [wish for wish in written if self._is_free(wish)]
-        dear = {(wish.query, wish.given or wish.sample): wish for wish in written if not self._is_free(wish)}
-        return self.bench.play(free, self.writer) + self._most_promising(pool, list(dear.values()))
+            return self.bench.play(self._wishes(pool, queries, 0), self.writer)
+        trials: list[Trial] = []
+        for lot in range(PATIENCE):
+            if self._room(pool, trials) > 0:
+                written = self.bench.write(
+                    self._wishes(pool, list(self._lacks(pool, queries, trials)), lot), self.writer
+                )
+                trials += self.bench.play([wish for wish in written if self._is_free(wish)], self.writer)
+                trials = self._most_promising(pool, [wish for wish in written if not self._is_free(wish)], trials)
+        return trials
 
-    def _wishes(self, pool: Pool, queries: Sequence[str]) -> list[Wish]:
-        places = [(query, place) for place in range(pool.size) for query in queries]
+    def _wishes(self, pool: Pool, queries: Sequence[str], lot: int) -> list[Wish]:
+        places = [(query, place) for place in range(lot * pool.size, (lot + 1) * pool.size) for query in queries]
         return [wish for query, place in places if (wish := self._wish(pool, query, place))]
 
     def _wish(self, pool: Pool, query: str, place: int) -> Wish | None:
@@ -86,23 +92,30 @@ class Collector:
         return None
 
     def _is_free(self, wish: Wish) -> bool:
-        """Return whether the actor need not be asked: nothing was written, or the same words before."""
-        failed_or_silent = isinstance(wish.given, Failure) or wish.given == NOTHING
-        return failed_or_silent or (wish.query, wish.given) in self._said
+        """Return whether the actor need not be asked: nothing was written, or the same words for an earlier pool."""
+        if isinstance(wish.given, Supplement):
+            return wish.given == NOTHING or (wish.query, (Written((), wish.given),)) in self._said
+        return wish.given is not None
 
-    def _most_promising(self, pool: Pool, waiting: Sequence[Wish]) -> list[Trial]:
-        """Try some wishes in waves: for each question those that promise most of what it still lacks."""
-        room = allowance(pool, self.settings, len(self.alone)) // self.settings.label_samples
-        each = max(1, math.ceil(room / LOOKS / max(1, len({wish.query for wish in waiting}))))
-        promise = self._promise(waiting)
-        trials: list[Trial] = []
-        while waiting and (left := room - len(asked_about(trials))) > 0:
-            found = self.rule.options(trials, self.alone)
-            lacks = {
-                query: self._lacks(pool, query, found.get((query, ()), ())) for query in {one.query for one in waiting}
-            }
-            waiting = [wish for wish in waiting if lacks[wish.query]]
-            worth = promise.of(self._tried(trials), [(wish.query, _text(wish)) for wish in waiting])
+    def _room(self, pool: Pool, trials: Sequence[Trial]) -> int:
+        """Return how many more drafts the actor may be asked about."""
+        paid = sum((trial.query, trial.written) not in self._said for trial in asked_about(trials))
+        return allowance(pool, self.settings, len(self.alone)) // self.settings.label_samples - paid
+
+    def _most_promising(self, pool: Pool, wishes: Sequence[Wish], trials: Sequence[Trial]) -> list[Trial]:
+        """Return some trials and those of some wishes, tried in waves: what promises most of what a question lacks."""
+        tried = list(trials)
+        said = {(trial.query, one.supplement) for trial in tried for one in trial.written}
+        different = {(wish.query, wish.given or wish.sample): wish for wish in wishes}
+        waiting = [wish for place, wish in different.items() if place not in said]
+        promise = self._promise(waiting, tried)
+        each = max(1, math.ceil(self._room(pool, tried) / LOOKS / max(1, len({wish.query for wish in waiting}))))
+        while (left := self._room(pool, tried)) > 0:
+            lacks = self._lacks(pool, {wish.query for wish in waiting}, tried)
+            waiting = [wish for wish in waiting if wish.query in lacks]
+            if not waiting:
+                break
+            worth = promise.of(self._known(tried), [(wish.query, _text(wish)) for wish in waiting])
             ranked = sorted(zip(waiting, worth, strict=True), key=lambda one: -one[1] * lacks[one[0].query])
             taken: Counter[str] = Counter()
             wave: list[Wish] = []
@@ -110,18 +123,18 @@ class Collector:
                 taken[wish.query] += 1
                 if taken[wish.query] <= each and len(wave) < left:
                     wave.append(wish)
-            trials += self.bench.play(wave, self.writer)
+            tried += self.bench.play(wave, self.writer)
             gone = set(wave)
             waiting = [wish for wish in waiting if wish not in gone]
-        return trials
+        return tried
 
-    def _promise(self, waiting: Sequence[Wish]) -> Promise:
+    def _promise(self, waiting: Sequence[Wish], trials: Sequence[Trial]) -> Promise:
         task = self.bench.task
         questions = {example.id: task.shown(example) for example in task.examples("train") if example.id in self.alone}
-        written = (one.supplement.text for trial in self.before for one in trial.written)
+        written = (one.supplement.text for trial in (*self.before, *trials) for one in trial.written)
         return Promise(questions, [*written, *map(_text, waiting)])
 
-    def _tried(self, trials: Sequence[Trial]) -> list[Tried]:
+    def _known(self, trials: Sequence[Trial]) -> list[Tried]:
         return [
             Tried(query, option.supplement.text, self.rule.helps(option))
             for (query, since), said in self.rule.options([*self.before, *trials], self.alone).items()
@@ -129,18 +142,24 @@ class Collector:
             if not since and option.supplement.form != NONE and self.bench.when == "start"
         ]
 
-    def _lacks(self, pool: Pool, query: str, options: Sequence[Option]) -> int:
-        """Return 1 if a question lacks supplements that help, -1 if only losers, 0 if it has shown what it can.
+    def _lacks(self, pool: Pool, queries: Iterable[str], trials: Sequence[Trial]) -> dict[str, int]:
+        """Return which questions lack something: 1 for supplements that help, -1 for losers alone.
 
-        What is imitated is kept from earlier rounds; preferences are between supplements of one generator.
+        What is imitated is kept from earlier pools, so what those had too many of counts; preferences are between
+        supplements of one generator.
         """
-        enough = self.settings.enough
-        helping, losing = self.rule.signs(options)
-        if not pool.losers_wanted:
-            return int(helping + len(self._winners.get(query, ())) < enough)
-        if self.rule.labels == "uplift" and self.alone[query] >= 1.0:
-            return -int(losing < enough and len(options) <= pool.size // HARM)
-        return 1 if helping < enough else -int(losing < enough)
+        found, enough = self.rule.options(trials, self.alone), self.settings.enough
+        lacks: dict[str, int] = {}
+        for query in queries:
+            options = found.get((query, ()), ())
+            helping, losing = self.rule.signs(options)
+            if not pool.losers_wanted:
+                lacks[query] = int(helping + len(self._winners.get(query, ())) < enough * (pool.number + 1))
+            elif self.rule.labels == "uplift" and self.alone[query] >= 1.0:
+                lacks[query] = -int(losing < enough and len(options) <= pool.size // HARM)
+            else:
+                lacks[query] = 1 if helping < enough else -int(losing < enough)
+        return {query: what for query, what in lacks.items() if what}
 
     @cached_property
     def _winners(self) -> dict[str, list[Supplement]]:
@@ -150,8 +169,8 @@ class Collector:
         return found
 
     @cached_property
-    def _said(self) -> set[tuple[str, Supplement]]:
-        return {(trial.query, one.supplement) for trial in self.before for one in trial.written if not one.since}
+    def _said(self) -> set[tuple[str, tuple[Written, ...]]]:
+        return {(trial.query, trial.written) for trial in self.before}
 
 
 def _text(wish: Wish) -> str:

@@ -11,9 +11,9 @@
     7      G(r)  <-  DPO + 1.0 NLL per row, reference G(r-1)
     8  deploy the G(r) that is best on dev
 
-Ours: what helps is measured against `alone`; to say nothing is an option of every question; the adaptive schedule
-tries what promises most, and leaves a question once it has shown winners and losers. Every step is a stage of the run, every call is stored: a run
-that was killed continues where it stood.
+Ours: what helps is measured against `alone`; to say nothing is an option of every question; the adaptive schedule tries
+what promises most, and leaves a question once it has shown winners and losers. Every step is a stage of the run, every
+call is stored: a run that was killed continues where it stood.
 """
 
 from collections.abc import Mapping, Sequence

@@ -10,6 +10,7 @@ from fulcrum.methods import Contender, PlannedCalls, Role, planned_turns, prompt
 from fulcrum.recipe import Recipe
 from fulcrum.runs import Run
 from fulcrum.supplement.artifact import STATIC_PROMPT, generator_name, write_artifact
+from fulcrum.supplement.collector import PATIENCE
 from fulcrum.supplement.controls import Fixed, Padded, Shuffled, WrongAnswer
 from fulcrum.supplement.learn import learn
 from fulcrum.supplement.schedule import allowance, round_pool, warm_start_pool
@@ -68,7 +69,7 @@ class SupplementMethod:
         rows.append(PlannedCalls("luck", "actor", train * settings.luck_samples * length, prompt, answer))
         for name, pool in pools.items():
             tried = allowance(pool, settings, train)
-            drafts = train * pool.size
+            drafts = train * pool.size * (PATIENCE if settings.schedule == "adaptive" else 1)
             if settings.trainer == "grpo" and name != "warm start":  # the trainer itself writes the drafts
                 tried = policy_steps(settings, tried) * settings.policy.batch_size * settings.label_samples
                 drafts = 0

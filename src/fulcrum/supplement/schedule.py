@@ -15,11 +15,13 @@ class Pool:
     """The drafts that a question may have, in their order.
 
     Attributes:
+        number: 0 for the warm start, and that of the round.
         asked: requests, repeated from the start when they are used up.
         size: how many are written.
         losers_wanted: a question also needs losers before it is left: preferences have them, what is imitated has not.
     """
 
+    number: int
     asked: Sequence[str]
     size: int
     losers_wanted: bool
@@ -28,16 +30,16 @@ class Pool:
 def warm_start_pool(settings: SupplementSettings) -> Pool:
     """Return the paper's nine forms, `samples` times each."""
     asked = (*FORMS, FREE)
-    return Pool(asked, len(asked) * settings.samples, losers_wanted=False)
+    return Pool(0, asked, len(asked) * settings.samples, losers_wanted=False)
 
 
 def round_pool(settings: SupplementSettings, number: int) -> Pool:
     """Return the pool of a round: forms, own forms and concatenations in the first, free ones in the others."""
     losers_wanted = settings.trainer != "sft"
     if number > 1:
-        return Pool((FREE,), settings.pool, losers_wanted)
+        return Pool(number, (FREE,), settings.pool, losers_wanted)
     asked = (*FORMS, *[OWN] * settings.own_forms, *[CONCAT] * settings.concats)
-    return Pool(asked, len(asked), losers_wanted)
+    return Pool(number, asked, len(asked), losers_wanted)
 
 
 def allowance(pool: Pool, settings: SupplementSettings, questions: int) -> int:

@@ -32,7 +32,7 @@ class SupplementSettings(Settings):
         solved_share: share of training rows that come from questions which the actor solves alone.
         schedule: `adaptive` tries the drafts that promise most, and leaves a question once it shows winners and losers;
             `fixed` is the paper's.
-        enough: winners, and losers, after which the adaptive schedule leaves a question.
+        enough: winners, and losers, of each pool after which the adaptive schedule leaves a question.
         spend: actor calls of the adaptive schedule, as a share of the fixed schedule's.
         temperature: of the generator while it explores; deployed it is greedy.
         max_tokens: limit of a supplement; a longer one is a failure.
