@@ -83,6 +83,19 @@ def test_changed_settings_are_refused_by_name_and_a_raised_budget_is_not(recipe_
         Run(tmp_path / "run", read_recipe(recipe_file))
 
 
+def test_a_changed_limit_of_the_task_is_refused_and_a_run_that_does_not_tell_its_own_goes_on(
+    recipe_file: Path, tmp_path: Path
+) -> None:
+    Run(tmp_path / "run", read_recipe(recipe_file)).close()
+    (tmp_path / "task.toml").write_text("max_tokens = 99\n" + (tmp_path / "task.toml").read_text())
+    with pytest.raises(RunError, match=r"other settings: task_max_tokens: 256 -> 99\. Use them again"):
+        Run(tmp_path / "run", read_recipe(recipe_file))
+    resolved = json.loads((tmp_path / "run" / "resolved.json").read_text())
+    del resolved["task_max_tokens"]
+    (tmp_path / "run" / "resolved.json").write_text(json.dumps(resolved))
+    Run(tmp_path / "run", read_recipe(recipe_file)).close()
+
+
 def test_a_run_in_use_or_a_folder_of_something_else_is_refused(recipe: Recipe, tmp_path: Path) -> None:
     with Run(tmp_path / "run", recipe), pytest.raises(RunError, match="another process"):
         Run(tmp_path / "run", recipe)

@@ -76,11 +76,12 @@ class Run:
             self.log("sitting/start", command=_command())
 
     def _enter_folder(self) -> None:
-        resolved = {"format": _FORMAT, **self.recipe.resolved()}
+        limit = {"task_max_tokens": self.recipe.task.max_tokens}
+        resolved = {"format": _FORMAT, **self.recipe.resolved(), **limit}
         path = self.folder / "resolved.json"
         budget = self.recipe.keys.budget.model_dump(mode="json", exclude_defaults=True)
         if path.exists():
-            changes = differences(read_json(path), resolved)
+            changes = differences({**limit, **read_json(path)}, resolved)  # an older run does not tell its limit
             if changes:
                 raise RunError(
                     f"{self.folder}: this run was started with other settings: {'; '.join(changes)}. "

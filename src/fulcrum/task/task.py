@@ -200,7 +200,7 @@ class Task:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Content hash of data, prompt and scorer or environment: it changes if a score could."""
+        """Content hash of data, prompt and scorer or environment: it changes if the score of an answer could."""
         return content_hash(
             {
                 "template": self.template.to_json(),
