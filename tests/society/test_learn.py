@@ -12,13 +12,14 @@ import pytest
 
 from fulcrum.artifact import read_artifact
 from fulcrum.atomic import read_json
-from fulcrum.chat import Completion, Request, Sampling, Tool, complete, resolve, user
+from fulcrum.chat import Completion, Failure, Request, Sampling, Tool, complete, resolve, user
 from fulcrum.chat.served import served_name
 from fulcrum.cli.main import main
-from fulcrum.errors import ModelError, SettingsError, TaskError
+from fulcrum.errors import ModelError, RunError, SettingsError, TaskError
 from fulcrum.evaluation.solver import Turn
 from fulcrum.hashing import content_hash
 from fulcrum.recipe import Recipe, read_recipe
+from fulcrum.report.curves import read_charts
 from fulcrum.runs import open_run
 from fulcrum.runs.learn import RIVALS
 from fulcrum.society.arms import ARMS
@@ -204,6 +205,40 @@ def test_the_agents_of_the_iteration_that_is_best_on_dev_are_used(train: Train, 
     assert len(history.iterations["society"]) == 2 and history.best["society"] == best
     assert history.agents("society") == history.agents("society", best)
     assert ("agents of iteration 1 are used" in history.ended["society"]) == (best == 1)
+
+
+def failing(level: int, failed: Completion) -> Callable[[Request], str | Completion]:
+    return lambda request: failed if f"level-{level}" in (request.adapter or "") else learner(request)
+
+
+CUT = Completion("and and", finish_reason="length", failure=Failure("truncated", "cut"))
+
+
+@pytest.mark.parametrize(("level", "best"), [(2, 1), (1, None)])
+def test_an_iteration_after_which_every_answer_fails_ends_its_line_and_keeps_those_before(
+    train: Train, capsys: pytest.CaptureFixture[str], level: int, best: int | None
+) -> None:
+    history, _, _, folder = train(failing(level, CUT), iterations=3)
+    assert f"Stopped after iteration {level}: every dev answer failed (truncated)." in history.ended["society"]
+    assert len(history.iterations["society"]) == level and history.best["society"] == best
+    assert (folder / "artifact").exists() == (best is not None)
+    *_, last = read_json(folder / "iterations.json")
+    assert (last["n"], last["right"], last["mean"], last["ahead_of"], last["failed"]) == (0, 0, None, {}, "truncated")
+    assert fulcrum("curve", folder) == 0
+    assert "failed" in capsys.readouterr().out
+    if best:
+        (chart,) = (chart for chart in read_charts(folder) if chart.y_label == "dev score, points")
+        (series,) = (series for series in chart.series if series.name == "society")
+        assert [one.x for one in series.points] == [0, 1]
+
+
+@pytest.mark.parametrize(("level", "failed"), [(1, Completion.failed("timeout")), (0, CUT)])
+def test_answers_that_all_fail_before_any_training_or_on_their_way_stop_the_run(
+    train: Train, level: int, failed: Completion
+) -> None:
+    answer = failing(level, failed) if level else lambda request: failed
+    with pytest.raises(RunError, match=f"answers on the dev split failed \\({failed.failure.kind}\\)"):
+        train(answer)
 
 
 def test_it_stops_when_agents_hardly_disagree(train: Train) -> None:

@@ -66,7 +66,7 @@ def curve(run: Path, /, *, split: Split = "dev", limit: int | None = None, json:
         table.add_row(
             point["arm"],
             str(point["iteration"]),
-            f"{point['mean'] * 100:.1f} % of {point['n']}",
+            f"{point['mean'] * 100:.1f} % of {point['n']}" if point["n"] else "all failed",
             f"{low:.1f} to {high:.1f}",
             gain,
             f"{point['calls']:.0f}",
