@@ -422,6 +422,26 @@ def test_what_a_person_prefers_is_learnt_even_without_rows(train: Train) -> None
     assert "critic-2 learns only what people prefer in iteration 1" in (folder / "events.jsonl").read_text()
 
 
+def test_where_no_two_agents_agree_what_a_person_says_is_learnt_and_the_votes_are_not(train: Train) -> None:
+    def chance(request: Request) -> str:
+        """The first participant is right, the others differ from it and from each other."""
+        a, b = map(int, re.findall(r"\d+", request.messages[0].content)[:2])
+        return f"It is {a + b + [0, 50, 90][request.sample % 3]}."
+
+    history, _, _, folder = train(chance, measure=0)
+    assert "chance" in history.ended["society"]
+    debates = last_debates(folder)
+    append_feedback(folder, [Event("prefer", debates[0].question_id, "anna", "critic-2", chosen="It is 1.")])
+    _, _, trainer, _ = train(chance, measure=0)
+    assert trainer.rows == {"finetune-society-1-critic-2": []}
+    for one in debates[:3]:
+        append_feedback(folder, [Event("label", one.question_id, "anna", answer=one.first[0].key)])
+    _, _, trainer, _ = train(chance, measure=0)
+    learnt = trainer.rows["finetune-society-1-generator-1"]
+    assert {row["label"]["question_id"] for row in learnt} == {one.question_id for one in debates[:3]}
+    assert not any("generator-2" in stage for stage in trainer.rows)
+
+
 def test_a_simulated_person_fixes_labels_once_and_the_events_can_be_replayed(train: Train) -> None:
     settings = {"annotator.labels": 4}
     _, _, _, folder = train(**settings)

@@ -23,7 +23,7 @@ from fulcrum.society.cast import Cast, Speaker, Voices, adapter_host
 from fulcrum.society.debate import Debate, Transcript
 from fulcrum.society.diversity import diversity, likelihoods
 from fulcrum.society.feedback import Feedback, append_feedback, read_feedback, simulate
-from fulcrum.society.labels import PseudoLabel, all_said, label_report, right_answers
+from fulcrum.society.labels import PseudoLabel, all_said, label_report, right_answers, without_chance
 from fulcrum.society.measure import DIRECT, Point, point_of, transcripts_of
 from fulcrum.society.rows import TrainingRow, Vetoes, empty_pools
 from fulcrum.society.settings import DebateSettings, SocietySettings
@@ -217,7 +217,7 @@ class Workshop:
         return path.relative_to(self.run.folder).as_posix()
 
     def corrected(self, session: Session, labels: Sequence[PseudoLabel]) -> list[PseudoLabel]:
-        """Return the labels after what people said; a simulated person speaks after the society's first debate."""
+        """Return the labels after what people said, a simulated person after the society's first debate."""
         annotator = self.settings.annotator
         if annotator.labels and session.line.name == "society" and session.iteration == 1:
 
@@ -228,7 +228,7 @@ class Workshop:
 
             inputs = {"annotator": annotator.model_dump(), "labels": [label.to_json() for label in labels]}
             self.run.stage("annotate", inputs, work)
-        return list(labels) if session.line.gold else self._feedback.correct(labels)
+        return list(labels) if session.line.gold else without_chance(self._feedback.correct(labels))
 
     @property
     def _feedback(self) -> Feedback:
