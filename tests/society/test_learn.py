@@ -22,6 +22,7 @@ from fulcrum.recipe import Recipe, read_recipe
 from fulcrum.report.curves import read_charts
 from fulcrum.runs import open_run
 from fulcrum.runs.learn import RIVALS
+from fulcrum.runs.run import read_events
 from fulcrum.society.arms import ARMS
 from fulcrum.society.feedback import Event, append_feedback, read_feedback
 from fulcrum.society.history import History, read_history
@@ -470,6 +471,33 @@ def test_a_simulated_person_fixes_labels_once_and_the_events_can_be_replayed(tra
     assert len(lines) == 4
     train(**settings)
     assert (folder / "feedback.jsonl").read_text().splitlines() == lines
+
+
+def test_where_no_society_is_trained_people_speak_of_the_votes_that_are_learnt(
+    train: Train, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arms = ["base", "star", "single-agent-no-debate"]
+    history, _, _, folder = train(arms=arms, **{"annotator.labels": 4})
+    assert len(read_feedback(folder).events) == 4
+    debates = last_debates(folder)
+    assert all(len(debate.rounds) == 1 for debate in debates) and len(debates) == 12
+    (folder / "society.json").unlink()  # as it is before all is learnt
+    assert [debate.question_id for debate in last_debates(folder)] == [debate.question_id for debate in debates]
+    (learned,) = (event for event in read_events(folder) if event["event"] == "learned")
+    assert learned["sentence"] in history.ended.values()
+    question = debates[0].question_id
+    assert fulcrum("fix", folder, question, "-77", "--by", "anna") == 0
+    assert fulcrum("veto", folder, question, "generator-1", "--by", "anna") == 2
+    assert "learn what people veto, and settings.arms has no society" in capsys.readouterr().err
+    _, _, trainer, _ = train(arms=arms, **{"annotator.labels": 4})
+    learnt = {stage: {row["label"]["question_id"] for row in rows} for stage, rows in trainer.rows.items()}
+    assert question not in learnt["finetune-voted-1-agent"] and question in learnt["finetune-star-1-agent"]
+
+
+def test_a_run_that_learns_from_targets_only_has_no_labels_to_speak_of(train: Train) -> None:
+    _, _, _, folder = train(arms=["star"])
+    with pytest.raises(RunError, match="learns from votes"):
+        last_debates(folder)
 
 
 @pytest.mark.parametrize("labels", [0, 4])

@@ -18,7 +18,7 @@ from fulcrum.evaluation.solver import Solver, Turn
 from fulcrum.hashing import content_hash, seed_from
 from fulcrum.runs import Run
 from fulcrum.runs.learn import RIVALS
-from fulcrum.society.arms import ARMS, Agents, Arm, Line
+from fulcrum.society.arms import ARMS, Agents, Arm, Line, line_shown
 from fulcrum.society.cast import Cast, Speaker, Voices, adapter_host
 from fulcrum.society.debate import Debate, Transcript
 from fulcrum.society.diversity import diversity, likelihoods
@@ -223,9 +223,9 @@ class Workshop:
         return path.relative_to(self.run.folder).as_posix()
 
     def corrected(self, session: Session, labels: Sequence[PseudoLabel]) -> list[PseudoLabel]:
-        """Return the labels after what people said, a simulated person after the society's first debate."""
+        """Return the labels after what people said, a simulated one after the first debate that people are shown."""
         annotator = self.settings.annotator
-        if annotator.labels and session.line.name == "society" and session.iteration == 1:
+        if annotator.labels and session.line == line_shown(self.settings.arms) and session.iteration == 1:
 
             def work(folder: Path) -> None:
                 events = simulate(session.debates, right_answers(self.task, "train"), annotator, self.run.recipe.seed)
