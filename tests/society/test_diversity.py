@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fulcrum.chat import Request
+from fulcrum.chat import Completion, Request
 from fulcrum.society.arms import ARMS
 from fulcrum.society.cast import Cast, Speaker, Voices
 from fulcrum.society.diversity import dissimilarity, diversity, likelihoods
@@ -70,6 +70,15 @@ def test_likelihoods_compare_authors_with_readers() -> None:
     assert found["kl"] == pytest.approx(found["nll_others"] - found["nll_own"], abs=1e-12) and math.isfinite(
         found["kl"]
     )
+
+
+def test_answers_that_all_failed_are_rated_by_nobody() -> None:
+    lost = Completion.failed("timeout")
+    rater = Table({})
+    found = likelihoods(
+        Voices(rater), ARMS["debate"].cast(None, DebateSettings()), [debate("q0", [lost] * 3, [lost] * 3)]
+    )
+    assert found == {}
 
 
 def test_agents_that_are_whole_models_rate_texts_themselves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -91,7 +91,7 @@ def _cosine(one: Mapping[str, float], other: Mapping[str, float]) -> float:
 
 
 def likelihoods(voices: Voices, cast: Cast, debates: Sequence[Transcript]) -> dict[str, float]:
-    """Return how the generation agents rate each other's first answers.
+    """Return how the generation agents rate each other's first answers; nothing if each of these failed.
 
     The cast must be seated, and the debates be its own.
 
@@ -112,6 +112,8 @@ def likelihoods(voices: Voices, cast: Cast, debates: Sequence[Transcript]) -> di
                 requests.append(Request(debate.messages))
                 texts.append(said.completion.text)
                 pairs.append((author, reader))
+    if not requests:
+        return {}
     means = [math.fsum(tokens) / len(tokens) for tokens in voices.rate(speakers, requests, texts)]
     own = [-mean for (author, reader), mean in zip(pairs, means, strict=True) if author == reader]
     others = [-mean for (author, reader), mean in zip(pairs, means, strict=True) if author != reader]
