@@ -124,6 +124,17 @@ def conversation(messages: Sequence[Message], track: Iterable[Statement], update
     return prompts
 
 
+def vote(transcript: Transcript, seed: int, sample: int = 0) -> str | None:
+    """Return the final answer that most gave in the last round; None if nobody gave one.
+
+    Args:
+        transcript: the debate.
+        seed: of the lot that decides a tie.
+        sample: index of the attempt at the question, which has a lot of its own.
+    """
+    return majority([said.key for said in transcript.last], seed_from(seed, transcript.question_id, sample))
+
+
 class Debate:
     """A solver in which a cast debates and votes. One round is a plain vote, one participant a plain answer.
 
@@ -172,7 +183,7 @@ class Debate:
         completions = [statement.completion for statement in transcript.last]
         if failure := failure_to_pass_on(completions):
             return failure
-        winner = majority([said.key for said in transcript.last], seed_from(self._seed, turn.question.id, turn.sample))
+        winner = vote(transcript, self._seed, turn.sample)
         return next(said.completion for said in transcript.last if said.completion.ok and said.key == winner)
 
     def hold(self, turns: Sequence[Turn], seeds: Sequence[int | None] | None = None) -> list[Transcript]:

@@ -377,7 +377,7 @@ class Workshop:
                 limit=limit,
             )
             debates = transcripts_of(result, self.task)
-            found = diversity(debates, right_answers(self.task, split)) if debates else {}
+            found = diversity(debates, right_answers(self.task, split), self.run.recipe.seed) if debates else {}
             if solver.name == "society" and (rated := debates[: self.settings.likelihood]):
                 found |= likelihoods(self._voices, ARMS["society"].cast(agents, self.settings.debate), rated)
             write_json(folder / "point.json", point_of(iteration, result, found).to_json())
