@@ -66,7 +66,7 @@ def curve(run: Path, /, *, split: Split = "dev", limit: int | None = None, json:
         table.add_row(
             point["arm"],
             str(point["iteration"]),
-            f"{point['mean'] * 100:.1f} % of {point['n']}",
+            f"{point['mean'] * 100:.1f} % of {point['n']}" if point["n"] else "all failed",
             f"{low:.1f} to {high:.1f}",
             gain,
             f"{point['calls']:.0f}",
@@ -263,16 +263,20 @@ def export(run: Path, folder: Path, /, *, line: str = "society", iteration: int 
 
 
 def _append(run: Path, event: "Event") -> None:
-    from fulcrum.society.arms import LINES
     from fulcrum.society.feedback import append_feedback
-    from fulcrum.society.settings import SocietySettings
+    from fulcrum.society.records import settings_of, steered
 
     resolved = read_resolved(run)
     if resolved["method"] != "society":
         raise RunError(f"{run}: its method is {resolved['method']}; only a society learns from labels and votes")
     task = reopen(run).task
     known = {example.id for example in task.examples("train")}
-    agents = LINES["society"].agents(SocietySettings.model_validate(resolved["settings"]).debate.agents)
+    agents = steered(settings_of(run))
+    if event.kind != "label" and not agents:
+        raise RunError(
+            f"{run}: only the society's agents learn what people {event.kind}, and settings.arms has no society; "
+            "`fulcrum society fix` says what the right answer is"
+        )
     if event.kind != "label" and event.agent not in agents:
         raise RunError(
             f"{run}: the society has no agent {event.agent!r}{nearest(event.agent, agents)}; it has {', '.join(agents)}"

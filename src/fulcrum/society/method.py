@@ -68,7 +68,7 @@ class SocietyMethod:
         _suited(run.task, settings)
         history = learn(run, settings)
         agents = history.agents("society")
-        sentence = history.ended.get("society", "")
+        sentence = next(iter(history.ended.values()), "")  # the society's, if it is among them
         if agents is None:
             shutil.rmtree(run.artifact, ignore_errors=True)
             run.log("learned", artifact=None, sentence=sentence)
