@@ -11,7 +11,7 @@ from statistics import NormalDist
 from fulcrum.evaluation.pairing import Outcome, outcomes, pair
 from fulcrum.evaluation.results import pool_seeds
 from fulcrum.evaluation.rollouts import Rollout, SolverRollouts
-from fulcrum.evaluation.table import EvaluationRow
+from fulcrum.evaluation.table import EvaluationRow, baseline_of, rivals_of, strongest
 from fulcrum.task import wrong
 
 _NOTICEABLE_FAILURES = 0.02
@@ -43,9 +43,8 @@ def diagnose(results: Sequence[SolverRollouts], rows: Sequence[EvaluationRow]) -
         rows: of `fulcrum.evaluation.table.rows_from`; rows without attempts of their own (oracles) may be among them.
     """
     solvers = pool_seeds(results)
-    baselines = [row for row in rows if row.role_of_solver == "baseline" and row.difference is None]
-    # Another baseline, such as a vote at equal cost, is as good an explanation of a gain as a control is.
-    rivals = [row for row in rows if row.role_of_solver in ("baseline", "control") and row not in baselines]
+    baselines = [row for row in [baseline_of(rows)] if row]
+    rivals = rivals_of(rows)
     achieved = {name: outcomes(result.rollouts) for name, result in solvers.items()}
     said: list[str | None] = [nothing_solved(rows), *(nothing_to_gain(row) for row in baselines)]
     for name, result in solvers.items():
@@ -172,16 +171,29 @@ def explained_by_control(
     control: EvaluationRow,
     control_outcomes: Mapping[str, Outcome],
 ) -> str | None:
-    """A method gains, but is not clearly better than a solver that lacks what the method claims to add."""
+    """A method gains, but is not clearly better than a solver that lacks what the method claims to add.
+
+    Nor is it where that solver answered none of the same examples: what failed is not beaten.
+    """
     pairing = pair(control_outcomes, method_outcomes)
-    if pairing is None or not _clear_gain(method) or pairing.difference.low > 0:
+    if not _clear_gain(method) or (pairing is not None and pairing.difference.low > 0):
         return None
+    rival = f"the {control.role_of_solver} {control.solver}"
+    if pairing is None:
+        return f"{method.solver} gains, but cannot be compared with {rival}: no example was answered by both."
     gap = pairing.difference
     return (
-        f"{method.solver} gains, but is not clearly better than the {control.role_of_solver} {control.solver}: "
+        f"{method.solver} gains, but is not clearly better than {rival}: "
         f"{_signed(gap.estimate)} [{_signed(gap.low)}, {_signed(gap.high)}] on {pairing.n} examples. The gain may "
         "be had without it."
     )
+
+
+def no_control(rows: Sequence[EvaluationRow]) -> str | None:
+    """Nothing that could explain a gain away has a scored answer."""
+    if strongest(rivals_of(rows)) is not None:
+        return None
+    return "No control was evaluated: a gain may have another cause than the method."
 
 
 def _clear_gain(row: EvaluationRow) -> bool:

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from fulcrum.evaluation.render import interval_text, percent_text
 from fulcrum.evaluation.rollouts import SolverRollouts
-from fulcrum.evaluation.table import EvaluationRow
+from fulcrum.evaluation.table import EvaluationRow, strongest
 from fulcrum.evaluation.verdict import Verdict, judge_run
 
 
@@ -41,9 +41,8 @@ def summarize(
     """Return the summary of a run's rows: its first method row against its baseline."""
     before = next(row for row in rows if row.role_of_solver == "baseline")
     after = next((row for row in rows if row.role_of_solver == "method"), None)
-    rivals = [row for row in rows if row.role_of_solver == "control" and row.difference is not None]
-    strongest = max(rivals, key=lambda row: row.difference or 0.0, default=None)
-    return Summary(method, before, after, strongest, calls, minutes, judge_run(rows, results))
+    rival = strongest(row for row in rows if row.role_of_solver == "control")
+    return Summary(method, before, after, rival, calls, minutes, judge_run(rows, results))
 
 
 def summary_table(summaries: Sequence[Summary]) -> Table:

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fulcrum.evaluation.compare import Comparison
-from fulcrum.evaluation.diagnosis import explained_by_control, failures_could_decide, same_answers
+from fulcrum.evaluation.diagnosis import explained_by_control, failures_could_decide, no_control, same_answers
 from fulcrum.evaluation.figures import count, points, signed, spread
 from fulcrum.evaluation.pairing import outcomes
 from fulcrum.evaluation.results import pool_seeds
 from fulcrum.evaluation.rollouts import SolverRollouts
-from fulcrum.evaluation.table import EvaluationRow
+from fulcrum.evaluation.table import EvaluationRow, baseline_of, rivals_of
 
 Kind = Literal["helped", "unclear cause", "did not help", "cannot be told", "nothing to judge"]
 
@@ -51,7 +51,8 @@ def judge_run(rows: Sequence[EvaluationRow], results: Sequence[SolverRollouts]) 
     *Helped* needs an interval above zero that no left-out failure could undo; a control that does as well is named in
     the same breath. *Did not help* needs an interval below zero, or the baseline's own words. All else cannot be told.
     """
-    baseline = next(row for row in rows if row.role_of_solver == "baseline" and row.difference is None)
+    baseline = baseline_of(rows)
+    assert baseline is not None
     method = next((row for row in rows if row.role_of_solver == "method"), None)
     if method is None:
         return _nothing_trained(rows, baseline)
@@ -75,17 +76,16 @@ def judge_run(rows: Sequence[EvaluationRow], results: Sequence[SolverRollouts]) 
     if undone is not None:
         said = f"Whether {method.solver} helps cannot be told: failed calls could undo its {gain}."
         return Verdict("cannot be told", said, [*rests, undone], method, baseline)
-    rivals = [row for row in rows if row.role_of_solver in ("baseline", "control") and row is not baseline]
+    if missing := no_control(rows):
+        rests.append(missing)
     explained = [
         sentence
-        for rival in rivals
+        for rival in rivals_of(rows)
         if (sentence := explained_by_control(method, achieved[method.solver], rival, achieved[rival.solver]))
     ]
     if explained:
         said = f"{method.solver} gained {gain}, but a control may explain it."
         return Verdict("unclear cause", said, [*rests, *explained], method, baseline)
-    if not rivals:
-        rests.append("No control was evaluated: a gain may have another cause than the method.")
     return Verdict("helped", f"{method.solver} helped: {gain}.", rests, method, baseline)
 
 
