@@ -1,7 +1,7 @@
 from collections.abc import Sequence
 
 from fulcrum.evaluation import diagnosis
-from fulcrum.evaluation.pairing import outcomes
+from fulcrum.evaluation.results import pool_seeds
 from fulcrum.evaluation.rollouts import SolverRollouts
 from fulcrum.evaluation.table import EvaluationRow, oracle_row, rows_from
 from support.evaluation import made
@@ -57,9 +57,8 @@ def test_unparsable_answers() -> None:
 
 def failures_could_decide(baseline: SolverRollouts, *method: SolverRollouts) -> str | None:
     """Look at one method, whose results may be of several seeds."""
-    before, after = rows(baseline, *method)
-    rollouts = [rollout for result in method for rollout in result.rollouts]
-    return diagnosis.failures_could_decide(after, rollouts, before, outcomes(baseline.rollouts))
+    (pooled,) = pool_seeds(method).values()
+    return diagnosis.failures_could_decide(pooled, baseline)
 
 
 def test_failures_that_could_undo_a_gain() -> None:
@@ -72,7 +71,7 @@ def test_failures_that_could_undo_a_gain() -> None:
     assert "-5.0 instead of +55.6" in said
 
 
-def test_failures_decide_nothing_where_there_is_no_gain_or_the_baseline_fails_as_often() -> None:
+def test_failures_decide_nothing_where_there_is_no_gain_or_the_baseline_failed_too() -> None:
     assert failures_could_decide(direct([1, 0] * 20), mine([1, 0] * 10 + ["truncated"] * 20)) is None
     truncated = ["truncated"] * 20
     assert failures_could_decide(direct([0] * 20 + truncated), mine([1] * 20 + truncated)) is None

@@ -53,3 +53,15 @@ def test_a_control_whose_every_call_failed_is_not_beaten(weak: list[SolverRollou
     told = "mine gains, but cannot be compared with the control whole: no example was answered by both."
     assert told in verdict.because and told in diagnose(results, rows)
     assert (missing in verdict.because) == (missing in conclusions(rows)) == (not weak)
+
+
+def test_as_many_failures_of_the_baseline_elsewhere_excuse_none_of_the_method() -> None:
+    results = [
+        made("direct", "baseline", [1] * 15 + ["timeout"] * 15 + [0] * 58 + [1] * 12),
+        made("mine", "method", ["refused"] * 15 + [0] * 15 + [1] * 12 + [0] * 46 + [1] * 12),
+    ]
+    verdict = judge_run(rows_from(results, "direct"), results)
+    assert verdict.kind == "cannot be told"
+    assert any(
+        "15 attempts failed (15 of direct)" in said and "-3.5 instead of +17.1" in said for said in verdict.because
+    )

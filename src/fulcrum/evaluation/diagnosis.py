@@ -50,8 +50,7 @@ def diagnose(results: Sequence[SolverRollouts], rows: Sequence[EvaluationRow]) -
     for name, result in solvers.items():
         said += [*failed_calls(name, result.rollouts), unparsable_answers(name, result.rollouts)]
     for row in (row for row in rows if row.role_of_solver == "method"):
-        rollouts = solvers[row.solver].rollouts
-        said += [failures_could_decide(row, rollouts, base, achieved[base.solver]) for base in baselines]
+        said += [failures_could_decide(solvers[row.solver], solvers[baseline.solver]) for baseline in baselines]
         said += [same_answers(solvers[row.solver], solvers[baseline.solver]) for baseline in baselines]
         said += [too_few_examples(row), harmful(row)]
         said += [explained_by_control(row, achieved[row.solver], rival, achieved[rival.solver]) for rival in rivals]
@@ -102,20 +101,22 @@ def unparsable_answers(solver: str, rollouts: Sequence[Rollout]) -> str | None:
     )
 
 
-def failures_could_decide(
-    row: EvaluationRow, rollouts: Sequence[Rollout], baseline: EvaluationRow, before: Mapping[str, Outcome]
-) -> str | None:
-    """The left-out failures are enough to undo a gain, were they all wrong answers."""
-    if row.difference is None or not _clear_gain(row) or row.failures <= baseline.failures:
+def failures_could_decide(after: SolverRollouts, before: SolverRollouts) -> str | None:
+    """The left-out failures are enough to undo a gain, were they all wrong answers.
+
+    What must stay positive is the estimate; its interval may then hold zero.
+    """
+    if not after.failures:
         return None
-    as_wrong = (replace(r, score=wrong()) if r.score.verdict == "failed" else r for r in rollouts)
-    pairing = pair(before, outcomes(as_wrong))
-    if pairing is None or (pessimistic := pairing.difference.estimate) > 0:
+    known = outcomes(before.rollouts)
+    as_wrong = (replace(r, score=wrong()) if r.score.verdict == "failed" else r for r in after.rollouts)
+    gain, at_worst = pair(known, outcomes(after.rollouts)), pair(known, outcomes(as_wrong))
+    if gain is None or at_worst is None or gain.difference.low <= 0 or at_worst.difference.estimate > 0:
         return None
     return (
-        f"{row.solver}: {row.failures} attempts failed ({baseline.failures} of {baseline.solver}). Were they wrong "
-        f"answers, the difference would be {_signed(pessimistic)} instead of {_signed(row.difference)}: mend the "
-        "failures before you believe the gain."
+        f"{after.solver}: {after.failures} attempts failed ({before.failures} of {before.solver}). Were they wrong "
+        f"answers, the difference would be {_signed(at_worst.difference.estimate)} instead of "
+        f"{_signed(gain.difference.estimate)}: mend the failures before you believe the gain."
     )
 
 

@@ -124,7 +124,7 @@ def row_of(
         difference_high=pairing and pairing.difference.high,
         harm=pairing and pairing.harm and pairing.harm.estimate,
         rescue=pairing and pairing.rescue and pairing.rescue.estimate,
-        failures=sum(rollout.score.verdict == "failed" for rollout in result.rollouts),
+        failures=result.failures,
         calls=spend.answers,
         tokens=spend.tokens,
         seconds=round(spend.seconds, 6),

@@ -71,11 +71,10 @@ def judge_run(rows: Sequence[EvaluationRow], results: Sequence[SolverRollouts]) 
     if method.difference_low <= 0:
         said = f"Whether {method.solver} helps cannot be told: {gain}, and the interval includes zero."
         return Verdict("cannot be told", said, rests, method, baseline)
-    achieved = {name: outcomes(result.rollouts) for name, result in by_solver.items()}
-    undone = failures_could_decide(method, after.rollouts, baseline, achieved[baseline.solver])
-    if undone is not None:
+    if undone := failures_could_decide(after, before):
         said = f"Whether {method.solver} helps cannot be told: failed calls could undo its {gain}."
         return Verdict("cannot be told", said, [*rests, undone], method, baseline)
+    achieved = {name: outcomes(result.rollouts) for name, result in by_solver.items()}
     if missing := no_control(rows):
         rests.append(missing)
     explained = [
