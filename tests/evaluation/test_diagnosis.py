@@ -1,5 +1,7 @@
 from collections.abc import Sequence
+from dataclasses import replace
 
+from fulcrum.chat import Message, ToolCall, assistant, user
 from fulcrum.evaluation import diagnosis
 from fulcrum.evaluation.results import pool_seeds
 from fulcrum.evaluation.rollouts import SolverRollouts
@@ -92,6 +94,29 @@ def test_word_for_word_the_same_answers() -> None:
     assert "on all 2 attempts" in said
     assert diagnosis.same_answers(other, baseline) is None
     assert diagnosis.same_answers(made("same", "method", ["timeout"]), baseline) is None
+
+
+def in_turns(result: SolverRollouts, *turns: Message) -> SolverRollouts:
+    """Return attempts that are dialogues of these turns and end in the same words."""
+    return replace(result, rollouts=tuple(replace(r, text="Goodbye.", turns=turns) for r in result.rollouts))
+
+
+def test_dialogues_that_end_in_the_same_words_are_not_the_same() -> None:
+    alone, guided = made("alone", "baseline", [0] * 9), made("guided", "method", [1] * 9)
+    thanks, goodbye = user("Thanks."), assistant("Goodbye.")
+    before = in_turns(alone, assistant("No."), thanks, goodbye)
+    assert diagnosis.same_answers(in_turns(guided, assistant("Yes."), thanks, goodbye), before) is None
+    assert diagnosis.same_answers(in_turns(guided, assistant("No."), user("Oh."), goodbye), before) is not None
+
+
+def test_other_tool_calls_are_other_answers_whatever_their_ids() -> None:
+    def calling(result: SolverRollouts, call: ToolCall) -> SolverRollouts:
+        return in_turns(result, Message("assistant", "", (call,)), assistant("Goodbye."))
+
+    before = calling(made("alone", "baseline", [0]), ToolCall("1", "refund", "{}"))
+    guided = made("guided", "method", [1])
+    assert diagnosis.same_answers(calling(guided, ToolCall("2", "exchange", "{}")), before) is None
+    assert diagnosis.same_answers(calling(guided, ToolCall("2", "refund", "{}")), before) is not None
 
 
 def test_too_few_examples_names_a_number_that_would_be_enough() -> None:

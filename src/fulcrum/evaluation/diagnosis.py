@@ -121,10 +121,10 @@ def failures_could_decide(after: SolverRollouts, before: SolverRollouts) -> str 
 
 
 def same_answers(method: SolverRollouts, baseline: SolverRollouts) -> str | None:
-    """The method says word for word what the baseline says: it is probably not applied at all."""
-    said = {(r.question_id, r.seed, r.sample): r.text for r in baseline.rollouts if r.score.verdict != "failed"}
+    """The method says and does, in all its turns, what the baseline does: it is probably not applied at all."""
+    said = {(r.question_id, r.seed, r.sample): _all_said(r) for r in baseline.rollouts if r.score.verdict != "failed"}
     pairs = [
-        (said[key], r.text)
+        (said[key], _all_said(r))
         for r in method.rollouts
         if r.score.verdict != "failed" and (key := (r.question_id, r.seed, r.sample)) in said
     ]
@@ -134,6 +134,12 @@ def same_answers(method: SolverRollouts, baseline: SolverRollouts) -> str | None
         f"{method.solver} says word for word what {baseline.solver} says, on all {len(pairs)} attempts: the artifact "
         "changes nothing, or is not used."
     )
+
+
+def _all_said(rollout: Rollout) -> tuple[object, ...]:
+    """Return the solver's own part of an attempt; the ids of tool calls are the server's, and differ each time."""
+    turns = [turn for turn in rollout.turns if turn.role == "assistant"]
+    return rollout.text, [(turn.content, [(call.name, call.arguments) for call in turn.tool_calls]) for turn in turns]
 
 
 def too_few_examples(row: EvaluationRow) -> str | None:
