@@ -103,13 +103,20 @@ def judge_comparison(comparison: Comparison) -> Verdict:
                 f"{signed(gap.estimate)} points, and the interval includes zero."
             )
             return Verdict("cannot be told", said, [rests])
+        if difference.undone:
+            said = (
+                f"Which of {difference.first} and {difference.second} is better cannot be told: failed calls could "
+                f"undo the {signed(gap.estimate)} points."
+            )
+            return Verdict("cannot be told", said, [rests, difference.undone])
         better, worse = difference.second, difference.first
         if gap.estimate < 0:
             better, worse = worse, better
         said = f"{better} is better than {worse}, by {points(abs(gap.estimate))} points."
         return Verdict("helped", said, [rests])
     baseline, *others = comparison.rows
-    better = [row for row in others if row.difference_low is not None and row.difference_low > 0]
+    gained = [row for row in others if row.difference_low is not None and row.difference_low > 0]
+    better = [row for row in gained if row.solver not in comparison.undone]
     said = f"{len(better)} of {len(others)} are shown to be better than {baseline.solver}."
     kind: Kind = "helped" if better else "cannot be told"
     return Verdict(kind, said, ["Each interval stands for itself: of twenty without effect, one may look clear."])
