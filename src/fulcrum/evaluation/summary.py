@@ -45,13 +45,20 @@ def summarize(
     return Summary(method, before, after, rival, calls, minutes, judge_run(rows, results))
 
 
+def examples_of(summaries: Sequence[Summary]) -> str:
+    """Return what was answered, in words: held-out is only what no method has seen, not even to choose by."""
+    splits = sorted({summary.before.split for summary in summaries})
+    return "held-out examples" if splits == ["test"] else f"examples of {' and '.join(splits)}"
+
+
 def summary_table(summaries: Sequence[Summary]) -> Table:
     """Return one row a method; scores and differences are in points of 100."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     table.add_column("method", overflow="fold")
     for heading in ("before", "after", "difference", "control", "harm", "calls"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.caption = "held-out examples, points of 100, 95 % intervals; control: the strongest one's difference"
+    told = "points of 100, 95 % intervals; control: the strongest one's difference"
+    table.caption = f"{examples_of(summaries)}, {told}"
     for summary in summaries:
         before, after, rival = summary.before, summary.after, summary.strongest
         gain = (after.difference, after.difference_low, after.difference_high) if after else (None, None, None)
