@@ -86,6 +86,14 @@ def test_the_oracle_is_a_ceiling_over_the_draws() -> None:
     assert oracle_row(warm, 1, baseline).mean == pytest.approx(0.5)
 
 
+def test_of_graded_scores_the_oracle_is_a_ceiling_too() -> None:
+    baseline = made("direct", "baseline", {"a": 0.8, "b": 0.6})
+    draws = [made("warm", "control", {"a": low, "b": 0.6}, sample=sample) for sample, low in enumerate([0.6, 0.8])]
+    warm = made("warm", "control", [], rollouts=(*draws[0].rollouts, *draws[1].rollouts))
+    row = oracle_row(warm, 2, baseline)
+    assert (row.mean, row.difference) == (pytest.approx(0.7), pytest.approx(0.0))
+
+
 def test_the_file_holds_exactly_the_promised_fields_and_survives(tmp_path: Path) -> None:
     path = tmp_path / "evaluation.json"
     rows = rows_from([made("direct", "baseline", [1, 0]), made("mine", "method", ["timeout", 1])], "direct")

@@ -11,10 +11,10 @@ from rich.console import Console
 
 from fulcrum.recipe import Recipe, read_recipe
 
-console = Console()
-"""Results: standard output."""
+console = Console(markup=False)
+"""Results: standard output. Names of runs and solvers, paths and texts of models may hold brackets."""
 
-log = Console(stderr=True)
+log = Console(markup=False, stderr=True)
 """Progress and remarks: standard error."""
 
 

@@ -38,6 +38,6 @@ def train(
         print_json({"run": str(folder), "calls": spent.calls, "stored": spent.stored, "tokens": spent.tokens})
     else:
         if learned and (sentence := learned[-1].get("sentence")):
-            console.print(sentence, markup=False, highlight=False)
+            console.print(sentence, highlight=False)
         console.print(f"{spent.calls} calls made, {spent.stored} answers from the store.", highlight=False)
         console.print(f"Next: fulcrum evaluate {folder}", highlight=False, soft_wrap=True)

@@ -7,7 +7,8 @@ from rich.console import Group
 from rich.table import Table
 
 from fulcrum.evaluation.compare import RunDifference
-from fulcrum.evaluation.table import EvaluationRow
+from fulcrum.evaluation.diagnosis import no_control
+from fulcrum.evaluation.table import EvaluationRow, baseline_of, rivals_of, strongest
 
 _ORDER = ("baseline", "method", "control", "ceiling")
 _STYLES = {"baseline": "", "method": "bold", "control": "dim", "ceiling": "italic"}
@@ -78,21 +79,14 @@ def _table(title: str | None, texts: Sequence[str], figures: Sequence[str]) -> T
 
 def conclusions(rows: Sequence[EvaluationRow]) -> list[str]:
     """Say which method is better than the baseline, with what harm, and what the strongest control reaches."""
-    baseline = next((row for row in rows if row.role_of_solver == "baseline" and row.difference is None), None)
+    baseline = baseline_of(rows)
     if baseline is None:
         return ["There is no baseline, so nothing can be said about a gain."]
     said = [_conclusion(row, baseline) for row in rows if row.role_of_solver == "method"]
-    # Another baseline, such as a vote at equal cost, is as good an explanation of a gain as a control is.
-    rivals = {
-        row.solver: row.difference
-        for row in rows
-        if row.role_of_solver in ("baseline", "control") and row.difference is not None
-    }
-    if rivals:
-        strongest = max(rivals, key=rivals.__getitem__)
-        said += [f"Strongest control: {row.solver}, {_difference(row)}." for row in rows if row.solver == strongest]
-    elif said:
-        said.append("No control was evaluated: a gain may have another cause than the method.")
+    if (rival := strongest(rivals_of(rows))) is not None:
+        said.append(f"Strongest control: {rival.solver}, {_difference(rival)}.")
+    elif said and (missing := no_control(rows)):
+        said.append(missing)
     return said
 
 

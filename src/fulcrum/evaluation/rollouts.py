@@ -99,6 +99,11 @@ class SolverRollouts:
         """Spend of all roles together."""
         return sum(self.spend.values(), Spend())
 
+    @property
+    def failures(self) -> int:
+        """Attempts that ended in a failed call."""
+        return sum(rollout.score.verdict == "failed" for rollout in self.rollouts)
+
 
 @dataclass(slots=True)
 class _Attempt:

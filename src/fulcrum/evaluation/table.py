@@ -2,7 +2,7 @@
 
 import difflib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -124,12 +124,28 @@ def row_of(
         difference_high=pairing and pairing.difference.high,
         harm=pairing and pairing.harm and pairing.harm.estimate,
         rescue=pairing and pairing.rescue and pairing.rescue.estimate,
-        failures=sum(rollout.score.verdict == "failed" for rollout in result.rollouts),
+        failures=result.failures,
         calls=spend.answers,
         tokens=spend.tokens,
         seconds=round(spend.seconds, 6),
         cost=spend.cost,
     )
+
+
+def baseline_of(rows: Sequence[EvaluationRow]) -> EvaluationRow | None:
+    """Return the row that all differences are measured against."""
+    return next((row for row in rows if row.role_of_solver == "baseline" and row.difference is None), None)
+
+
+def rivals_of(rows: Sequence[EvaluationRow]) -> list[EvaluationRow]:
+    """Return what could explain a gain away: the controls, and any other baseline, such as a vote at equal cost."""
+    baseline = baseline_of(rows)
+    return [row for row in rows if row.role_of_solver in ("baseline", "control") and row is not baseline]
+
+
+def strongest(rows: Iterable[EvaluationRow]) -> EvaluationRow | None:
+    """Return the row with the largest difference; None if none has a difference."""
+    return max((row for row in rows if row.difference is not None), key=lambda row: row.difference or 0.0, default=None)
 
 
 def write_evaluation(path: Path, rows: Sequence[EvaluationRow]) -> None:

@@ -98,7 +98,7 @@ def overview(summaries: Sequence[Summary]) -> Table:
             Row(
                 summary.method,
                 [
-                    Cell(summary.before.task),
+                    Cell(summary.before.task, beside=summary.before.split),
                     _mean(summary.before),
                     _mean(summary.after),
                     _difference(summary.after),
