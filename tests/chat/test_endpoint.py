@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -12,9 +13,10 @@ from hypothesis import strategies as st
 
 from fulcrum.chat import Completion, Message, Request, Sampling, Tool, ToolCall, complete, resolve, user
 from fulcrum.chat.endpoint import EndpointModel, EndpointSettings, open_model
-from fulcrum.chat.protocol import Trouble, read_reply, retry_after
+from fulcrum.chat.protocol import read_reply
+from fulcrum.chat.trouble import Trouble, read_error, retry_after
 from fulcrum.errors import ModelError
-from support.fault_server import FAULTS, Body, FaultServer, Reply, chat_completion, error
+from support.fault_server import FAULTS, Body, FaultServer, Reply, chat_completion, error, prompt_of
 
 GREETING = Request((user("hello"),))
 
@@ -297,6 +299,83 @@ def test_fields_that_a_server_refuses_are_learned_once() -> None:
         assert server.requests["hello"] == 5
         assert server.bodies[-1]["max_completion_tokens"] == 256
         endpoint.close()
+
+
+DRAW = Request((user("hello"),), Sampling(temperature=0.7, top_p=0.9, logprobs=True))
+SEED_FORBIDDEN = {"detail": [{"type": "extra_forbidden", "loc": ["body", "seed"], "msg": "Extra inputs", "input": 7}]}
+
+
+def refusal(message: str, param: str | None = None, code: str | None = None) -> Reply:
+    return Reply({"error": {"message": message, "type": "invalid_request_error", "param": param, "code": code}}, 400)
+
+
+@pytest.mark.parametrize(
+    ("reply", "field"),
+    [
+        (
+            refusal(
+                "Unsupported value: 'temperature' does not support 0.2 with this model. Only the default (1) value is "
+                "supported.",
+                "temperature",
+                "unsupported_value",
+            ),
+            "temperature",
+        ),
+        (refusal("Unsupported parameter: 'top_p' is not supported with this model.", "top_p"), "top_p"),
+        (refusal("O-series models don't support temperature=0.7. Only temperature=1 is supported."), "temperature"),
+        (refusal("openai does not support parameters: {'temperature': 0.7}, for model=gpt-5"), "temperature"),
+        (refusal("azure does not support parameters: ['top_p'], for model=o3. To drop these, set"), "top_p"),
+        (refusal("invalid temperature: only 1 is allowed for this model"), "temperature"),
+        (refusal("`temperature` is deprecated for this model."), "temperature"),
+        (refusal("You are not allowed to request logprobs from this model."), "logprobs"),
+        (refusal("This model takes no such thing: unsupported", "logprobs"), "logprobs"),
+        (refusal("Unrecognized request argument supplied: seed"), "seed"),
+        (Reply([{"error": {"code": 400, "message": 'Unknown name "seed": Cannot find field.'}}], 400), "seed"),
+        (Reply({"object": "error", "message": SEED_FORBIDDEN}, 422), "seed"),
+        (Reply(SEED_FORBIDDEN, 422), "seed"),
+    ],
+)
+def test_a_field_that_a_server_does_not_take_is_left_out_and_no_other(reply: Reply, field: str) -> None:
+    with FaultServer(respond=lambda body: reply if field in body else None) as server:
+        assert ask(server, DRAW).ok
+        first, last = server.bodies
+        assert first.keys() - last.keys() == {field}
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        refusal("temperature: range: 0..1"),
+        refusal("Invalid 'temperature': decimal above maximum value. Expected a value <= 2.", "temperature"),
+        refusal("temperature=1.2 is not supported: it must be between 0 and 1", "temperature", "unsupported_value"),
+        refusal("Your prompt was flagged: 'how do I measure body temperature'", code="content_filter"),
+        refusal("Flagged: 'my oven says temperature not supported'", code="content_filter"),
+        refusal("1 validation error: {'msg': 'Value error', 'input': {'temperature': 0.7, 'unsupported': 'top_p'}}"),
+        refusal("logprobs and top_p are fine, the message is empty"),
+    ],
+)
+def test_a_refusal_of_one_request_changes_no_other(reply: Reply) -> None:
+    with FaultServer(respond=lambda body: reply if prompt_of(body) == "bad" else None) as server:
+        endpoint = EndpointModel(f"{server.url}#tiny", server.url, "tiny", EndpointSettings(concurrency=1))
+        draws = [replace(DRAW, messages=(user(text),)) for text in ("before", "bad", "after")]
+        assert [completion.ok for completion in complete(endpoint, draws)] == [True, False, True]
+        before, _, after = server.bodies
+        assert {**before, "messages": 0, "seed": 0} == {**after, "messages": 0, "seed": 0}
+        endpoint.close()
+
+
+def test_a_whole_top_p_beside_a_temperature_is_left_out_where_both_are_refused() -> None:
+    both = refusal("`temperature` and `top_p` cannot both be specified for this model. Please use only one.")
+    with FaultServer(respond=lambda body: both if body.keys() >= {"temperature", "top_p"} else None) as server:
+        completion = ask(server, Request((user("hello"),), Sampling(temperature=0.7)))
+        assert completion.ok and server.bodies[-1]["temperature"] == 0.7
+        failure = ask(server, DRAW).failure
+        assert failure is not None and "cannot both" in failure.detail  # a cut distribution is never quietly whole
+
+
+@given(st.text())
+def test_a_refusal_in_any_words_is_a_failure_of_the_server(text: str) -> None:
+    assert read_error(400, {}, text).kind == "server"
 
 
 @given(st.integers(min_value=-1000, max_value=10_000))

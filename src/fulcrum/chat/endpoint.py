@@ -18,7 +18,8 @@ from fulcrum.chat.completion import Completion, Failure
 from fulcrum.chat.limiter import Limiter
 from fulcrum.chat.model import Finished, Request
 from fulcrum.chat.options import split_options
-from fulcrum.chat.protocol import Dialect, Trouble, read_error, read_models, read_reply, request_body, shorten
+from fulcrum.chat.protocol import Dialect, read_models, read_reply, request_body
+from fulcrum.chat.trouble import Trouble, read_error, shorten
 from fulcrum.errors import ModelError, SettingsError
 from fulcrum.settings import Document, Settings, nearest, read_settings
 
