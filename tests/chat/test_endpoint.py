@@ -143,6 +143,45 @@ def test_the_key_comes_from_the_environment(server: FaultServer, monkeypatch: py
         ask(server, key_env="SHOP_KEY")
 
 
+@pytest.mark.parametrize("value", ["sk-sesame-1234\n", " sk-sesame-1234\r\n"])
+def test_space_around_a_key_is_no_part_of_it(server: FaultServer, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    server.key = "sk-sesame-1234"
+    monkeypatch.setenv("SHOP_KEY", value)
+    assert ask(server, key_env="SHOP_KEY").ok
+
+
+@pytest.mark.parametrize("value", ["sk-sesame\n-1234", "\u201csk-sesame-1234\u201d"])
+def test_a_key_that_cannot_be_one_is_told_by_the_name_of_its_variable(
+    server: FaultServer, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("SHOP_KEY", value)
+    with pytest.raises(ModelError, match="the environment variable SHOP_KEY holds") as raised:
+        ask(server, key_env="SHOP_KEY")
+    assert "sesame" not in str(raised.value) and not server.requests
+
+
+@pytest.mark.parametrize("padding", ["", "x" * 240])  # at the end of what is kept, half a key is a leak too
+@pytest.mark.parametrize("payload", [{"error": {"message": "{}"}}, {"choices": "{}"}, {"error": "{}"}])
+@pytest.mark.parametrize("status", [200, 401])
+def test_a_key_that_a_server_repeats_is_not_kept(
+    monkeypatch: pytest.MonkeyPatch, status: int, payload: object, padding: str
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-sesame-1234-and-so-on")
+    text = json.dumps(payload).replace("{}", f"{padding} wrong key: sk-sesame-1234-and-so-on")
+    with FaultServer(respond=lambda body: Reply(text.encode(), status)) as server:
+        failure = ask(server).failure
+    assert failure is not None and "sesame" not in failure.detail
+    assert padding or "***" in failure.detail
+
+
+def test_a_key_that_is_a_mere_word_is_not_taken_out_of_what_a_server_says(
+    server: FaultServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "model")
+    failure = ask(server, model="tny").failure
+    assert failure is not None and failure.detail == "HTTP 404: The model `tny` does not exist."
+
+
 def test_a_bad_key_is_a_server_failure_and_is_not_tried_again(
     server: FaultServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

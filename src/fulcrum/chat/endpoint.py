@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 _LONGEST_BACKOFF = 30.0
 _DEFAULT_KEY = "OPENAI_API_KEY"
+_SHORTEST_SECRET = 8
+"""Characters; a shorter key, such as "EMPTY", opens nothing and may be a word of the server's."""
 
 
 class EndpointSettings(Settings):
@@ -103,6 +105,7 @@ class EndpointModel:
         self._opening = threading.Lock()
         self._stack = ExitStack()
         self._opened: tuple[BlockingPortal, AsyncOpenAI] | None = None
+        self._key = ""
 
     @property
     def name(self) -> str:
@@ -122,7 +125,7 @@ class EndpointModel:
         Closing the iterator early cancels the calls that are under way.
 
         Raises:
-            ModelError: the API key is missing.
+            ModelError: the API key is missing, or cannot be one.
         """
         portal, _ = self._open()
         news: SimpleQueue[int | None] = SimpleQueue()
@@ -156,7 +159,7 @@ class EndpointModel:
         portal, _ = self._open()
         names = portal.call(self._list_models)
         if isinstance(names, Trouble):
-            raise ModelError(f"{self.url} does not list its models: {names.detail}")
+            raise ModelError(f"{self.url} does not list its models: {self._failure(names).detail}")
         return names
 
     def ping(self) -> Failure | None:
@@ -167,7 +170,7 @@ class EndpointModel:
         portal, _ = self._open()
         names = portal.call(self._list_models)
         if isinstance(names, Trouble):
-            return Failure(names.kind, names.detail)
+            return self._failure(names)
         if not names or self.model in names:
             return None
         offered = ", ".join(names[:20])
@@ -190,8 +193,12 @@ class EndpointModel:
             if self._opened is None:
                 from openai import AsyncOpenAI
 
+                self._key = self._read_key()
                 client = AsyncOpenAI(
-                    base_url=self.url, api_key=self._key(), max_retries=0, timeout=self.settings.timeout
+                    base_url=self.url,
+                    api_key=self._key or "none",  # local servers want no key; the SDK insists on one
+                    max_retries=0,
+                    timeout=self.settings.timeout,
                 )
                 portal = self._stack.enter_context(start_blocking_portal("asyncio", name="fulcrum-endpoint"))
                 self._stack.callback(portal.call, portal.stop, True)
@@ -199,14 +206,25 @@ class EndpointModel:
                 self._opened = portal, client
             return self._opened
 
-    def _key(self) -> str:
+    def _read_key(self) -> str:
         variable = self.settings.key_env
         key = os.environ.get(variable)
         if key is None and variable != _DEFAULT_KEY:
             raise ModelError(
                 f"{self.name!r} takes its API key from the environment variable {variable}, which is not set"
             )
-        return key or "none"  # Local servers want no key; the SDK insists on one.
+        key = (key or "").strip()
+        if not (key.isascii() and key.isprintable()):
+            raise ModelError(
+                f"{self.name!r}: the API key in the environment variable {variable} holds a character that no key has, "
+                "such as a line break or a curly quote; set the variable again"
+            )
+        return key
+
+    def _failure(self, trouble: Trouble) -> Failure:
+        """Return the failure that is kept of a trouble: short, and without the key that a server may repeat."""
+        secret = self._key if len(self._key) >= _SHORTEST_SECRET else None
+        return Failure(trouble.kind, shorten(trouble.detail.replace(secret, "***") if secret else trouble.detail))
 
     def _has_room(self, pending: int, resting: int) -> bool:
         limit = self._limiter.limit
@@ -241,7 +259,7 @@ class EndpointModel:
         if isinstance(reply, str):
             reply = read_reply(reply, model, seconds)
         if isinstance(reply, Trouble):
-            return Completion.failed(reply.kind, reply.detail, model=model, seconds=seconds), reply
+            return Completion("", "error", seconds=seconds, model=model, failure=self._failure(reply)), reply
         return reply, None
 
     async def _send(self, body: dict[str, Any]) -> str | Trouble:
@@ -271,7 +289,7 @@ class EndpointModel:
         except UnicodeEncodeError as error:
             return Trouble("invalid", f"not sent, because it cannot be written as UTF-8: {error}", lasting=True)
         except APIConnectionError as error:
-            return Trouble("server", f"no answer from {self.url}: {shorten(str(error.__cause__ or error))}")
+            return Trouble("server", f"no answer from {self.url}: {error.__cause__ or error}")
         except APIStatusError as error:
             return read_error(error.status_code, error.response.headers, error.response.text)
 

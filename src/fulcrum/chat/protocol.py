@@ -196,4 +196,4 @@ def _foreign(expected: str, text: str, error: ValidationError) -> Trouble:
     problem = error.errors()[0]
     where = ".".join(map(str, problem["loc"]))
     reason = f"{where}: {problem['msg']}" if where else problem["msg"]
-    return Trouble("server", f"the reply is not {expected} ({reason}): {shorten(text) or 'no content'}")
+    return Trouble("server", f"the reply is not {expected} ({reason}): {text.strip() or 'no content'}")

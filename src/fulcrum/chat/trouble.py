@@ -42,7 +42,7 @@ class Trouble:
 
     Attributes:
         kind: the failure that it is, if no other try goes better.
-        detail: the server's own words where there are any.
+        detail: the server's own words where there are any, at whatever length.
         status: HTTP status; None if there was no reply, or one with status 200 that is not the protocol.
         wait: seconds that the endpoint asks everybody to wait.
         lasting: whether the server said that waiting will not help.
@@ -73,13 +73,14 @@ class Trouble:
 def read_error(status: int, headers: Mapping[str, str], text: str) -> Trouble:
     """Return what a reply with an error status amounts to."""
     code, parameter, message = _error_of(text)
-    detail = f"HTTP {status}: {shorten(message) or 'no content'}"
+    said = message.strip() or "no content"
+    detail = f"HTTP {status}: {said}"
     if code in _KIND_OF_CODE:
         return Trouble(_KIND_OF_CODE[code], detail, status)
     if status == 429:
         wait = retry_after(headers, datetime.now(UTC))
         if wait is not None and wait > _LONGEST_WAIT:
-            detail = f"{detail} (asks to wait {wait:.0f} s)"
+            detail = f"HTTP {status} (asks to wait {wait:.0f} s): {said}"
         return Trouble("rate_limit", detail, status, wait, lasting=code == "insufficient_quota")
     kind: FailureKind = "timeout" if status in (408, 504) else "server"
     unsupported = _unsupported(f"{code} {parameter}: {message}") if status in _BAD_REQUEST else None
