@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fulcrum.chat import Completion, Message, Request, Sampling, Tool, ToolCall, complete, resolve, user
+from fulcrum.chat.address import identity_of
 from fulcrum.chat.endpoint import EndpointModel, EndpointSettings, open_model
 from fulcrum.chat.protocol import read_reply
 from fulcrum.chat.trouble import Trouble, read_error, retry_after
@@ -86,6 +87,21 @@ def test_identity_holds_what_changes_an_answer_and_nothing_else() -> None:
     assert open_model("http://host/v1#llama").identity(GREETING) != plain
     assert open_model("http://host/v1?thinking=template#qwen").identity(GREETING) != plain
     assert open_model("http://host/v1#qwen").identity(Request((user("hello"),), adapter="tuned")) != plain
+
+
+@pytest.mark.parametrize(
+    ("name", "same"),
+    [
+        ("http://h/v1?timeout=3&concurrency=1&retries=0&backoff=1&key_env=K#m", "http://h/v1#m"),
+        ("https://h/v1?key_env=K&thinking=template&retries=2#org/m?x", "https://h/v1?thinking=template#org/m?x"),
+        ("http://h/v1#m", "http://h/v1#m"),
+        ("hf:m?batch=2&timeout=1", "hf:m?batch=2&timeout=1"),
+    ],
+)
+def test_a_name_without_how_the_endpoint_is_called_is_that_of_the_same_model(name: str, same: str) -> None:
+    assert identity_of(name) == same
+    if name.startswith("http"):
+        assert open_model(name).identity(GREETING) == open_model(same).identity(GREETING)
 
 
 def test_every_setting_of_a_request_is_sent(server: FaultServer) -> None:

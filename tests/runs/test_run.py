@@ -83,6 +83,42 @@ def test_changed_settings_are_refused_by_name_and_a_raised_budget_is_not(recipe_
         Run(tmp_path / "run", read_recipe(recipe_file))
 
 
+def test_how_an_endpoint_is_called_may_change_between_sittings(recipe_file: Path, tmp_path: Path) -> None:
+    def called(url: str, options: str) -> Recipe:
+        return read_recipe(recipe_file, {"models.actor": f"{url}{options}#tiny"})
+
+    with FaultServer(answer=lambda prompt: "4") as server:
+        first = called(server.url, "?timeout=60&key_env=HOME")
+        with Run(tmp_path / "run", first) as run:
+            evaluate_run(run)
+        asked = sum(server.requests.values())
+        second = called(server.url, "?timeout=90&retries=1")
+        assert default_folder(first) == default_folder(second) == default_folder(called(server.url, ""))
+        with Run(tmp_path / "run", second) as run:
+            evaluate_run(run)
+        assert sum(server.requests.values()) == asked
+        assert reopen(tmp_path / "run").models == second.models
+        with pytest.raises(RunError, match=r"models\.actor.*thinking=template"):
+            Run(tmp_path / "run", called(server.url, "?thinking=template"))
+
+
+def test_a_run_that_noted_how_its_endpoint_is_called_among_its_settings_still_opens(
+    recipe_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = read_recipe(recipe_file, {"models.actor": "http://h/v1?timeout=60#m"})
+    with monkeypatch.context() as older:
+        older.setattr("fulcrum.recipe.identity_of", lambda name: name)
+        folder = default_folder(recipe)
+        Run(folder, recipe).close()
+    (folder / "models.json").unlink()
+    assert "timeout" in (folder / "resolved.json").read_text()
+    assert default_folder(recipe) == folder and reopen(folder).models == recipe.models
+    Run(folder, recipe).close()
+    changed = read_recipe(recipe_file, {"models.actor": "http://h/v1?timeout=90#m"})
+    Run(folder, changed).close()
+    assert reopen(folder).models == changed.models
+
+
 def test_a_run_in_use_or_a_folder_of_something_else_is_refused(recipe: Recipe, tmp_path: Path) -> None:
     with Run(tmp_path / "run", recipe), pytest.raises(RunError, match="another process"):
         Run(tmp_path / "run", recipe)
@@ -243,7 +279,7 @@ def test_failed_calls_of_earlier_sittings_are_calls(recipe_file: Path, tmp_path:
         assert (run.budget.failed_before, run.budget.spent.calls) == (20, 0)
 
 
-@pytest.mark.parametrize("left", [".recipe.toml.17.partial", "budget.json", "environment.json"])
+@pytest.mark.parametrize("left", [".recipe.toml.17.partial", "budget.json", "models.json", "environment.json"])
 def test_a_kill_while_the_folder_is_made_can_be_continued(recipe: Recipe, tmp_path: Path, left: str) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / left).write_text("{")

@@ -7,13 +7,13 @@ from collections.abc import Awaitable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 import anyio
 from anyio.from_thread import BlockingPortal, start_blocking_portal
-from pydantic import Field
 
+from fulcrum.chat.address import DEFAULT_KEY, EndpointSettings
 from fulcrum.chat.completion import Completion, Failure
 from fulcrum.chat.limiter import Limiter
 from fulcrum.chat.model import Finished, Request
@@ -21,36 +21,15 @@ from fulcrum.chat.options import split_options
 from fulcrum.chat.protocol import Dialect, read_models, read_reply, request_body
 from fulcrum.chat.trouble import Trouble, read_error, shorten
 from fulcrum.errors import ModelError, SettingsError
-from fulcrum.settings import Document, Settings, nearest, read_settings
+from fulcrum.settings import Document, nearest, read_settings
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
     from openai._legacy_response import LegacyAPIResponse
 
 _LONGEST_BACKOFF = 30.0
-_DEFAULT_KEY = "OPENAI_API_KEY"
 _SHORTEST_SECRET = 8
 """Characters; a shorter key, such as "EMPTY", opens nothing and may be a word of the server's."""
-
-
-class EndpointSettings(Settings):
-    """Options of an endpoint's name, `http://HOST/v1?timeout=60&concurrency=32#MODEL`.
-
-    Attributes:
-        timeout: seconds that one try of a call may take, from connecting to the last byte.
-        concurrency: most calls under way at once; the true number is discovered, see `Limiter`.
-        retries: further tries after a timeout, a dropped connection, a broken reply, or a status that may pass.
-        backoff: seconds before the first retry, doubled each time, unless the endpoint says how long to wait.
-        key_env: environment variable that holds the API key.
-        thinking: `template` sends `Sampling.thinking` to the chat template; by default the server decides.
-    """
-
-    timeout: float = Field(default=120.0, gt=0)
-    concurrency: int = Field(default=64, ge=1)
-    retries: int = Field(default=5, ge=0)
-    backoff: float = Field(default=0.5, ge=0)
-    key_env: str = _DEFAULT_KEY
-    thinking: Literal["server", "template"] = "server"
 
 
 def open_model(name: str) -> "EndpointModel":
@@ -71,7 +50,7 @@ def open_model(name: str) -> "EndpointModel":
     if parts.username or parts.password:
         raise ModelError(
             f"the endpoint at {parts.hostname} is given with a password in its name, which would be written to run "
-            f"folders; put the key into the environment variable {_DEFAULT_KEY}, or into another and name it: "
+            f"folders; put the key into the environment variable {DEFAULT_KEY}, or into another and name it: "
             "?key_env=NAME"
         )
     _, options = split_options(name.partition("#")[0], EndpointSettings.model_fields)
@@ -114,10 +93,7 @@ class EndpointModel:
 
     def identity(self, request: Request) -> dict[str, str]:
         """Return the address, the model (or adapter) and who switches thinking."""
-        identity = {"endpoint": self.url, "model": self._model_of(request)}
-        if self._dialect.thinking:
-            identity["thinking"] = "template"
-        return identity
+        return {"endpoint": self.url, "model": self._model_of(request), **self.settings.identity()}
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Finished]:
         """Answer every request; `requests` is read in the caller's thread, as places for calls become free.
@@ -209,7 +185,7 @@ class EndpointModel:
     def _read_key(self) -> str:
         variable = self.settings.key_env
         key = os.environ.get(variable)
-        if key is None and variable != _DEFAULT_KEY:
+        if key is None and variable != DEFAULT_KEY:
             raise ModelError(
                 f"{self.name!r} takes its API key from the environment variable {variable}, which is not set"
             )

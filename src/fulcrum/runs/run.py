@@ -15,6 +15,7 @@ from typing import Any, Self, TextIO, cast
 from fulcrum.atomic import is_partial, read_json, write_json, write_text
 from fulcrum.calls import Budget, CallStore, Ledger, RecordedModel, Spend
 from fulcrum.chat import ChatModel, resolve
+from fulcrum.chat.address import identity_of
 from fulcrum.errors import RunError
 from fulcrum.hashing import content_hash
 from fulcrum.recipe import JUDGE, Recipe
@@ -25,13 +26,16 @@ from fulcrum.task.task import AskingEnvironment
 from fulcrum.training.job import OnStep, Told
 
 _FORMAT = 1
-_FIRST_FILES = frozenset({".lock", "recipe.toml", "command.txt", "environment.json", "budget.json"})
+_FIRST_FILES = frozenset({".lock", "recipe.toml", "command.txt", "environment.json", "budget.json", "models.json"})
 """What a new run writes before `resolved.json`, which makes the folder a run; a kill may leave some of them."""
 
 
 def default_folder(recipe: Recipe) -> Path:
     """Return `runs/NAME-HASH`: the same recipe always has the same folder, so the same command continues it."""
-    return Path("runs") / f"{recipe.name}-{content_hash(recipe.resolved(), 8)}"
+    resolved = recipe.resolved()
+    hashes = [content_hash(resolved | {"models": models}, 8) for models in (dict(recipe.models), resolved["models"])]
+    older, folder = (Path("runs") / f"{recipe.name}-{name}" for name in hashes)
+    return older if older.is_dir() else folder  # older runs have how endpoints are called in their hash
 
 
 class Run:
@@ -78,15 +82,14 @@ class Run:
     def _enter_folder(self) -> None:
         resolved = {"format": _FORMAT, **self.recipe.resolved()}
         path = self.folder / "resolved.json"
-        budget = self.recipe.keys.budget.model_dump(mode="json", exclude_defaults=True)
         if path.exists():
-            changes = differences(read_json(path), resolved)
+            changes = differences(read_resolved(self.folder), resolved)
             if changes:
                 raise RunError(
                     f"{self.folder}: this run was started with other settings: {'; '.join(changes)}. "
                     "Use them again to continue it, or --output another folder"
                 )
-            write_json(self.folder / "budget.json", budget)
+            self._write_sitting()
             return
         names = (child.name for child in self.folder.iterdir() if not is_partial(child))
         if strangers := sorted(set(names) - _FIRST_FILES):
@@ -94,8 +97,14 @@ class Run:
         write_text(self.folder / "recipe.toml", self.recipe.source)
         write_text(self.folder / "command.txt", _command() + "\n")
         write_json(self.folder / "environment.json", environment())
-        write_json(self.folder / "budget.json", budget)
+        self._write_sitting()
         write_json(path, resolved)
+
+    def _write_sitting(self) -> None:
+        """Note what may differ from sitting to sitting: the limits, and how the models are called."""
+        budget = self.recipe.keys.budget.model_dump(mode="json", exclude_defaults=True)
+        write_json(self.folder / "budget.json", budget)
+        write_json(self.folder / "models.json", dict(self.recipe.models))
 
     def _paid_before(self) -> Spend:
         spent = Spend()
@@ -259,6 +268,26 @@ def _lock(folder: Path, *, wait: bool = False) -> TextIO:
         lock.close()
         raise RunError(f"{folder}: another process is working on this run; wait for it or stop it") from None
     return lock
+
+
+def read_resolved(folder: Path) -> dict[str, Any]:
+    """Return the settings that a run was started with.
+
+    Raises:
+        RunError: the folder is not a run.
+    """
+    path = folder / "resolved.json"
+    if not path.is_file():
+        raise RunError(f"{folder}: is not a run folder (no resolved.json); `fulcrum runs list` shows those there are")
+    resolved = read_json(path)
+    models = cast(dict[str, str], resolved["models"])
+    return resolved | {"models": {role: identity_of(name) for role, name in models.items()}}  # as older runs do not
+
+
+def read_models(folder: Path) -> dict[str, str]:
+    """Return the models of a run by role, called as in its last sitting."""
+    path = folder / "models.json"
+    return read_json(path) if path.is_file() else read_json(folder / "resolved.json")["models"]
 
 
 def read_events(folder: Path) -> Iterator[dict[str, Any]]:
