@@ -230,6 +230,19 @@ def test_nulls_where_a_server_has_nothing_to_say_lose_no_answer() -> None:
     assert [(call.id, call.name, call.arguments) for call in answer.tool_calls] == [("", "f", "")]
 
 
+@pytest.mark.parametrize(
+    ("usage", "completion_tokens"),
+    [
+        ({"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 1015}, 1005),  # thinking in the total alone
+        ({"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": None}, 5),
+        ({"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}, 5),
+    ],
+)
+def test_tokens_that_only_the_total_tells_are_completion_tokens(usage: object, completion_tokens: int) -> None:
+    answer = read({**chat_completion("42"), "usage": usage})
+    assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == (10, completion_tokens)
+
+
 def test_reasoning_logprobs_and_tool_calls_are_kept_apart_from_the_text() -> None:
     payload = chat_completion("four", reasoning_content="two and two")
     payload["choices"][0]["logprobs"] = {"content": [{"token": "fo", "logprob": -0.5}, {"token": "ur", "logprob": 0}]}

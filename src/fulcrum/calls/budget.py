@@ -109,6 +109,11 @@ class Budget:
             return f"calls {calls} of {limits.calls}"
         if limits.tokens is not None and spent.tokens >= limits.tokens:
             return f"tokens {spent.tokens} of {limits.tokens}"
+        if limits.tokens is not None and spent.uncounted:
+            return f"tokens unknown of {limits.tokens}: {_uncounted(spent)}"
+        if limits.money is not None and spent.paid_cost is None:
+            why = _uncounted(spent) if spent.uncounted else "a model has no price; name it in the budget.prices table"
+            return f"money unknown of {limits.money:.2f}: {why}"
         if limits.money is not None and spent.paid_cost is not None and spent.paid_cost >= limits.money:
             return f"money {spent.paid_cost:.2f} of {limits.money:.2f}"
         if limits.minutes is not None and self.minutes >= limits.minutes:
@@ -140,6 +145,13 @@ class Budget:
             )
         if self.refused:
             raise BudgetSpent(
-                f"budget spent: {self.refused}. Every answer is stored; raise the limit under [budget] and run the "
-                "same command to continue"
+                f"budget spent: {self.refused}. Every answer is stored; change the limits under [budget] and run "
+                "the same command to continue"
             )
+
+
+def _uncounted(spent: Spend) -> str:
+    return (
+        f"an endpoint answered {spent.uncounted} times without the number of tokens, so that only budget.calls and "
+        "budget.minutes can hold; set one of these in its place"
+    )

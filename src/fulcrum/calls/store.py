@@ -74,7 +74,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Paid:
-    """Totals of the stored calls of one role and model."""
+    """Totals of the stored calls of one role and model; `uncounted` ones came without their tokens."""
 
     role: str
     model: str
@@ -83,6 +83,7 @@ class Paid:
     completion_tokens: int
     seconds: float
     unusable: int
+    uncounted: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,8 +257,8 @@ class CallStore:
     def paid(self) -> list[Paid]:
         """Return what has been paid for, by role and model."""
         rows = self._read(
-            "SELECT role, model, count(*), sum(prompt_tokens), sum(completion_tokens), sum(seconds), count(failure)"
-            " FROM calls GROUP BY role, model ORDER BY role, model"
+            "SELECT role, model, count(*), sum(prompt_tokens), sum(completion_tokens), sum(seconds), count(failure),"
+            " sum(prompt_tokens + completion_tokens = 0) FROM calls GROUP BY role, model ORDER BY role, model"
         )
         return [Paid(*row) for row in rows]
 

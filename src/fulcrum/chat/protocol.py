@@ -117,6 +117,11 @@ class _Choice(BaseModel):
 class _Usage(BaseModel):
     prompt_tokens: _Count = 0
     completion_tokens: _Count = 0
+    total_tokens: _Count = 0
+
+    def known(self) -> Usage:
+        """Return the tokens; some servers count thinking in the total alone."""
+        return Usage(self.prompt_tokens, max(self.completion_tokens, self.total_tokens - self.prompt_tokens))
 
 
 class _Reply(BaseModel):
@@ -156,7 +161,7 @@ def read_reply(text: str, model: str, seconds: float) -> Completion | Trouble:
     completion = Completion(
         text=content,
         finish_reason=_FINISH_REASONS.get(choice.finish_reason, "stop"),
-        usage=Usage(reply.usage.prompt_tokens, reply.usage.completion_tokens) if reply.usage else Usage(),
+        usage=reply.usage.known() if reply.usage else Usage(),
         seconds=seconds,
         model=reply.model or model,
         tool_calls=tuple(

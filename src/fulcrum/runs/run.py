@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Self, TextIO, cast
 
 from fulcrum.atomic import is_partial, read_json, write_json, write_text
-from fulcrum.calls import Budget, CallStore, Ledger, RecordedModel, Spend
+from fulcrum.calls import Budget, CallStore, Ledger, RecordedModel, Spend, spend_stored
 from fulcrum.chat import ChatModel, resolve
 from fulcrum.chat.address import identity_of
 from fulcrum.errors import RunError
@@ -73,7 +73,8 @@ class Run:
             raise
         self.ledger = Ledger(prices)
         failed_before = self.store.failed_calls()
-        self.budget = Budget(recipe.keys.budget, self._paid_before(), self._minutes_before(), failed_before)
+        spent_before = sum(spend_stored(self.store, prices).values(), Spend())
+        self.budget = Budget(recipe.keys.budget, spent_before, self._minutes_before(), failed_before)
         self._models: dict[str, ChatModel] = {}
         if self._lock:
             _mend_events(folder)
@@ -105,21 +106,6 @@ class Run:
         budget = self.recipe.keys.budget.model_dump(mode="json", exclude_defaults=True)
         write_json(self.folder / "budget.json", budget)
         write_json(self.folder / "models.json", dict(self.recipe.models))
-
-    def _paid_before(self) -> Spend:
-        spent = Spend()
-        for paid in self.store.paid():
-            cost = self.recipe.prices.cost(paid.model, paid.prompt_tokens, paid.completion_tokens)
-            spent += Spend(
-                calls=paid.calls,
-                failures=paid.unusable,
-                prompt_tokens=paid.prompt_tokens,
-                completion_tokens=paid.completion_tokens,
-                seconds=paid.seconds,
-                cost=cost,
-                paid_cost=cost,
-            )
-        return spent
 
     def _minutes_before(self) -> float:
         """Wall time of earlier sittings: from each start to the last thing that it noted."""
