@@ -105,12 +105,7 @@ class Recipe:
         """
         table = self.keys.budget.prices
         prices = read_prices(table) if table else Prices()
-        unknown = sorted({model for model in self.asked.values() if prices.of(model) is None})
-        if self.keys.budget.money is not None and unknown:
-            raise SettingsError(
-                f"budget.money: the price of {unknown[0]} is unknown, so money cannot be limited; name it in the table "
-                "that budget.prices points to, or limit calls or tokens instead"
-            )
+        self.keys.budget.refuse_unpriced(prices, self.asked.values())
         return prices
 
     def resolved(self) -> dict[str, Any]:

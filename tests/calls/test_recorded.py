@@ -175,6 +175,13 @@ def test_an_endpoint_that_counts_no_tokens_stops_a_budget_that_counts_them(
         desk.budget.check()
 
 
+def test_one_call_of_a_model_without_a_price_stops_a_budget_of_money(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, ScriptedModel(name="http://elsewhere/v1#m"), money=10.0)
+    assert [answer.ok for answer in desk.ask("a", "b")] == [True, False]
+    with pytest.raises(BudgetSpent, match=r"money unknown of 10\.00: a model has no price; name it"):
+        desk.budget.check()
+
+
 def test_a_function_that_counts_no_tokens_takes_none(tmp_path: Path) -> None:
     desk = Desk(tmp_path, ScriptedModel(lambda request: Completion("yes")), tokens=10, money=1.0)
     assert all(answer.ok for answer in desk.ask("a", "b", "c"))

@@ -209,6 +209,31 @@ def test_a_torn_event_is_cut_off_and_minutes_of_all_sittings_add_up(recipe: Reci
     assert names == ["sitting/start", "learned", "sitting/end", "late", "sitting/start", "sitting/end"]
 
 
+@pytest.mark.parametrize("bot", ["bots:sloppy", "dead_bots:down"])
+def test_minutes_of_a_killed_sitting_end_with_its_last_call(recipe_file: Path, tmp_path: Path, bot: str) -> None:
+    (tmp_path / "dead_bots.py").write_text("def down(request):\n    raise OSError\n")
+    recipe, folder = read_recipe(recipe_file, {"models.actor": f"python:{bot}"}), tmp_path / "run"
+    with Run(folder, recipe) as run:
+        complete(run.model("actor"), [Request((user("What is 1 + 2?"),))])
+    now = time.time()
+    starts = [{"time": now + seconds, "event": "sitting/start"} for seconds in (-600, -120, 300)]
+    (folder / "events.jsonl").write_text("".join(json.dumps(start) + "\n" for start in starts))
+    with Run(folder, recipe) as run:
+        assert 1.9 < run.budget.minutes_before < 2.1  # the first sitting called nothing; the third, nothing yet
+
+
+def test_a_model_without_a_price_is_refused_wherever_it_is_asked_for_if_money_is_limited(
+    recipe_file: Path, tmp_path: Path
+) -> None:
+    name = "http://localhost:1/v1#m"
+    with Run(tmp_path / "free", read_recipe(recipe_file)) as run:
+        run.model("actor", name)
+    with Run(tmp_path / "run", read_recipe(recipe_file, {"budget.money": "3"})) as run:
+        run.model("actor")
+        with pytest.raises(SettingsError, match=f"price of {name} is unknown"):
+            run.model("actor", name)
+
+
 def test_runs_are_summarised_and_told_apart(recipe_file: Path, tmp_path: Path) -> None:
     Run(tmp_path / "a", read_recipe(recipe_file)).close()
     Run(tmp_path / "b", read_recipe(recipe_file, {"settings.votes": "3"})).close()

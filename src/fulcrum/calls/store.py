@@ -266,6 +266,15 @@ class CallStore:
         """Return when each stored call of a role was answered, in seconds since 1970, in order."""
         return [row[0] for row in self._read("SELECT created FROM calls WHERE role = ? ORDER BY created", (role,))]
 
+    def last_end(self, before: float) -> float:
+        """Return when the last call before a time ended, answered or not; 0 if there was none."""
+        rows = self._read(
+            "SELECT max(created) FROM (SELECT created FROM calls UNION ALL SELECT created FROM failures)"
+            " WHERE created < ?",
+            (before,),
+        )
+        return rows[0][0] or 0.0
+
     def failed_calls(self) -> int:
         """Return how many calls failed and left no answer."""
         return self._read("SELECT count(*) FROM failures")[0][0]

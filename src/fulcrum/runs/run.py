@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import math
 import shlex
 import sys
 import time
@@ -9,6 +10,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self, TextIO, cast
 
@@ -108,14 +110,14 @@ class Run:
         write_json(self.folder / "models.json", dict(self.recipe.models))
 
     def _minutes_before(self) -> float:
-        """Wall time of earlier sittings: from each start to the last thing that it noted."""
-        seconds, start, last = 0.0, None, 0.0
-        for event in self.events():
-            if event["event"] == "sitting/start":
-                seconds += last - start if start is not None else 0.0
-                start = event["time"]
-            last = event["time"]
-        return (seconds + (last - start if start is not None else 0.0)) / 60
+        """Wall time of earlier sittings: from each start to the last thing noted, or called, before the next."""
+        events, seconds = list(self.events()), 0.0
+        starts = [place for place, event in enumerate(events) if event["event"] == "sitting/start"]
+        for first, following in pairwise([*starts, len(events)]):
+            until = events[following]["time"] if following < len(events) else math.inf
+            last = max(events[following - 1]["time"], self.store.last_end(before=until))
+            seconds += last - events[first]["time"]
+        return seconds / 60
 
     def __enter__(self) -> Self:
         return self
@@ -165,11 +167,13 @@ class Run:
 
         Raises:
             ModelError: it cannot be loaded.
+            SettingsError: money is limited and its price is unknown.
         """
         model = self._open(name or self.recipe.models[role])
         return RecordedModel(model, role, self.store, self.ledger, self.budget)
 
     def _open(self, name: str) -> ChatModel:
+        self.recipe.keys.budget.refuse_unpriced(self.ledger.prices, [name])
         if name not in self._models:
             self._models[name] = resolve(name)
         return self._models[name]
