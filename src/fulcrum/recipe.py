@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from pydantic import Field
 
 from fulcrum.calls import BudgetSettings, Prices, read_prices
+from fulcrum.chat.address import identity_of
 from fulcrum.chat.resolve import scheme_of
 from fulcrum.errors import ModelError, SettingsError
 from fulcrum.methods import METHODS, Method, load_method
@@ -104,25 +105,20 @@ class Recipe:
         """
         table = self.keys.budget.prices
         prices = read_prices(table) if table else Prices()
-        unknown = sorted({model for model in self.asked.values() if prices.of(model) is None})
-        if self.keys.budget.money is not None and unknown:
-            raise SettingsError(
-                f"budget.money: the price of {unknown[0]} is unknown, so money cannot be limited; name it in the table "
-                "that budget.prices points to, or limit calls or tokens instead"
-            )
+        self.keys.budget.refuse_unpriced(prices, self.asked.values())
         return prices
 
     def resolved(self) -> dict[str, Any]:
         """Return everything that can change what the run learns: a run is continued only if this is the same.
 
-        The budget is left out, so that it can be raised.
+        The budget is left out, so that it can be raised, and so is how an endpoint is called.
         """
         return {
             "method": self.keys.method,
             "task": self.keys.task,
             "task_fingerprint": self.task.fingerprint,
             "seed": self.seed,
-            "models": dict(self.models),
+            "models": {role: identity_of(name) for role, name in self.models.items()},
             "settings": self.settings.model_dump(mode="json"),
         }
 

@@ -31,7 +31,7 @@ def society(tmp_path: Path) -> Path:
     ]
     (stage / "debates.jsonl").write_text("".join(json.dumps(one.to_json()) + "\n" for one in debates))
     (stage / "finished.json").write_text("{}")
-    (tmp_path / "resolved.json").write_text(json.dumps({"method": "society", "settings": {}, "seed": 0}))
+    (tmp_path / "resolved.json").write_text(json.dumps({"method": "society", "models": {}, "settings": {}, "seed": 0}))
     return tmp_path
 
 
