@@ -87,10 +87,8 @@ class Run:
         resolved = {"format": _FORMAT, **self.recipe.resolved(), **limit}
         path = self.folder / "resolved.json"
         if path.exists():
-            changes = differences(
-                {**limit, **read_resolved(self.folder)}, resolved
-            )  # an older run does not tell its limit
-            if changes:
+            stored = {**limit, **read_resolved(self.folder)}  # an older run does not tell its limit
+            if changes := differences(stored, resolved):
                 raise RunError(
                     f"{self.folder}: this run was started with other settings: {'; '.join(changes)}. "
                     "Use them again to continue it, or --output another folder"
