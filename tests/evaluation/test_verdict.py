@@ -38,6 +38,12 @@ def test_the_verdict_claims_what_the_evidence_allows(others: list[object], kind:
     assert verdict.kind == kind and says in verdict.headline
 
 
+def test_a_verdict_says_on_how_many_examples_it_rests() -> None:
+    results = [made("direct", "baseline", [0] * 60 + ["timeout"] * 40), BETTER]
+    verdict = judge_run(rows_from(results, "direct"), results)
+    assert "paired on the same 60 test examples of toy." in verdict.because[0]
+
+
 def test_the_first_method_is_the_claim_whatever_others_reach() -> None:
     results = [DIRECT, made("mine", "method", [1] * 29 + [0] * 71), replace(BETTER, solver="also")]
     assert judge_run(rows_from(results, "direct"), results).headline.startswith("Whether mine helps cannot be told")

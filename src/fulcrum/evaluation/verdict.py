@@ -140,7 +140,8 @@ def _nothing_trained(rows: Sequence[EvaluationRow], baseline: EvaluationRow) -> 
 
 def _rests_on(method: EvaluationRow, baseline: EvaluationRow) -> str:
     assert method.difference_low is not None and method.difference_high is not None
+    shared = "" if method.paired is None else f"{count(method.paired)} "
     return (
         f"95 % interval {spread(method.difference_low, method.difference_high)} points against {baseline.solver}, "
-        f"paired on the same {method.split} examples of {method.task}."
+        f"paired on the same {shared}{method.split} examples of {method.task}."
     )
