@@ -53,6 +53,17 @@ def test_a_row_says_on_how_many_examples_its_difference_rests() -> None:
     )
 
 
+@pytest.mark.parametrize("n", [1, 4, 30, 6_000, 100_000])
+def test_no_two_ticks_of_a_forest_have_one_label(n: int) -> None:
+    before, after = made("direct", "baseline", [1] * n), made("mine", "method", [0] + [1] * (n - 1))
+    forest = forest_of_rows(rows_from([before, after], "direct"))
+    assert forest is not None
+    labels = [tick.label for tick in forest.ticks]
+    assert len(set(labels)) == len(labels) and "0" in labels
+    shown = [float(label.replace("\N{MINUS SIGN}", "-")) for label in labels]
+    assert {round(after - before, 9) for before, after in pairwise(shown)} == {round(shown[1] - shown[0], 9)}
+
+
 def test_curves_share_a_chart_by_labels_and_run_by_x(tmp_path: Path) -> None:
     write_curve(
         tmp_path / "stages" / "b-1", [point(x=2, y=1), point(x=1, y=5), point("b", y=1), point(y_label="skill")]
