@@ -1,6 +1,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+import pytest
+
 from fulcrum.chat import Message, ToolCall, assistant, user
 from fulcrum.evaluation import diagnosis
 from fulcrum.evaluation.results import pool_seeds
@@ -128,6 +130,21 @@ def test_too_few_examples_names_a_number_that_would_be_enough() -> None:
     assert "With n = 100 a true difference below 12" in said
     # Textbook: (1.96 + 0.84)^2 * (0.21 - 0.05^2) / 0.05^2 = 651; the half-width of a bootstrap differs a little.
     assert 600 <= int(said.split("use about ")[1].split()[0]) <= 700
+
+
+def test_examples_are_counted_where_both_answered() -> None:
+    before = [0, 1, 0, 0, 1] * 12 + ["timeout"] * 940
+    row = rows(direct(before), mine([1, 1, 0, 0, 0] * 200))[1]
+    said = diagnosis.too_few_examples(row)
+    assert row.n == 1000
+    assert said is not None and "With n = 60 a true difference" in said
+
+
+@pytest.mark.parametrize(("n", "rescued"), [(3, 3), (4, 4), (10, 4), (20, 4), (100, 4)])
+def test_the_number_that_would_be_enough_is_more_than_there_are(n: int, rescued: int) -> None:
+    said = diagnosis.too_few_examples(rows(direct([0] * n), mine([1] * rescued + [0] * (n - rescued)))[1])
+    assert said is not None
+    assert int(said.split("use about ")[1].split()[0]) > n
 
 
 def test_no_difference_at_all_asks_for_no_examples() -> None:

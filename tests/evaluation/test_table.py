@@ -9,7 +9,7 @@ from fulcrum.evaluation.table import EvaluationRow, oracle_row, read_evaluation,
 from support.evaluation import made
 
 FIELDS = [
-    *("solver", "role_of_solver", "task", "split", "seed", "n", "mean", "low", "high"),
+    *("solver", "role_of_solver", "task", "split", "seed", "n", "paired", "mean", "low", "high"),
     *("difference", "difference_low", "difference_high", "harm", "rescue", "failures"),
     *("calls", "tokens", "seconds", "cost"),
 ]
@@ -26,6 +26,7 @@ def test_the_difference_is_paired_and_not_the_difference_of_the_means() -> None:
     mine = made("mine", "method", [1, 0, 1, "timeout", 1])
     before, after = rows_from([direct, mine], "direct")
     assert (before.mean, after.mean) == (0.5, 0.75)
+    assert (after.n, after.paired, before.paired) == (4, 3, None)
     assert after.difference == pytest.approx(1 / 3)
     assert (after.harm, after.rescue) == (0.0, 0.5)
     assert before.difference is before.harm is before.rescue is None
@@ -100,6 +101,9 @@ def test_the_file_holds_exactly_the_promised_fields_and_survives(tmp_path: Path)
     write_evaluation(path, rows)
     assert [list(row) for row in json.loads(path.read_text())] == [FIELDS, FIELDS]
     assert read_evaluation(path) == rows
+    older = [row.model_dump(exclude={"paired"}) for row in rows]
+    path.write_text(json.dumps(older))
+    assert read_evaluation(path) == [row.model_copy(update={"paired": None}) for row in rows]
     path.write_text(path.read_text().replace('"method"', '"hero"'))
     with pytest.raises(RunError, match=r"not an evaluation \(1.role_of_solver"):
         read_evaluation(path)

@@ -38,6 +38,27 @@ def test_the_verdict_claims_what_the_evidence_allows(others: list[object], kind:
     assert verdict.kind == kind and says in verdict.headline
 
 
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        (
+            [1] * 10 + [0] * 90,
+            "Without training none is better than direct; the strongest is shots: \N{MINUS SIGN}20.0 ",
+        ),
+        ([1] * 50 + [0] * 50, "Without training the strongest is shots: +20.0 "),
+    ],
+)
+def test_where_nothing_is_trained_the_strongest_is_praised_only_if_it_is_better(values: list[float], says: str) -> None:
+    results = [DIRECT, made("shots", "control", values), made("vote", "control", ["timeout"] * 100)]
+    assert judge_run(rows_from(results, "direct"), results).because[1].startswith(says)
+
+
+def test_a_verdict_says_on_how_many_examples_it_rests() -> None:
+    results = [made("direct", "baseline", [0] * 60 + ["timeout"] * 40), BETTER]
+    verdict = judge_run(rows_from(results, "direct"), results)
+    assert "paired on the same 60 test examples of toy." in verdict.because[0]
+
+
 def test_the_first_method_is_the_claim_whatever_others_reach() -> None:
     results = [DIRECT, made("mine", "method", [1] * 29 + [0] * 71), replace(BETTER, solver="also")]
     assert judge_run(rows_from(results, "direct"), results).headline.startswith("Whether mine helps cannot be told")

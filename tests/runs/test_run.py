@@ -49,7 +49,7 @@ def test_the_folder_holds_what_the_contract_says(recipe: Recipe, tmp_path: Path)
         ("oracle pass@5", "ceiling"),
     ]
     assert ",".join(rows[0]) == (
-        "solver,role_of_solver,task,split,seed,n,mean,low,high,difference,difference_low,difference_high,harm,rescue,"
+        "solver,role_of_solver,task,split,seed,n,paired,mean,low,high,difference,difference_low,difference_high,harm,rescue,"
         "failures,calls,tokens,seconds,cost"
     )
 

@@ -148,17 +148,19 @@ def too_few_examples(row: EvaluationRow) -> str | None:
         return None
     if row.difference_low > 0 or row.difference_high < 0:
         return None
+    n = row.paired or row.n
     # An interval is 2 * 1.96 standard errors wide; a difference of (1.96 + 0.84) of them is found in 80 % of trials.
     visible = (row.difference_high - row.difference_low) / (2 * _Z95) * (_Z95 + _Z80)
     text = (
         f"{row.solver}: the interval {_signed(row.difference)} [{_signed(row.difference_low)}, "
-        f"{_signed(row.difference_high)}] includes zero. With n = {row.n} a true difference below "
+        f"{_signed(row.difference_high)}] includes zero. With n = {n} a true difference below "
         f"{_points(visible)} will often be missed"
     )
     # Without a difference of at least half a point there is no size to plan for.
     if abs(row.difference) < 0.005:
         return f"{text}; this looks like no difference."
-    needed = row.n * (visible / row.difference) ** 2
+    # The two invented examples of the interval pull its middle to zero, as they will with more examples.
+    needed = n * (visible / (row.difference * n / (n + 2))) ** 2
     return f"{text}; if the true one is {_points(abs(row.difference))}, use about {_rounded_up(needed)} examples."
 
 

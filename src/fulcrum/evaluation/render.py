@@ -23,7 +23,7 @@ def evaluation_table(rows: Sequence[EvaluationRow]) -> Group:
     title = f"{ordered[0].task} · {ordered[0].split}" if ordered else None
     achieved = _table(title, ("solver", "role"), ("mean", "difference", "harm", "rescue"))
     achieved.caption = "95 % intervals over examples; difference paired with the baseline"
-    took = _table("what it took", ("solver",), ("n", "failures", "calls", "tokens", "seconds", "cost"))
+    took = _table("what it took", ("solver",), ("n", "paired", "failures", "calls", "tokens", "seconds", "cost"))
     for row in ordered:
         style = _STYLES[row.role_of_solver]
         achieved.add_row(
@@ -38,6 +38,7 @@ def evaluation_table(rows: Sequence[EvaluationRow]) -> Group:
         took.add_row(
             row.solver,
             f"{row.n:,}",
+            "-" if row.paired is None else f"{row.paired:,}",
             f"{row.failures:,}",
             f"{row.calls:,}",
             f"{row.tokens:,}",

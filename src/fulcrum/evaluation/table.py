@@ -28,6 +28,8 @@ class EvaluationRow(BaseModel):
         split: split of the examples.
         seed: seed of the run; None if several seeds are pooled.
         n: examples with at least one scored attempt.
+        paired: those of them on which the baseline has one too, so what the difference, harm and rescue rest on; None
+            for the baseline.
         mean: mean score over them, each example counting once.
         low: lower end of its 95 % interval.
         high: upper end.
@@ -51,6 +53,7 @@ class EvaluationRow(BaseModel):
     split: Split
     seed: int | None
     n: int
+    paired: int | None = None
     mean: float | None
     low: float | None
     high: float | None
@@ -116,6 +119,7 @@ def row_of(
         split=result.split,
         seed=seeds.pop() if len(seeds) == 1 else None,
         n=len(achieved),
+        paired=pairing and pairing.n,
         mean=mean and mean.estimate,
         low=mean and mean.low,
         high=mean and mean.high,

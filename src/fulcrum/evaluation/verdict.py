@@ -10,7 +10,7 @@ from fulcrum.evaluation.figures import count, points, signed, spread
 from fulcrum.evaluation.pairing import outcomes
 from fulcrum.evaluation.results import pool_seeds
 from fulcrum.evaluation.rollouts import SolverRollouts
-from fulcrum.evaluation.table import EvaluationRow, baseline_of, rivals_of
+from fulcrum.evaluation.table import EvaluationRow, baseline_of, rivals_of, strongest
 
 Kind = Literal["helped", "unclear cause", "did not help", "cannot be told", "nothing to judge"]
 
@@ -124,12 +124,13 @@ def judge_comparison(comparison: Comparison) -> Verdict:
 
 def _nothing_trained(rows: Sequence[EvaluationRow], baseline: EvaluationRow) -> Verdict:
     rests = ["This run trains nothing: it shows what a method would have to beat."]
-    rivals = [(row.difference, row) for row in rows if row.role_of_solver == "control" and row.difference is not None]
-    if rivals:
-        _, best = max(rivals, key=lambda rival: rival[0])
+    best = strongest(row for row in rows if row.role_of_solver == "control")
+    if best is not None:
         assert best.difference is not None and best.difference_low is not None and best.difference_high is not None
+        beaten = best.difference <= 0
+        which = f"Without training none is better than {baseline.solver}; the" if beaten else "Without training the"
         rests.append(
-            f"The strongest without training is {best.solver}: {signed(best.difference)} points, 95 % interval "
+            f"{which} strongest is {best.solver}: {signed(best.difference)} points, 95 % interval "
             f"{spread(best.difference_low, best.difference_high)}."
         )
     if baseline.mean is None:
@@ -140,7 +141,8 @@ def _nothing_trained(rows: Sequence[EvaluationRow], baseline: EvaluationRow) -> 
 
 def _rests_on(method: EvaluationRow, baseline: EvaluationRow) -> str:
     assert method.difference_low is not None and method.difference_high is not None
+    shared = "" if method.paired is None else f"{count(method.paired)} "
     return (
         f"95 % interval {spread(method.difference_low, method.difference_high)} points against {baseline.solver}, "
-        f"paired on the same {method.split} examples of {method.task}."
+        f"paired on the same {shared}{method.split} examples of {method.task}."
     )
