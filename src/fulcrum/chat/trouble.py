@@ -4,12 +4,12 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, cast
 
-from fulcrum.chat.completion import FailureKind
+from fulcrum.chat.completion import FailureKind, Usage
 
 _KIND_OF_CODE: Mapping[str, FailureKind] = {
     "content_filter": "refused",
@@ -48,6 +48,8 @@ class Trouble:
         lasting: whether the server said that waiting will not help.
         unsupported: the field of the request that the server does not take, whatever its value; `top_p=1` if it takes
             no `top_p` beside a temperature, so that one that cuts nothing can be left out.
+        misread: whether this is a whole reply that does not fit the protocol: paid for, as another would be.
+        usage: tokens that the reply took all the same.
     """
 
     kind: FailureKind
@@ -56,6 +58,8 @@ class Trouble:
     wait: float | None = None
     lasting: bool = False
     unsupported: str | None = None
+    misread: bool = False
+    usage: Usage = field(default_factory=Usage)
 
     @property
     def passing(self) -> bool:
@@ -97,9 +101,9 @@ def _unsupported(message: str) -> str | None:
     if _OUT_OF_RANGE.search(said):
         return None
     near = r"[^{}]{0,60}"  # braces hold what the server repeats
-    for field in _FIELDS:
-        if re.search(rf"\b{field}\b{near}{_NO}|{_NO}(?: parameters: {{)?{near}\b{field}\b", said):
-            return field
+    for name in _FIELDS:
+        if re.search(rf"\b{name}\b{near}{_NO}|{_NO}(?: parameters: {{)?{near}\b{name}\b", said):
+            return name
     return None
 
 
