@@ -32,6 +32,10 @@ _NO = (
 _OUT_OF_RANGE = re.compile(
     r"\b(?:range|between|above|below|\w+er than|less than|at most|at least|maximum|minimum|exceed\w*)\b"
 )
+_TOO_LONG = re.compile(
+    r"maximum (?:context|model) length|prompt is too long"
+    r"|(?:longer than|exceeds?) [^.]{0,30}context (?:length|size|window)"
+)
 _ECHO = re.compile(r"""['"](?:input|body)['"]\s*:""")
 """Where a validation error begins to repeat what it was sent, a prompt with any words included."""
 
@@ -81,6 +85,8 @@ def read_error(status: int, headers: Mapping[str, str], text: str) -> Trouble:
     detail = f"HTTP {status}: {said}"
     if code in _KIND_OF_CODE:
         return Trouble(_KIND_OF_CODE[code], detail, status)
+    if status in _BAD_REQUEST and _TOO_LONG.search(_own_words(message)):
+        return Trouble("too_long", detail, status)
     if status == 429:
         wait = retry_after(headers, datetime.now(UTC))
         if wait is not None and wait > _LONGEST_WAIT:
@@ -91,9 +97,13 @@ def read_error(status: int, headers: Mapping[str, str], text: str) -> Trouble:
     return Trouble(kind, detail, status, retry_after(headers, datetime.now(UTC)), unsupported=unsupported)
 
 
+def _own_words(message: str) -> str:
+    return _ECHO.split(message)[0].lower()
+
+
 def _unsupported(message: str) -> str | None:
     """Return the field that a refusal says is not taken at all; a value that is out of range is the caller's error."""
-    said = _ECHO.split(message)[0].lower()
+    said = _own_words(message)
     if "max_completion_tokens" in said:
         return "max_tokens"
     if "cannot both" in said and "top_p" in said:
