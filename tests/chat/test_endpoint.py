@@ -256,6 +256,52 @@ def test_reasoning_logprobs_and_tool_calls_are_kept_apart_from_the_text() -> Non
     assert completion.tool_calls == (ToolCall("c1", "look_up", '{"id": 7}'),)
 
 
+@pytest.mark.parametrize(
+    "thinking",
+    [
+        {"type": "thinking", "thinking": [{"type": "text", "text": "two and two"}]},
+        {"type": "thinking", "thinking": "two and two"},
+        {"type": "text", "text": "<think>two and two</think>"},
+    ],
+)
+def test_an_answer_in_parts_is_one_text_and_its_thinking_is_apart(thinking: object) -> None:
+    parts = [
+        thinking,
+        {"type": "text", "text": "fo"},
+        {"type": "reference", "text": None},
+        {"type": "text", "text": "ur"},
+    ]
+    payload = chat_completion(None)
+    payload["choices"][0]["message"]["content"] = parts
+    completion = read(payload)
+    assert (completion.text, completion.reasoning, completion.ok) == ("four", "two and two", True)
+
+
+def test_tool_arguments_that_are_no_text_become_one() -> None:
+    call = {"id": "c1", "function": {"name": "look_up", "arguments": {"id": 7, "name": "café"}}}
+    (read_call,) = read(chat_completion(None, "tool_calls", tool_calls=[call])).tool_calls
+    assert json.loads(read_call.arguments) == {"id": 7, "name": "café"}
+
+
+def test_a_whole_reply_that_does_not_fit_is_asked_for_once_more_and_its_tokens_count() -> None:
+    foreign, usage = [Reply({**chat_completion(""), "choices": []})] * 2, {"prompt_tokens": 3, "completion_tokens": 5}
+    with FaultServer(respond=lambda body: foreign[0] if foreign else None) as server:
+        failed = ask(server, retries=5)
+        assert failed.failure is not None and failed.failure.kind == "server" and server.requests["hello"] == 2
+        assert failed.usage.total == 2 * sum(usage.values())
+        slow = [error(503, "loading")] * 2
+        del foreign[:]
+        server.respond = lambda body: slow.pop() if slow else None
+        assert ask(server).usage.total == 8
+
+
+def test_an_endpoint_that_says_to_wait_for_no_time_is_given_some() -> None:
+    with FaultServer(respond=lambda body: error(429, "slow down", **{"Retry-After": "0"})) as server:
+        assert not ask(server, backoff=0.1).ok
+        first, second, third = server.arrivals
+        assert second - first > 0.04 and third - second > 0.09
+
+
 @pytest.mark.parametrize("text", ["<think>\ntwo and two\n</think>\n\nfour", "two and two\n</think>\n\nfour"])
 def test_reasoning_that_the_server_left_in_the_text_is_taken_out(text: str) -> None:
     completion = read(chat_completion(text))
@@ -306,6 +352,13 @@ def test_a_reply_that_is_not_the_protocol_is_trouble_and_never_an_answer(text: s
         (error(429, "no money left", "insufficient_quota"), "rate_limit", 1),
         (error(429, "come back tomorrow", **{"Retry-After": "86400"}), "rate_limit", 1),
         (error(400, "prompt too long", "context_length_exceeded"), "too_long", 1),
+        (error(400, "This model's maximum context length is 4096 tokens. However, you sent 9000."), "too_long", 1),
+        (error(400, "The decoder prompt (length 9) is longer than the maximum model length of 8."), "too_long", 1),
+        (error(400, "The input (9 tokens) is longer than the model's context length (8 tokens)."), "too_long", 1),
+        (error(400, "request (9 tokens) exceeds the available context size (8 tokens)"), "too_long", 1),
+        (error(400, "'max_completion_tokens' is too large: 9. The maximum context length is 8."), "too_long", 1),
+        (error(400, "prompt is too long: 9 tokens > 8 maximum"), "too_long", 1),
+        (error(400, "{'msg': 'no role', 'input': 'the maximum context length'}"), "server", 1),
         (error(400, "no such role", "invalid_prompt"), "invalid", 1),
         (error(400, "the prompt was filtered", "content_filter"), "refused", 1),
         (Reply({"detail": "Unexpected fields"}, 422), "server", 1),

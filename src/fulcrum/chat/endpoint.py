@@ -6,6 +6,7 @@ import threading
 from collections.abc import Awaitable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack
+from dataclasses import replace
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
@@ -14,7 +15,7 @@ import anyio
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from fulcrum.chat.address import DEFAULT_KEY, EndpointSettings
-from fulcrum.chat.completion import Completion, Failure
+from fulcrum.chat.completion import Completion, Failure, Usage
 from fulcrum.chat.limiter import Limiter
 from fulcrum.chat.model import Finished, Request
 from fulcrum.chat.options import split_options
@@ -207,10 +208,11 @@ class EndpointModel:
         return pending - resting < limit and pending < 2 * limit
 
     async def _answer(self, request: Request, resting: "_Resting") -> Completion:
-        retry = 0
+        retry, misread, usage = 0, 0, Usage()
         while True:
             async with self._limiter.slot() as slot:
                 completion, trouble = await self._try(request)
+                completion = replace(completion, usage=(usage := usage + completion.usage))
                 if trouble is None or not trouble.passing:
                     slot.answered()
                     return completion
@@ -218,9 +220,10 @@ class EndpointModel:
                     slot.refused()
                 if trouble.wait is not None:
                     self._limiter.pause(trouble.wait)
-            if retry == self.settings.retries:
+            misread += trouble.misread
+            if retry == self.settings.retries or misread > 1:
                 return completion
-            if trouble.wait is None:
+            if not trouble.wait:
                 await resting.sleep(_jittered(self.settings.backoff, retry))
             retry += 1
 
@@ -235,7 +238,8 @@ class EndpointModel:
         if isinstance(reply, str):
             reply = read_reply(reply, model, seconds)
         if isinstance(reply, Trouble):
-            return Completion("", "error", seconds=seconds, model=model, failure=self._failure(reply)), reply
+            failure = self._failure(reply)
+            return Completion("", "error", reply.usage, seconds, model, failure), reply
         return reply, None
 
     async def _send(self, body: dict[str, Any]) -> str | Trouble:

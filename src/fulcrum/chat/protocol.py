@@ -1,5 +1,6 @@
 """The OpenAI chat protocol: the body of a request, and what a reply amounts to."""
 
+import json
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Self
 
@@ -20,6 +21,7 @@ _FINISH_REASONS: dict[str | None, FinishReason] = {
     "function_call": "tool_calls",
     "content_filter": "content_filter",
 }
+_ANSWER_PARTS = frozenset({"text", "output_text"})
 _BROKEN_OFF = frozenset({"abort", "error"})
 
 
@@ -84,7 +86,9 @@ _Count = Annotated[int, BeforeValidator(lambda given: 0 if given is None else gi
 
 class _Function(BaseModel):
     name: str
-    arguments: _Text = ""
+    arguments: Annotated[
+        _Text, BeforeValidator(lambda given: json.dumps(given) if isinstance(given, dict) else given)
+    ] = ""
 
 
 class _ToolCall(BaseModel):
@@ -92,12 +96,32 @@ class _ToolCall(BaseModel):
     function: _Function
 
 
+class _Part(BaseModel):
+    type: str = "text"
+    text: _Text = ""
+    thinking: "_Text | list[_Part]" = ""
+
+    def thoughts(self) -> str:
+        return self.thinking if isinstance(self.thinking, str) else "".join(part.text for part in self.thinking)
+
+
 class _Message(BaseModel):
-    content: str | None = None
+    content: str | list[_Part] | None = None
     refusal: str | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
     tool_calls: list[_ToolCall] | None = None
+
+    def split(self) -> tuple[str, str]:
+        """Return the thinking and the answer, wherever the server has put them."""
+        reasoning, content = self.reasoning_content or self.reasoning or "", self.content or ""
+        if not isinstance(content, str):
+            reasoning = reasoning or "".join(part.thoughts() for part in content)
+            content = "".join(part.text for part in content if part.type in _ANSWER_PARTS)
+        if reasoning:
+            return reasoning, content
+        # A server without a parser for reasoning leaves it in the text; `<think>` itself may stand in the prompt.
+        return split_reasoning(content, opened="</think>" in content and "<think>" not in content)
 
 
 class _Token(BaseModel):
@@ -130,6 +154,13 @@ class _Reply(BaseModel):
     model: str | None = None
 
 
+class _Misread(BaseModel):
+    """All that is read of a reply that is not understood; one that holds an error was not paid for."""
+
+    usage: _Usage = _Usage()
+    error: None = None
+
+
 class _Model(BaseModel):
     id: str
 
@@ -150,18 +181,16 @@ def read_reply(text: str, model: str, seconds: float) -> Completion | Trouble:
         reply = _Reply.model_validate_json(text)
     except ValidationError as error:
         return _foreign("a chat completion", text, error)
-    choice = reply.choices[0]
+    choice, usage = reply.choices[0], reply.usage.known() if reply.usage else Usage()
     if choice.finish_reason in _BROKEN_OFF:
-        return Trouble("server", f"the server broke the answer off (finish_reason {choice.finish_reason!r})")
+        said = f"the server broke the answer off (finish_reason {choice.finish_reason!r})"
+        return Trouble("server", said, usage=usage)
     message = choice.message
-    reasoning, content = message.reasoning_content or message.reasoning or "", message.content or ""
-    if not reasoning:
-        # A server without a parser for reasoning leaves it in the text; `<think>` itself may stand in the prompt.
-        reasoning, content = split_reasoning(content, opened="</think>" in content and "<think>" not in content)
+    reasoning, content = message.split()
     completion = Completion(
         text=content,
         finish_reason=_FINISH_REASONS.get(choice.finish_reason, "stop"),
-        usage=reply.usage.known() if reply.usage else Usage(),
+        usage=usage,
         seconds=seconds,
         model=reply.model or model,
         tool_calls=tuple(
@@ -201,4 +230,9 @@ def _foreign(expected: str, text: str, error: ValidationError) -> Trouble:
     problem = error.errors()[0]
     where = ".".join(map(str, problem["loc"]))
     reason = f"{where}: {problem['msg']}" if where else problem["msg"]
-    return Trouble("server", f"the reply is not {expected} ({reason}): {text.strip() or 'no content'}")
+    try:
+        usage = _Misread.model_validate_json(text).usage.known()
+    except ValidationError:
+        usage = None
+    detail = f"the reply is not {expected} ({reason}): {text.strip() or 'no content'}"
+    return Trouble("server", detail, misread=usage is not None, usage=usage or Usage())

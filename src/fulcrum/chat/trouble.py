@@ -4,12 +4,12 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, cast
 
-from fulcrum.chat.completion import FailureKind
+from fulcrum.chat.completion import FailureKind, Usage
 
 _KIND_OF_CODE: Mapping[str, FailureKind] = {
     "content_filter": "refused",
@@ -32,6 +32,10 @@ _NO = (
 _OUT_OF_RANGE = re.compile(
     r"\b(?:range|between|above|below|\w+er than|less than|at most|at least|maximum|minimum|exceed\w*)\b"
 )
+_TOO_LONG = re.compile(
+    r"maximum (?:context|model) length|prompt is too long"
+    r"|(?:longer than|exceeds?) [^.]{0,30}context (?:length|size|window)"
+)
 _ECHO = re.compile(r"""['"](?:input|body)['"]\s*:""")
 """Where a validation error begins to repeat what it was sent, a prompt with any words included."""
 
@@ -48,6 +52,8 @@ class Trouble:
         lasting: whether the server said that waiting will not help.
         unsupported: the field of the request that the server does not take, whatever its value; `top_p=1` if it takes
             no `top_p` beside a temperature, so that one that cuts nothing can be left out.
+        misread: whether this is a whole reply that does not fit the protocol: paid for, as another would be.
+        usage: tokens that the reply took all the same.
     """
 
     kind: FailureKind
@@ -56,6 +62,8 @@ class Trouble:
     wait: float | None = None
     lasting: bool = False
     unsupported: str | None = None
+    misread: bool = False
+    usage: Usage = field(default_factory=Usage)
 
     @property
     def passing(self) -> bool:
@@ -77,6 +85,8 @@ def read_error(status: int, headers: Mapping[str, str], text: str) -> Trouble:
     detail = f"HTTP {status}: {said}"
     if code in _KIND_OF_CODE:
         return Trouble(_KIND_OF_CODE[code], detail, status)
+    if status in _BAD_REQUEST and _TOO_LONG.search(_own_words(message)):
+        return Trouble("too_long", detail, status)
     if status == 429:
         wait = retry_after(headers, datetime.now(UTC))
         if wait is not None and wait > _LONGEST_WAIT:
@@ -87,9 +97,13 @@ def read_error(status: int, headers: Mapping[str, str], text: str) -> Trouble:
     return Trouble(kind, detail, status, retry_after(headers, datetime.now(UTC)), unsupported=unsupported)
 
 
+def _own_words(message: str) -> str:
+    return _ECHO.split(message)[0].lower()
+
+
 def _unsupported(message: str) -> str | None:
     """Return the field that a refusal says is not taken at all; a value that is out of range is the caller's error."""
-    said = _ECHO.split(message)[0].lower()
+    said = _own_words(message)
     if "max_completion_tokens" in said:
         return "max_tokens"
     if "cannot both" in said and "top_p" in said:
@@ -97,9 +111,9 @@ def _unsupported(message: str) -> str | None:
     if _OUT_OF_RANGE.search(said):
         return None
     near = r"[^{}]{0,60}"  # braces hold what the server repeats
-    for field in _FIELDS:
-        if re.search(rf"\b{field}\b{near}{_NO}|{_NO}(?: parameters: {{)?{near}\b{field}\b", said):
-            return field
+    for name in _FIELDS:
+        if re.search(rf"\b{name}\b{near}{_NO}|{_NO}(?: parameters: {{)?{near}\b{name}\b", said):
+            return name
     return None
 
 
