@@ -109,6 +109,14 @@ def test_a_teacher_with_nothing_new_to_say_leaves_the_student_one_more_round(tmp
     assert [one["novelty"] for one in rounds] == [1.0, 0.0, 0.0]
 
 
+def test_a_teacher_with_nothing_to_say_at_all_leaves_an_empty_library(tmp_path: Path) -> None:
+    with Run(tmp_path / "run", recipe("mute_teacher", rounds=3)) as run:
+        learn(run)
+        rounds = read_json(run.artifact / "rounds.json")
+    assert [row["round"] for row in rounds] == [1, 3] and not any(row["suggestions"] for row in rounds)
+    assert Library(tmp_path / "run" / "artifact" / "library.jsonl").strategies() == []
+
+
 def test_dialogues_that_people_held_teach_too(tmp_path: Path) -> None:
     def held(customer: str, person: str) -> str:
         said = [("system", "you work at a desk."), ("user", customer), ("assistant", person)]

@@ -47,7 +47,7 @@ def student(request):
 
 def teacher(request):
     if "You teach a support agent" in request.messages[0].content:
-        lesson = {"scenario": "any dialogue", "when": "a parcel is late", "do": "say sorry", "why": "it calms. " * 120}
+        lesson = {"scenario": "any dialogue", "when": "a parcel is late", "do": "say sorry", "why": "it calms. " * 60}
         return said(request, json.dumps(lesson))
     if "general advice" in request.messages[0].content:
         return said(request, "- be kind")
