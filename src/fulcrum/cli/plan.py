@@ -40,7 +40,11 @@ def plan(
 
 
 def _print(made: Plan) -> None:
-    table = Table("part", "role", caption="at most; answers that the store has cost nothing again")
+    table = Table(
+        "part",
+        "role",
+        caption="at most, for dialogues of average length; answers that the store has cost nothing again",
+    )
     for heading in ("calls", "tokens", "cost", "minutes"):
         table.add_column(heading, justify="right")
     for row in made.rows:

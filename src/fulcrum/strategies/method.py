@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from fulcrum.artifact import CARD, Artifact, Deployed, OpenModel, write_card
 from fulcrum.atomic import write_json, write_text
 from fulcrum.errors import RunError, SettingsError
-from fulcrum.methods import Contender, PlannedCalls, Role, planned_turns, prompt_tokens
+from fulcrum.methods import Contender, PlannedCalls, Role
 from fulcrum.recipe import Recipe
 from fulcrum.runs import Run
 from fulcrum.strategies.bench import LIBRARY, Bench, kept, served, wording_for
@@ -20,6 +20,7 @@ from fulcrum.strategies.library import Library
 from fulcrum.strategies.logs import Logs, take_in
 from fulcrum.strategies.markdown import to_markdown
 from fulcrum.strategies.placebo import placebo
+from fulcrum.strategies.plan import planned_calls
 from fulcrum.strategies.release import refuse_unreleased
 from fulcrum.strategies.retrieval import Retriever
 from fulcrum.strategies.settings import StrategiesSettings
@@ -28,9 +29,6 @@ from fulcrum.strategies.suggestions import Asked
 
 ROUNDS = "rounds.json"
 """File of the artifact with a record for each round."""
-
-_REPLY_TOKENS = 40
-_STRATEGY_TOKENS = 60
 
 
 class StrategiesMethod:
@@ -55,42 +53,14 @@ class StrategiesMethod:
     }
 
     def plan(self, recipe: Recipe) -> Sequence[PlannedCalls]:
-        """Return the calls of learning and of evaluation, for dialogues of average length."""
-        settings, task = recipe.settings_as(StrategiesSettings), recipe.task
+        """Return the calls of learning and of evaluation; `fulcrum.strategies.plan` says what is estimated.
+
+        Raises:
+            SettingsError: the recipe cannot work.
+            RunError: the teacher's handbook is not what it was.
+        """
         _refuse_what_cannot_work(recipe)
-        length = planned_turns(task)
-        turns = settings.rounds * min(settings.dialogues, len(task.examples("train"))) * length
-        prompt, asked = prompt_tokens(task), settings.rounds * settings.requests
-        test = len(task.examples("test")) * length
-        judged = "judge" in recipe.models
-        strategies = max(1, asked // 10)  # most of what a teacher suggests it has suggested before
-        accepted = max(1, strategies // 4)
-        tried = (strategies + settings.rounds) * min(settings.trial_dialogues, settings.dialogues) * length
-        measured = 2 * accepted * settings.effect_dialogues * length
-        gap = settings.rounds * settings.gap_dialogues * length
-        ceiling = min(gap, settings.gap_dialogues * length)
-        continued = 0 if judged else turns * length
-        evaluated = (5 + settings.finetune) * test
-        finished = tried + gap + ceiling + measured + evaluated + test
-        rows = [
-            PlannedCalls("rounds", "student", turns, prompt, _REPLY_TOKENS),
-            PlannedCalls("rounds", "teacher", turns, prompt, _REPLY_TOKENS),
-            PlannedCalls("judging", "judge", 2 * turns if judged else 0, prompt, 1),
-            PlannedCalls("judging", "student", continued, prompt, _REPLY_TOKENS),
-            PlannedCalls("strategies", "teacher", asked, prompt, _STRATEGY_TOKENS),
-            PlannedCalls("trials", "student", tried, prompt, _REPLY_TOKENS),
-            PlannedCalls("gap", "student", gap, prompt, _REPLY_TOKENS),
-            PlannedCalls("gap", "teacher", ceiling, prompt, _REPLY_TOKENS),
-            PlannedCalls("effects", "student", measured, prompt, _REPLY_TOKENS),
-            PlannedCalls("evaluation", "student", evaluated, prompt, _REPLY_TOKENS),
-            PlannedCalls("evaluation", "teacher", test, prompt, _REPLY_TOKENS),
-        ]
-        judgements = finished // length + (0 if judged else 2 * turns)
-        for role in (role for role in recipe.asked if role not in recipe.models):  # the task's own models
-            # A judge is asked once a finished dialogue, who plays the customer at every turn.
-            calls = judgements if role.startswith("judge") else turns + continued + finished
-            rows.append(PlannedCalls("all dialogues", role, calls, prompt, _REPLY_TOKENS))
-        return [row for row in rows if row.calls]
+        return planned_calls(recipe)
 
     def learn(self, run: Run) -> None:
         """Run the rounds, measure what they kept, and write the library, its page, its curve and its card."""
