@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -133,7 +134,8 @@ def read_recipe(path: Path | None, flags: Mapping[str, str] | None = None, *, qu
     Args:
         path: the TOML file, or None if the flags say everything.
         flags: dotted keys and their texts, such as `{"settings.rounds": "3"}`; they win over the file.
-        quick: use the method's settings for a short version of the same thing; explicit flags still win.
+        quick: use the method's settings for a short version of the same thing, but for whole numbers of which the file
+            has smaller ones; explicit flags still win.
 
     Raises:
         SettingsError: one line for each problem in the recipe.
@@ -142,7 +144,7 @@ def read_recipe(path: Path | None, flags: Mapping[str, str] | None = None, *, qu
     flags = dict(flags or {})
     document.override({key: text for key, text in flags.items() if key == "method"})
     if quick:
-        document.override({f"settings.{key}": text for key, text in _method(document).quick.items()})
+        document.override({f"settings.{key}": text for key, text in _shorter(_method(document), document).items()})
     document.override(flags)
     source = path.read_text(encoding="utf-8") if path else ""
     return check_recipe(document, source, path.stem if path else "")
@@ -175,6 +177,20 @@ def check_recipe(document: Document, source: str = "", name: str = "") -> Recipe
         raise SettingsError("\n".join(problems))
     models = {role: need.default for role, need in method.roles.items() if need.default} | keys.models
     return Recipe(keys, method, settings, models, source, name or method.name)
+
+
+def _shorter(method: Method, document: Document) -> dict[str, str]:
+    """Return the settings of the short version that make no count larger than it is without them."""
+    try:
+        settings = read_settings(method.settings, document.table("settings"))
+    except SettingsError:  # all problems are told together, later
+        return dict(method.quick)
+    now: dict[str, Any] = {key: attrgetter(key)(settings) for key in method.quick}
+    return {
+        key: text
+        for key, text in method.quick.items()
+        if not (type(now[key]) is int and text.isdigit() and now[key] < int(text))
+    }
 
 
 def _method(document: Document) -> Method:

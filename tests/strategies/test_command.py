@@ -41,7 +41,8 @@ def run_command(*arguments: str) -> int:
 @pytest.fixture(scope="module")
 def learned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("command") / "run"
-    flags = ["--method", "strategies", "--task", "lab:desk?seed=7", "--quick", *MODELS]
+    sizes = ["--settings.dialogues", "80", "--settings.requests", "130", "--settings.trial_dialogues", "80"]
+    flags = ["--method", "strategies", "--task", "lab:desk?seed=7", "--quick", *sizes, *MODELS]
     assert run_command("train", *flags, "-o", str(folder)) == 0
     return folder
 
