@@ -128,3 +128,8 @@ def interval_text(estimate: float | None, low: float | None, high: float | None,
 def percent_text(share: float | None) -> str:
     """Return a share in percent, or a dash."""
     return "-" if share is None else f"{100 * share:.1f} %"
+
+
+def points_text(change: float | None) -> str:
+    """Return a change in points of 100 with its sign, or a dash."""
+    return "-" if change is None else f"{round(100 * change, 1) + 0.0:+.1f}"
