@@ -3,10 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from rich.table import Table
-
 from fulcrum.cli.common import console, print_json
-from fulcrum.evaluation.render import interval_text, percent_text, points_text
+from fulcrum.evaluation.render import interval_text, percent_text, points_text, table_of
 from fulcrum.runs.transfer import TransferCell
 
 
@@ -15,11 +13,12 @@ def print_transfer(cells: Sequence[TransferCell], role: str, *, json: bool) -> N
     if json:
         print_json([asdict(cell) for cell in cells])
         return
-    table = Table("task", role, "n", "alone", "helped", "gain in points", "control's gain in points", "harm")
+    table = table_of(("task", role), ("n", "alone", "helped", "gain", "control's gain", "harm"))
+    table.caption = "gains in points of 100, of the controls the largest; * what it was trained for"
     for cell in cells:
         table.add_row(
             cell.task,
-            f"{cell.model}{' (trained for)' if cell.trained_for else ''}",
+            cell.model + "*" * cell.trained_for,
             str(cell.n),
             percent_text(cell.alone),
             percent_text(cell.helped),
