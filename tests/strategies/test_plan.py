@@ -20,7 +20,7 @@ def test_no_model_is_asked_more_or_reads_and_writes_more_than_the_plan_says(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    recipe = read_recipe(write_desk(tmp_path))
+    recipe = read_recipe(write_desk(tmp_path), {"settings.serve": "proposed"})
     with open_run(recipe, tmp_path / "run") as run:
         learn(run)
         evaluate_run(run)

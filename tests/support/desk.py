@@ -65,10 +65,10 @@ judge = "python:talk:judge"
 
 [settings]
 rounds = 2
-dialogues = 8
+dialogues = 16
 requests = 20
-trial_dialogues = 8
-gap_dialogues = 4
+trial_dialogues = 16
+gap_dialogues = 8
 effect_dialogues = 4
 """
 

@@ -320,7 +320,7 @@ def transfer(
 
     library = _open(run)
     with _open_run(run) as opened, show_calls(opened):
-        cells = measure(opened, served(library, Bench(opened).settings), student or [], task or [], split, limit)
+        cells = measure(opened, Bench(opened).measured(library), student or [], task or [], split, limit)
     print_transfer(cells, "student", json=json)
 
 

@@ -11,7 +11,7 @@ from fulcrum.errors import RunError, SettingsError
 from fulcrum.methods import Contender, PlannedCalls, Role
 from fulcrum.recipe import Recipe
 from fulcrum.runs import Run
-from fulcrum.strategies.bench import LIBRARY, Bench, kept, served, wording_for
+from fulcrum.strategies.bench import LIBRARY, Bench, kept, served, served_or_refused, wording_for
 from fulcrum.strategies.effects import measure_library
 from fulcrum.strategies.finetuned import REPLIES, finetuned_student, tune
 from fulcrum.strategies.lab import LabWording
@@ -86,13 +86,17 @@ class StrategiesMethod:
         write_json(run.artifact / ROUNDS, curve)
         write_json(run.artifact / "curve.json", _points(curve))
         _describe(run, library, curve)
-        run.log("learned", artifact=LIBRARY, strategies=len(kept(library)))
+        run.log("learned", artifact=LIBRARY, strategies=len(kept(library)), **_next(run, library))
 
     def contenders(self, run: Run) -> Sequence[Contender]:
-        """Return the student alone, with the library, with each control, and the teacher as ceiling."""
+        """Return the student alone, with the library, with each control, and the teacher as ceiling.
+
+        Raises:
+            RunError: nothing is learned, or nothing of it is approved.
+        """
         bench = Bench(run)
         library = Library(_library_of(run))
-        strategies = served(library, bench.settings)
+        strategies = bench.measured(library)
         retriever = Retriever(strategies, bench.settings.retrieval)
         wording = bench.wording
         advisers = {
@@ -118,13 +122,7 @@ class StrategiesMethod:
         """
         settings = StrategiesSettings.model_validate(artifact.settings)
         library = Library(artifact.folder / LIBRARY)
-        strategies = served(library, settings)
-        if not strategies:
-            waiting = len(library.strategies("proposed"))
-            raise RunError(
-                f"{artifact.folder}: no strategy is approved, so there is nothing to serve; {waiting} wait for review: "
-                'fulcrum strategies list, approve (or train with settings.serve = "proposed", for an experiment)'
-            )
+        strategies = served_or_refused(artifact.folder, library, settings)
         refuse_unreleased(artifact.folder, strategies)
         wording = wording_for(artifact.task, settings)
         return StrategyRewriter(retrieved(Retriever(strategies, settings.retrieval), wording), wording)
@@ -205,6 +203,18 @@ def _points(rounds: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         {"series": "retrieved", "x": size, "y": score, "x_label": "strategies kept", "y_label": "dev score, points"}
         for size, score in by_size.items()
     ]
+
+
+def _next(run: Run, library: Library) -> dict[str, str]:
+    """Return what to say and what to do next where nothing that was learned is served yet."""
+    if served(library, run.recipe.settings_as(StrategiesSettings)):
+        return {}
+    if not (waiting := len(kept(library))):
+        return {"sentence": "No strategy passed its trial.", "next": f"fulcrum strategies list {run.folder}"}
+    return {
+        "sentence": f"Waiting for review: {waiting}; none is served yet, so that an evaluation could show nothing.",
+        "next": f"fulcrum review {run.folder}, then fulcrum evaluate {run.folder}",
+    }
 
 
 def _describe(run: Run, library: Library, curve: Sequence[Mapping[str, Any]]) -> None:
