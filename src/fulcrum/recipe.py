@@ -24,6 +24,8 @@ MethodSettings = TypeVar("MethodSettings", bound=Settings)
 JUDGE = "judge"
 """Role of the model by which a task scores."""
 
+_OF_THE_TASK = " of the task"
+
 
 class RecipeKeys(Settings):
     """The keys of a recipe file; each is also a flag, such as `--task` or `--settings.rounds`.
@@ -88,7 +90,7 @@ class Recipe:
         """
         scorer, environment = self.task.scorer, self.task.environment
         if isinstance(environment, AskingEnvironment):
-            return {**self.models, **{f"{role} of the task": name for role, name in environment.models.items()}}
+            return {**self.models, **{f"{role}{_OF_THE_TASK}": name for role, name in environment.models.items()}}
         return {**self.models, JUDGE: scorer.model} if isinstance(scorer, JudgeScorer) else self.models
 
     def settings_as(self, kind: type[MethodSettings]) -> MethodSettings:
@@ -177,6 +179,11 @@ def check_recipe(document: Document, source: str = "", name: str = "") -> Recipe
         raise SettingsError("\n".join(problems))
     models = {role: need.default for role, need in method.roles.items() if need.default} | keys.models
     return Recipe(keys, method, settings, models, source, name or method.name)
+
+
+def stored_role(role: str) -> str:
+    """Return the role under which a run stores the calls of one that is asked: a task's own models have short ones."""
+    return role.removesuffix(_OF_THE_TASK)
 
 
 def _shorter(method: Method, document: Document) -> dict[str, str]:

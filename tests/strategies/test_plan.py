@@ -10,6 +10,7 @@ from fulcrum.recipe import check_recipe, read_recipe
 from fulcrum.runs import open_run
 from fulcrum.runs.evaluate import evaluate_run
 from fulcrum.runs.learn import learn
+from fulcrum.runs.plan import plan
 from fulcrum.settings import Document
 from support.desk import write_desk
 from support.sums import write_sums
@@ -37,6 +38,22 @@ def test_no_model_is_asked_more_or_reads_and_writes_more_than_the_plan_says(
         assert row.calls <= calls
         assert row.prompt_tokens / row.calls <= planned[row.model, "read"] / calls, row.model
         assert row.completion_tokens / row.calls <= planned[row.model, "written"] / calls, row.model
+
+
+def test_the_pace_of_a_tasks_own_models_is_known_and_its_judge_is_not_the_methods(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    recipe = read_recipe(write_desk(tmp_path), {"settings.gap_dialogues": "0"})
+    with open_run(recipe, tmp_path / "run") as run:
+        learn(run)
+    with CallStore(tmp_path / "run" / "calls.sqlite", read_only=True) as store:
+        stored = {row.model: f"{row.calls} stored calls" for row in store.paid()}
+    pace = plan(recipe, folder=tmp_path / "run").pace
+    assert {role: source for role, (_, source) in pace.items()} == {
+        role: stored[model] for role, model in recipe.asked.items()
+    }
 
 
 def test_the_models_of_a_task_are_planned_for_whatever_the_method(
