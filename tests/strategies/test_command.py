@@ -212,6 +212,9 @@ def test_what_waits_for_review_is_reviewed_before_an_evaluation_is_paid_for(
         assert "no strategy is approved, so there is nothing to serve; 1 wait" in capsys.readouterr().err
     assert (tmp_path / "run" / "calls.sqlite").stat().st_size == paid, "no call is made"
     (id,) = ids(read(capsys, "list", "run", "--status", "proposed"))
+    for command in (["approve", "run"], ["reject", "run", "--reason", "none"]):
+        assert run_command("strategies", *command) == 2
+        assert "name at least one id; `fulcrum strategies list run` shows them" in capsys.readouterr().err
     assert run_command("strategies", "approve", "run", id) == 0
     assert run_command("train", "recipe.toml", "-o", "run") == 0
     assert "Next: fulcrum evaluate run\n" in capsys.readouterr().out

@@ -129,6 +129,8 @@ def _decide(
     place: Path, ids: Sequence[str], status: Literal["approved", "rejected", "retired"], reason: str, who: str
 ) -> None:
     library = _open(place)
+    if not ids:
+        raise RunError(f"name at least one id; `fulcrum strategies list {place}` shows them")
     for id in ids:
         library.decide(id, status, who=who or getpass.getuser(), reason=reason)
         console.print(f"{id} {status}", markup=False, highlight=False)
