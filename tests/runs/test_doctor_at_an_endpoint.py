@@ -57,11 +57,11 @@ def test_a_methods_own_judge_is_no_scorers_and_each_fault_says_whose_model_it_is
     monkeypatch.syspath_prepend(str(tmp_path))
     recipe = write_desk(tmp_path)
     found = list(examine(read_recipe(recipe)))
-    assert "python:talk:judge: answers, and stops by itself" in {finding.what for finding in found}
+    assert "python:desk_bots:judge: answers, and stops by itself" in {finding.what for finding in found}
     assert not any("verdict" in finding.what for finding in found)
 
     task = (tmp_path / "support.toml").read_text()
-    (tmp_path / "support.toml").write_text(task.replace("talk:customer", "nobody:customer"))
+    (tmp_path / "support.toml").write_text(task.replace("desk_bots:customer", "nobody:customer"))
     found = examine(read_recipe(recipe, {"models.judge": "python:nobody:judge"}))
     remedies = {finding.what.split(": ")[0]: finding.remedy for finding in found if finding.level == "bad"}
     assert remedies == {

@@ -7,8 +7,8 @@ TASK = """
 name = "support"
 policy = "policy.md"
 customers = "customers.jsonl"
-customer = "python:talk:customer"
-judge = "python:talk:assessor"
+customer = "python:desk_bots:customer"
+judge = "python:desk_bots:assessor"
 max_tokens = 60
 """
 
@@ -59,9 +59,9 @@ method = "strategies"
 task = "dialogue:support.toml"
 
 [models]
-student = "python:talk:student"
-teacher = "python:talk:teacher"
-judge = "python:talk:judge"
+student = "python:desk_bots:student"
+teacher = "python:desk_bots:teacher"
+judge = "python:desk_bots:judge"
 
 [settings]
 rounds = 2
@@ -79,6 +79,6 @@ def write_desk(folder: Path, customers: int = 40) -> Path:
     (folder / "customers.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (folder / "policy.md").write_text("Refund late parcels. " * 10)
     (folder / "support.toml").write_text(TASK)
-    (folder / "talk.py").write_text(BOTS)
+    (folder / "desk_bots.py").write_text(BOTS)
     (folder / "recipe.toml").write_text(RECIPE)
     return folder / "recipe.toml"

@@ -41,7 +41,9 @@ def plan(
 
 def _print(made: Plan) -> None:
     table = table_of(("part", "role"), ("calls", "tokens", "cost", "minutes"))
-    table.caption = "at most, for dialogues of average length; answers that the store has cost nothing again"
+    table.caption = (
+        "at most: answers at their limit, dialogues of average length; what the store has costs nothing again"
+    )
     for row in made.rows:
         table.add_row(row.stage, row.role, f"{row.calls:,}", f"{row.tokens:,}", _money(row.cost), _time(row.minutes))
     table.add_section()
