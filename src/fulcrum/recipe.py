@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +24,8 @@ MethodSettings = TypeVar("MethodSettings", bound=Settings)
 
 JUDGE = "judge"
 """Role of the model by which a task scores."""
+
+_OF_THE_TASK = " of the task"
 
 
 class RecipeKeys(Settings):
@@ -88,7 +91,7 @@ class Recipe:
         """
         scorer, environment = self.task.scorer, self.task.environment
         if isinstance(environment, AskingEnvironment):
-            return {**self.models, **{f"{role} of the task": name for role, name in environment.models.items()}}
+            return {**self.models, **{f"{role}{_OF_THE_TASK}": name for role, name in environment.models.items()}}
         return {**self.models, JUDGE: scorer.model} if isinstance(scorer, JudgeScorer) else self.models
 
     def settings_as(self, kind: type[MethodSettings]) -> MethodSettings:
@@ -129,7 +132,8 @@ def read_recipe(path: Path | None, flags: Mapping[str, str] | None = None, *, qu
     Args:
         path: the TOML file, or None if the flags say everything.
         flags: dotted keys and their texts, such as `{"settings.rounds": "3"}`; they win over the file.
-        quick: use the method's settings for a short version of the same thing; explicit flags still win.
+        quick: use the method's settings for a short version of the same thing, but for whole numbers of which the file
+            has smaller ones; explicit flags still win.
 
     Raises:
         SettingsError: one line for each problem in the recipe.
@@ -138,7 +142,7 @@ def read_recipe(path: Path | None, flags: Mapping[str, str] | None = None, *, qu
     flags = dict(flags or {})
     document.override({key: text for key, text in flags.items() if key == "method"})
     if quick:
-        document.override({f"settings.{key}": text for key, text in _method(document).quick.items()})
+        document.override({f"settings.{key}": text for key, text in _shorter(_method(document), document).items()})
     document.override(flags)
     source = path.read_text(encoding="utf-8") if path else ""
     return check_recipe(document, source, path.stem if path else "")
@@ -171,6 +175,25 @@ def check_recipe(document: Document, source: str = "", name: str = "") -> Recipe
         raise SettingsError("\n".join(problems))
     models = {role: need.default for role, need in method.roles.items() if need.default} | keys.models
     return Recipe(keys, method, settings, models, source, name or method.name)
+
+
+def stored_role(role: str) -> str:
+    """Return the role under which a run stores the calls of one that is asked: a task's own models have short ones."""
+    return role.removesuffix(_OF_THE_TASK)
+
+
+def _shorter(method: Method, document: Document) -> dict[str, str]:
+    """Return the settings of the short version that make no count larger than it is without them."""
+    try:
+        settings = read_settings(method.settings, document.table("settings"))
+    except SettingsError:  # all problems are told together, later
+        return dict(method.quick)
+    now: dict[str, Any] = {key: attrgetter(key)(settings) for key in method.quick}
+    return {
+        key: text
+        for key, text in method.quick.items()
+        if not (type(now[key]) is int and text.isdigit() and now[key] < int(text))
+    }
 
 
 def _method(document: Document) -> Method:

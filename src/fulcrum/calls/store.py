@@ -5,7 +5,7 @@ import sqlite3
 import threading
 import time
 import zlib
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -262,9 +262,10 @@ class CallStore:
         )
         return [Paid(*row) for row in rows]
 
-    def ended(self, role: str) -> list[float]:
-        """Return when each stored call of a role was answered, in seconds since 1970, in order."""
-        return [row[0] for row in self._read("SELECT created FROM calls WHERE role = ? ORDER BY created", (role,))]
+    def ended(self, role: str, models: Collection[str]) -> list[float]:
+        """Return when each stored call of these models in a role was answered, in seconds since 1970, in order."""
+        rows = self._read("SELECT created, model FROM calls WHERE role = ? ORDER BY created", (role,))
+        return [created for created, model in rows if model in models]
 
     def last_end(self, before: float) -> float:
         """Return when the last call before a time ended, answered or not; 0 if there was none."""

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, Parameter
-from rich.table import Table
 
 from fulcrum.calls import CallStore, Prices, read_prices
 from fulcrum.calls.store import Call
 from fulcrum.cli.common import console, print_json, shorten
 from fulcrum.errors import StoreError
+from fulcrum.evaluation.render import table_of
 from fulcrum.hashing import canonical_json
 
 calls = App(name="calls", help="What a run's call store holds: totals, single calls, export.")
@@ -49,7 +49,7 @@ def stats(place: Path, /, *, prices: Path | None = None, json: Machine = False) 
     if json:
         print_json({"calls": rows, "failures": [asdict(failure) for failure in failures]})
         return
-    table = Table("role", "model", *("calls", "tokens in", "tokens out", "seconds", "cost"))
+    table = table_of(("role", "model"), ("calls", "tokens in", "tokens out", "seconds", "cost"))
     for row in rows:
         cost = "unknown" if row["cost"] is None else f"{row['cost']:.4f}"
         tokens = (f"{row['prompt_tokens']:,}", f"{row['completion_tokens']:,}")

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from fulcrum.chat import resolve
 from fulcrum.cli.common import console, log, print_json
+from fulcrum.evaluation.render import table_of
 from fulcrum.lab.recipes import FOLDER, RECIPES, recipe
 from fulcrum.lab.shop import Shop
 from fulcrum.lab.tasks import TASKS
@@ -36,7 +37,7 @@ def info(*, json: Machine = False) -> None:
     if json:
         print_json({"tasks": [f"lab:{name}" for name in TASKS], "checkpoints": cards})
         return
-    tasks = Table("task", *SPLITS)
+    tasks = table_of(("task",), SPLITS)
     for name in TASKS:
         loaded = load_task(f"lab:{name}")
         tasks.add_row(loaded.name, *(str(len(loaded.splits.get(split, ()))) for split in SPLITS))

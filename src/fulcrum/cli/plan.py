@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.table import Table
 
 from fulcrum.cli.common import RecipeFlags, console, print_json
+from fulcrum.evaluation.render import table_of
 from fulcrum.runs.plan import Plan
 from fulcrum.runs.plan import plan as make_plan
 
@@ -40,9 +40,10 @@ def plan(
 
 
 def _print(made: Plan) -> None:
-    table = Table("part", "role", caption="at most; answers that the store has cost nothing again")
-    for heading in ("calls", "tokens", "cost", "minutes"):
-        table.add_column(heading, justify="right")
+    table = table_of(("part", "role"), ("calls", "tokens", "cost", "minutes"))
+    table.caption = (
+        "at most: answers at their limit, dialogues of average length; what the store has costs nothing again"
+    )
     for row in made.rows:
         table.add_row(row.stage, row.role, f"{row.calls:,}", f"{row.tokens:,}", _money(row.cost), _time(row.minutes))
     table.add_section()

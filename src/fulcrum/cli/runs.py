@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, Parameter
-from rich.table import Table
 
 from fulcrum.atomic import read_json
 from fulcrum.cli.common import console, print_json
 from fulcrum.errors import RunError
+from fulcrum.evaluation.render import table_of
 from fulcrum.runs.catalog import compare_settings, find_runs, read_resolved, summarise
 from fulcrum.runs.run import read_events
 
@@ -32,7 +32,7 @@ def list_runs(folder: Path = Path("runs"), /, *, json: Machine = False) -> None:
     if json:
         print_json([asdict(summary) for summary in summaries])
         return
-    table = Table("run", "method", "task", "seed", "started", "state", "calls")
+    table = table_of(("run", "method", "task"), ("seed", "started", "state", "calls"))
     for summary in summaries:
         table.add_row(*map(str, asdict(summary).values()))
     console.print(table)

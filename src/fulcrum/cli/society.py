@@ -7,7 +7,7 @@ from cyclopts import App, Parameter
 from rich.table import Table
 
 from fulcrum.atomic import read_json
-from fulcrum.cli.common import console, log, print_json, shorten
+from fulcrum.cli.common import console, log, names, print_json, shorten
 from fulcrum.cli.progress import show_calls
 from fulcrum.errors import RunError
 from fulcrum.runs import Run
@@ -59,7 +59,7 @@ def curve(run: Path, /, *, split: Split = "dev", limit: int | None = None, json:
     if json:
         print_json(points)
         return
-    table = Table("arm", "iteration", "right", "95 %", "against greedy", "calls", *_SHOWN.values())
+    table = Table(names("arm"), "iteration", "right", "95 %", "against greedy", "calls", *_SHOWN.values())
     for point in points:
         low, high = point["low"] * 100, point["high"] * 100
         gain = interval_text(point["gain"], point["gain_low"], point["gain_high"], sign="+") if "gain" in point else ""
@@ -75,7 +75,7 @@ def curve(run: Path, /, *, split: Split = "dev", limit: int | None = None, json:
     console.print(table)
     ahead = {point["iteration"]: point["ahead_of"] for point in points if point.get("ahead_of")}
     if ahead:
-        table = Table("the society is ahead of", *(f"iteration {iteration}" for iteration in ahead))
+        table = Table(names("the society is ahead of"), *(f"iteration {iteration}" for iteration in ahead))
         for arm in dict.fromkeys(arm for others in ahead.values() for arm in others):
             table.add_row(
                 arm, *(interval_text(*others[arm], sign="+") if arm in others else "" for others in ahead.values())
@@ -95,7 +95,7 @@ def labels(run: Path, /, *, json: Machine = False) -> None:
     if json:
         print_json(rows)
         return
-    table = Table("line", "iteration", "margin", "labels", "right", "95 %")
+    table = Table(names("line"), "iteration", "margin", "labels", "right", "95 %")
     for row in rows:
         margin = "all" if row["margin"] is None else f"{row['margin']:.2f}"
         interval = f"{row['low'] * 100:.0f} to {row['high'] * 100:.0f} %"
@@ -121,7 +121,7 @@ def rows(run: Path, /, *, agent: str | None = None, json: Machine = False) -> No
         print_json([{"id": learned.row.id, "stage": learned.stage, **learned.row.to_json()} for learned in found])
         return
     if agent is None:
-        table = Table("finetuning", "rows", *(f"{what} ({kind})" for kind, what in _KINDS.items()))
+        table = Table(names("finetuning"), "rows", *(f"{what} ({kind})" for kind, what in _KINDS.items()))
         for stage, counts in counts_by_kind(found).items():
             total = counts.total()
             table.add_row(stage, str(total), *(f"{counts[kind]}, {counts[kind] / total:.0%}" for kind in _KINDS))

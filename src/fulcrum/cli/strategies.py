@@ -11,9 +11,9 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
-from fulcrum.cli.common import console, log, print_json
+from fulcrum.cli.common import console, log, names, print_json
 from fulcrum.cli.matrix import print_transfer
 from fulcrum.cli.progress import show_calls
 from fulcrum.errors import RunError
@@ -58,7 +58,7 @@ def list_(place: Path, /, *, status: Status | None = None, search: str = "", jso
     if json:
         print_json([_as_json(strategy) for strategy in found])
         return
-    table = Table("id", "status", "strategy", "effect", "findings")
+    table = Table(Column("id", no_wrap=True), "status", names("strategy"), "effect", "findings")
     for strategy in found:
         findings = f"{len(strategy.findings)}" if strategy.findings else "" if strategy.findings == () else "unchecked"
         table.add_row(
@@ -129,6 +129,8 @@ def _decide(
     place: Path, ids: Sequence[str], status: Literal["approved", "rejected", "retired"], reason: str, who: str
 ) -> None:
     library = _open(place)
+    if not ids:
+        raise RunError(f"name at least one id; `fulcrum strategies list {place}` shows them")
     for id in ids:
         library.decide(id, status, who=who or getpass.getuser(), reason=reason)
         console.print(f"{id} {status}", markup=False, highlight=False)
@@ -320,7 +322,7 @@ def transfer(
 
     library = _open(run)
     with _open_run(run) as opened, show_calls(opened):
-        cells = measure(opened, served(library, Bench(opened).settings), student or [], task or [], split, limit)
+        cells = measure(opened, Bench(opened).measured(library), student or [], task or [], split, limit)
     print_transfer(cells, "student", json=json)
 
 
@@ -350,7 +352,7 @@ def metrics(run: Path, /, *, json: Flag = False) -> None:
             }
         )
         return
-    table = Table("metric", "solver", "n", "mean", "difference", "customer's faults")
+    table = Table(names("metric"), names("solver"), "n", "mean", "difference", "customer's faults")
     for row in rows:
         mean, difference = row.mean, row.difference
         table.add_row(

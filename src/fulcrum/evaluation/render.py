@@ -21,9 +21,9 @@ def evaluation_table(rows: Sequence[EvaluationRow]) -> Group:
     """
     ordered = sorted(rows, key=lambda row: _ORDER.index(row.role_of_solver))
     title = f"{ordered[0].task} · {ordered[0].split}" if ordered else None
-    achieved = _table(title, ("solver", "role"), ("mean", "difference", "harm", "rescue"))
+    achieved = table_of(("solver", "role"), ("mean", "difference", "harm", "rescue"), title)
     achieved.caption = "95 % intervals over examples; difference paired with the baseline"
-    took = _table("what it took", ("solver",), ("n", "paired", "failures", "calls", "tokens", "seconds", "cost"))
+    took = table_of(("solver",), ("n", "paired", "failures", "calls", "tokens", "seconds", "cost"), "what it took")
     for row in ordered:
         style = _STYLES[row.role_of_solver]
         achieved.add_row(
@@ -51,7 +51,7 @@ def evaluation_table(rows: Sequence[EvaluationRow]) -> Group:
 
 def difference_table(differences: Sequence[RunDifference]) -> Table:
     """Return the differences between runs as a table, second minus first, in points of 100."""
-    table = _table("methods against each other", ("first", "second"), ("n", "second - first", "lost", "won", "p"))
+    table = table_of(("first", "second"), ("n", "second - first", "lost", "won", "p"), "methods against each other")
     table.caption = "lost and won: examples; p: McNemar's exact test"
     for difference in differences:
         pairing = difference.pairing
@@ -68,8 +68,8 @@ def difference_table(differences: Sequence[RunDifference]) -> Table:
     return table
 
 
-def _table(title: str | None, texts: Sequence[str], figures: Sequence[str]) -> Table:
-    """Return an empty table whose texts may wrap and whose figures may not."""
+def table_of(texts: Sequence[str], figures: Sequence[str], title: str | None = None) -> Table:
+    """Return an empty table whose texts fold where it is narrow, so that none is cut, and whose figures do not."""
     table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     for heading in texts:
         table.add_column(heading, overflow="fold")
@@ -123,3 +123,8 @@ def interval_text(estimate: float | None, low: float | None, high: float | None,
 def percent_text(share: float | None) -> str:
     """Return a share in percent, or a dash."""
     return "-" if share is None else f"{100 * share:.1f} %"
+
+
+def points_text(change: float | None) -> str:
+    """Return a change in points of 100 with its sign, or a dash."""
+    return "-" if change is None else f"{round(100 * change, 1) + 0.0:+.1f}"
