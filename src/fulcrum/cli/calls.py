@@ -58,7 +58,7 @@ def stats(place: Path, /, *, prices: Path | None = None, json: Machine = False) 
     for failure in failures:
         said = f"{failure.calls} x {failure.kind} from {failure.role} {failure.model}"
         often = f", most often: {failure.detail}" if failure.detail else ""
-        console.print(said + often, highlight=False, markup=False, soft_wrap=True)
+        console.print(said + often, highlight=False, soft_wrap=True)
 
 
 @calls.command
@@ -81,12 +81,12 @@ def show(place: Path, key: str, /, *, json: Machine = False) -> None:
         return
     console.print(f"{call.key} {call.role} {call.model}", style="bold", highlight=False)
     for message in call.request["request"]["messages"]:
-        console.print(f"[{message['role']}]", style="cyan", markup=False)
-        console.print(message["content"], markup=False, highlight=False)
-    console.print("[answer]", style="green", markup=False)
-    console.print(call.completion.text, markup=False, highlight=False)
+        console.print(f"[{message['role']}]", style="cyan")
+        console.print(message["content"], highlight=False)
+    console.print("[answer]", style="green")
+    console.print(call.completion.text, highlight=False)
     if call.completion.failure:
-        console.print(f"{call.completion.failure.kind}: {call.completion.failure.detail}", style="red", markup=False)
+        console.print(f"{call.completion.failure.kind}: {call.completion.failure.detail}", style="red")
 
 
 @calls.command

@@ -38,10 +38,10 @@ def chat(
             # Each turn draws with a seed of its own, so that a repeated question can get another answer.
             answer = complete(opened, [Request(asked, replace(sampling, seed=len(asked)))])[0]
             if answer.failure is not None:
-                log.print(f"{answer.failure.kind}: {answer.failure.detail}", style="red", markup=False)
+                log.print(f"{answer.failure.kind}: {answer.failure.detail}", style="red")
             failed = answer.failure is not None and not answer.text  # an answer that was cut is one
             if not failed:
-                console.print(answer.text, markup=False, highlight=False, soft_wrap=True)
+                console.print(answer.text, highlight=False, soft_wrap=True)
                 messages = (*asked, answer.message())
     finally:
         opened.close()

@@ -57,7 +57,7 @@ def _print(made: Plan) -> None:
     if made.minutes is None:
         console.print("Minutes are unknown where no pace is known; --probe measures it with eight calls.")
     if made.cost is None:
-        console.print("Cost is unknown where a price is; name a price table under [budget] prices.", markup=False)
+        console.print("Cost is unknown where a price is; name a price table under [budget] prices.")
     for role, size in made.memory.items():
         free = f" of {made.memory_free / 2**30:.1f} GiB free" if made.memory_free else ""
         console.print(f"{role}: weights take {size / 2**30:.2f} GiB in float32{free}", highlight=False)

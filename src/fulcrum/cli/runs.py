@@ -56,7 +56,7 @@ def show(run: Path, /, *, json: Machine = False) -> None:
     start = events[0]["time"] if events else 0.0
     for event in events:
         facts = {key: value for key, value in event.items() if key not in ("time", "event")}
-        console.print(f"{event['time'] - start:9.1f} s  {event['event']}  {facts or ''}", markup=False, highlight=False)
+        console.print(f"{event['time'] - start:9.1f} s  {event['event']}  {facts or ''}", highlight=False)
 
 
 @runs.command
@@ -73,4 +73,4 @@ def diff(first: Path, second: Path, /, *, json: Machine = False) -> None:
         print_json(found)
         return
     for line in found or ["the two runs have the same settings and environment"]:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        console.print(line, highlight=False, soft_wrap=True)

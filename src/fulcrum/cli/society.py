@@ -147,19 +147,19 @@ def why(run: Path, row: str, /) -> None:
     console.print(f"{found.agent} learned this in {learned.stage}: {_KINDS[found.kind]}.", highlight=False)
     votes = ", ".join(f"{count} x {answer}" for answer, count in label.votes.items())
     told = f"Label {label.answer} by {label.source}; votes {votes}; margin {label.margin:.2f}."
-    console.print(told, markup=False, highlight=False)
+    console.print(told, highlight=False)
     console.print(f"Debate of question {debate.question_id} in {learned.debates}:", highlight=False)
     for message in debate.messages:
-        console.print(message.content, markup=False, highlight=False, style="cyan")
+        console.print(message.content, highlight=False, style="cyan")
     for number, statements in enumerate(debate.rounds, start=1):
         for place, said in enumerate(statements):
             mark = " <- this row" if (place, number - 1) == (found.participant, found.turn) else ""
             console.print(f"round {number}, participant {place + 1}{mark}", style="bold", highlight=False)
             if said.summary:
-                console.print(f"told: {said.summary}", markup=False, highlight=False, style="dim")
+                console.print(f"told: {said.summary}", highlight=False, style="dim")
             failure = said.completion.failure
             text = f"({failure.kind}: {failure.detail})" if failure else said.completion.text
-            console.print(text, markup=False, highlight=False)
+            console.print(text, highlight=False)
 
 
 @society.command
@@ -181,8 +181,8 @@ def split(run: Path, /, *, count: int = 20, json: Machine = False) -> None:
     for debate in debates:
         votes = ", ".join(f"{answer} ({number})" for answer, number in debate.votes.most_common())
         asked = shorten(debate.messages[-1].content)
-        console.print(f"{debate.question_id} {asked}", markup=False, highlight=False, soft_wrap=True)
-        console.print(f"    votes: {votes or 'none'}", markup=False, highlight=False)
+        console.print(f"{debate.question_id} {asked}", highlight=False, soft_wrap=True)
+        console.print(f"    votes: {votes or 'none'}", highlight=False)
 
 
 @society.command

@@ -133,7 +133,7 @@ def _decide(
         raise RunError(f"name at least one id; `fulcrum strategies list {place}` shows them")
     for id in ids:
         library.decide(id, status, who=who or getpass.getuser(), reason=reason)
-        console.print(f"{id} {status}", markup=False, highlight=False)
+        console.print(f"{id} {status}", highlight=False)
 
 
 @strategies.command
@@ -168,9 +168,9 @@ def import_(run: Path, logs: Path, /, *, who: str = "") -> None:
     with open_run(read_recipe(run)) if run.is_file() else _open_run(run) as opened, show_calls(opened):
         library, new, asked = import_logs(opened, read, who or getpass.getuser())
     for id in new:
-        console.print(f"{id} proposed: {library.strategy(id).advice.guidance}", markup=False, highlight=False)
+        console.print(f"{id} proposed: {library.strategy(id).advice.guidance}", highlight=False)
     for where, id in asked.known:
-        log.print(f"{where}: {id} says so already", markup=False, highlight=False, soft_wrap=True)
+        log.print(f"{where}: {id} says so already", highlight=False, soft_wrap=True)
     if asked.unreadable or asked.failed:
         missed = f"{asked.unreadable} answers of the teacher could not be read, {asked.failed} calls failed"
         log.print(f"{missed}; the same command asks again where calls failed", highlight=False, soft_wrap=True)
@@ -208,7 +208,7 @@ def _test(bench: Bench, library: Library, ids: Sequence[str], json: bool) -> boo
         bench.examine(library, strategy)
         tested.append(measure(bench, library, strategy, serving))
         if not json:
-            console.print(f"{strategy.id} {_effects(tested[-1].effects.values())}", markup=False, highlight=False)
+            console.print(f"{strategy.id} {_effects(tested[-1].effects.values())}", highlight=False)
     if json:
         print_json([_as_json(strategy) for strategy in tested])
     return any(effect.harms for strategy in tested for effect in strategy.effects.values())
@@ -225,7 +225,7 @@ def _planted(bench: Bench, library: Library, json: bool) -> None:
         return
     for one in report.planted:
         how = "; ".join(one.caught) or "MISSED"
-        console.print(f"{one.kind}: {one.advice.guidance} -> {how}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"{one.kind}: {one.advice.guidance} -> {how}", highlight=False, soft_wrap=True)
     alarms = f"{len(report.false_alarms)} of {report.own} of the library's own are blocked too"
     console.print(f"{report.caught} of {len(report.planted)} caught; {alarms}; {len(report.served)} served")
 
@@ -393,4 +393,4 @@ def _effects(effects: Iterable[Effect]) -> str:
 
 
 def _say(text: str) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    console.print(text, highlight=False, soft_wrap=True)

@@ -45,7 +45,7 @@ def audit(run: Path, /, *, json: Machine = False) -> None:
         print_json(asdict(found))
         return
     for sentence in found.sentences():
-        console.print(sentence, markup=False, highlight=False)
+        console.print(sentence, highlight=False)
 
 
 @supplement.command
