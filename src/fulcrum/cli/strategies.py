@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
-from rich.markup import escape
 from rich.table import Column, Table
 
 from fulcrum.cli.common import console, log, names, print_json
@@ -64,7 +63,7 @@ def list_(place: Path, /, *, status: Status | None = None, search: str = "", jso
         table.add_row(
             strategy.id,
             strategy.status,
-            escape(strategy.advice.guidance),
+            strategy.advice.guidance,
             _effects(strategy.effects.values()),
             findings,
         )
