@@ -64,7 +64,7 @@ def iterations(seeds: Sequence[int], limit: int, settings: Mapping[str, str] = A
             learn(run)
             measured[seed] = measure_history(run, "test", limit)
             for point in measured[seed]:
-                print(f"seed {seed}, {point.arm} {point.iteration}: {point.mean:.3f}", flush=True)
+                print(f"seed {seed}, {point.arm} {point.iteration}: {point.right} of {point.n}", flush=True)
             _, results = evaluate_run(run, limit=limit)
             for result in results:
                 used.setdefault(result.solver, []).append(outcomes(result.rollouts))

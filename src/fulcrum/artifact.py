@@ -89,7 +89,8 @@ def write_card(run: "Run", about: str, **facts: Any) -> None:
         "format": _FORMAT,
         "fulcrum": __version__,
         "recipe": run.recipe.name,
-        **{key: resolved[key] for key in ("method", "task", "models", "settings")},
+        **{key: resolved[key] for key in ("method", "task", "settings")},
+        "models": dict(run.recipe.models),
         "facts": facts,
     }
     write_json(run.artifact / CARD, card)

@@ -12,11 +12,10 @@ from fulcrum.artifact import Artifact, Deployed, OpenModel
 from fulcrum.chat import Sampling
 from fulcrum.errors import RunError
 from fulcrum.evaluation.baselines import BestOfN, Direct, FewShot, SelfConsistency, draw_demonstrations
-from fulcrum.methods import Contender, PlannedCalls, Role, prompt_tokens
-from fulcrum.recipe import JUDGE, Recipe
+from fulcrum.methods import Contender, PlannedCalls, Role, asked_by_the_task, planned_turns, prompt_tokens
+from fulcrum.recipe import Recipe
 from fulcrum.runs import Run
 from fulcrum.settings import Settings
-from fulcrum.task.scorers import JudgeScorer
 
 
 class BaselineSettings(Settings):
@@ -47,21 +46,23 @@ class BaselineMethod:
     roles: ClassVar[Mapping[str, Role]] = {"actor": Role("answers the task", default="lab:large")}
 
     def plan(self, recipe: Recipe) -> Sequence[PlannedCalls]:
-        """Return the calls of the evaluation on the test split."""
+        """Return the calls of the evaluation on the test split; a dialogue counts as one of average length."""
         settings, task = recipe.settings_as(BaselineSettings), recipe.task
-        questions = len(task.examples("test"))
-        prompt, answer = prompt_tokens(task), settings.max_tokens or task.max_tokens
+        questions, length = len(task.examples("test")), planned_turns(recipe.task)
+        answer = settings.max_tokens or task.max_tokens
+        prompt = prompt_tokens(task, answer)
         shown = settings.shots * (prompt + answer)
+        votes = settings.votes if task.scorer else 0
+        turns = questions * length
         rows = [
-            PlannedCalls("direct", "actor", questions, prompt, answer),
-            PlannedCalls("few-shot", "actor", questions * min(settings.shots, 1), prompt + shown, answer),
-            PlannedCalls("self-consistency", "actor", questions * settings.votes if task.scorer else 0, prompt, answer),
-            PlannedCalls("best-of-n", "actor", questions * settings.best_of, prompt, answer),
+            PlannedCalls("direct", "actor", turns, prompt, answer),
+            PlannedCalls("few-shot", "actor", turns * min(settings.shots, 1), prompt + shown, answer),
+            PlannedCalls("self-consistency", "actor", questions * votes, prompt, answer),
+            PlannedCalls("best-of-n", "actor", turns * settings.best_of, prompt, answer),
         ]
-        if isinstance(task.scorer, JudgeScorer):
-            votes = 1 + settings.votes if settings.votes > 1 else 0  # the answer elected, and each draw for the oracle
-            scored = questions * (1 + (settings.shots > 0) + votes + (settings.best_of > 1))
-            rows.append(PlannedCalls("scoring", JUDGE, 2 * scored, prompt + 2 * answer, task.scorer.max_tokens))
+        elected = 1 + votes if votes > 1 else 0  # the answer elected, and each draw for the oracle
+        scored = questions * (1 + (settings.shots > 0) + elected + (settings.best_of > 1))
+        rows += asked_by_the_task(recipe, answer, scored)
         return [row for row in rows if row.calls]
 
     def learn(self, run: Run) -> None:

@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import Field
 
 from fulcrum.calls import BudgetSettings, Prices, read_prices
+from fulcrum.chat.address import identity_of
 from fulcrum.chat.resolve import scheme_of
 from fulcrum.errors import ModelError, SettingsError
 from fulcrum.methods import METHODS, Method, load_method
@@ -22,6 +24,8 @@ MethodSettings = TypeVar("MethodSettings", bound=Settings)
 
 JUDGE = "judge"
 """Role of the model by which a task scores."""
+
+_OF_THE_TASK = " of the task"
 
 
 class RecipeKeys(Settings):
@@ -87,7 +91,7 @@ class Recipe:
         """
         scorer, environment = self.task.scorer, self.task.environment
         if isinstance(environment, AskingEnvironment):
-            return {**self.models, **{f"{role} of the task": name for role, name in environment.models.items()}}
+            return {**self.models, **{f"{role}{_OF_THE_TASK}": name for role, name in environment.models.items()}}
         return {**self.models, JUDGE: scorer.model} if isinstance(scorer, JudgeScorer) else self.models
 
     def settings_as(self, kind: type[MethodSettings]) -> MethodSettings:
@@ -104,25 +108,20 @@ class Recipe:
         """
         table = self.keys.budget.prices
         prices = read_prices(table) if table else Prices()
-        unknown = sorted({model for model in self.asked.values() if prices.of(model) is None})
-        if self.keys.budget.money is not None and unknown:
-            raise SettingsError(
-                f"budget.money: the price of {unknown[0]} is unknown, so money cannot be limited; name it in the table "
-                "that budget.prices points to, or limit calls or tokens instead"
-            )
+        self.keys.budget.refuse_unpriced(prices, self.asked.values())
         return prices
 
     def resolved(self) -> dict[str, Any]:
         """Return everything that can change what the run learns: a run is continued only if this is the same.
 
-        The budget is left out, so that it can be raised.
+        The budget is left out, so that it can be raised, and so is how an endpoint is called.
         """
         return {
             "method": self.keys.method,
             "task": self.keys.task,
             "task_fingerprint": self.task.fingerprint,
             "seed": self.seed,
-            "models": dict(self.models),
+            "models": {role: identity_of(name) for role, name in self.models.items()},
             "settings": self.settings.model_dump(mode="json"),
         }
 
@@ -133,7 +132,8 @@ def read_recipe(path: Path | None, flags: Mapping[str, str] | None = None, *, qu
     Args:
         path: the TOML file, or None if the flags say everything.
         flags: dotted keys and their texts, such as `{"settings.rounds": "3"}`; they win over the file.
-        quick: use the method's settings for a short version of the same thing; explicit flags still win.
+        quick: use the method's settings for a short version of the same thing, but for whole numbers of which the file
+            has smaller ones; explicit flags still win.
 
     Raises:
         SettingsError: one line for each problem in the recipe.
@@ -142,7 +142,7 @@ def read_recipe(path: Path | None, flags: Mapping[str, str] | None = None, *, qu
     flags = dict(flags or {})
     document.override({key: text for key, text in flags.items() if key == "method"})
     if quick:
-        document.override({f"settings.{key}": text for key, text in _method(document).quick.items()})
+        document.override({f"settings.{key}": text for key, text in _shorter(_method(document), document).items()})
     document.override(flags)
     source = path.read_text(encoding="utf-8") if path else ""
     return check_recipe(document, source, path.stem if path else "")
@@ -175,6 +175,25 @@ def check_recipe(document: Document, source: str = "", name: str = "") -> Recipe
         raise SettingsError("\n".join(problems))
     models = {role: need.default for role, need in method.roles.items() if need.default} | keys.models
     return Recipe(keys, method, settings, models, source, name or method.name)
+
+
+def stored_role(role: str) -> str:
+    """Return the role under which a run stores the calls of one that is asked: a task's own models have short ones."""
+    return role.removesuffix(_OF_THE_TASK)
+
+
+def _shorter(method: Method, document: Document) -> dict[str, str]:
+    """Return the settings of the short version that make no count larger than it is without them."""
+    try:
+        settings = read_settings(method.settings, document.table("settings"))
+    except SettingsError:  # all problems are told together, later
+        return dict(method.quick)
+    now: dict[str, Any] = {key: attrgetter(key)(settings) for key in method.quick}
+    return {
+        key: text
+        for key, text in method.quick.items()
+        if not (type(now[key]) is int and text.isdigit() and now[key] < int(text))
+    }
 
 
 def _method(document: Document) -> Method:

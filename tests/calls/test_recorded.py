@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from fulcrum.calls import Budget, BudgetSettings, CallStore, Ledger, Price, Prices, RecordedModel
-from fulcrum.chat import Completion, Request, Sampling, complete, user
+from fulcrum.calls import Budget, BudgetSettings, CallStore, Ledger, Price, Prices, RecordedModel, spend_stored
+from fulcrum.chat import Completion, Request, Sampling, Usage, complete, user
 from fulcrum.errors import BudgetSpent, ModelError, TooManyFailures
 from support.scripted import ScriptedModel, echo
 
@@ -157,6 +157,42 @@ def test_money_is_unknown_when_the_price_is(tmp_path: Path) -> None:
     desk = Desk(tmp_path, ScriptedModel(name="http://elsewhere/v1#m"))
     desk.ask("a")
     assert desk.ledger.total().cost is None
+
+
+@pytest.mark.parametrize("limit", [{"tokens": 10}, {"money": 10.0}])
+def test_an_endpoint_that_counts_no_tokens_stops_a_budget_that_counts_them(
+    tmp_path: Path, limit: dict[str, float]
+) -> None:
+    uncounted = ScriptedModel(lambda request: replace(echo(request), usage=Usage()), name=REMOTE)
+    for desk in (Desk(tmp_path, uncounted, **limit), Desk(tmp_path, uncounted, calls=9)):
+        desk.ask("a", "b")
+        assert desk.ledger.total().cost is None
+    assert [request.messages[0].content for request in uncounted.requests] == ["a", "b"]
+    desk = Desk(tmp_path, uncounted, **limit)
+    desk.budget.spent = spend_stored(desk.store, desk.ledger.prices)["actor"]
+    assert not desk.ask("c")[0].ok
+    with pytest.raises(BudgetSpent, match=r"answered 2 times without the number of tokens.*budget\.calls"):
+        desk.budget.check()
+
+
+def test_one_call_of_a_model_without_a_price_stops_a_budget_of_money(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, ScriptedModel(name="http://elsewhere/v1#m"), money=10.0)
+    assert [answer.ok for answer in desk.ask("a", "b")] == [True, False]
+    with pytest.raises(BudgetSpent, match=r"money unknown of 10\.00: a model has no price; name it"):
+        desk.budget.check()
+
+
+def test_a_function_that_counts_no_tokens_takes_none(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, ScriptedModel(lambda request: Completion("yes")), tokens=10, money=1.0)
+    assert all(answer.ok for answer in desk.ask("a", "b", "c"))
+    stored = spend_stored(desk.store, Prices())["actor"]
+    assert desk.ledger.total().cost == stored.cost == 0.0 and stored.uncounted == 0
+
+
+def test_a_call_that_failed_without_an_answer_is_no_uncounted_one(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, ScriptedModel(lambda _: Completion.failed("timeout", "late"), name=REMOTE), money=1.0)
+    desk.ask("a", "b")
+    assert desk.budget.spent.paid_cost == 0.0
 
 
 def test_options_in_a_name_do_not_change_its_price() -> None:

@@ -33,6 +33,14 @@ def test_a_recording_of_several_models_wants_one_picked(tmp_path: Path) -> None:
     assert answer.text == "ONE"
 
 
+def test_how_an_endpoint_was_called_makes_no_other_model_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "calls.sqlite"
+    record(path, "http://a/v1?timeout=60#m", "one")
+    record(path, "http://a/v1?timeout=90&retries=1#m", "two")
+    answers = complete(resolve(f"replay:{path}"), [Request((user(text),)) for text in ("one", "two")])
+    assert [answer.text for answer in answers] == ["ONE", "TWO"]
+
+
 def test_answers_of_several_adapters_are_never_mixed_up(tmp_path: Path) -> None:
     path = tmp_path / "calls.sqlite"
     with CallStore(path) as store:

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -11,10 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fulcrum.chat import Completion, Message, Request, Sampling, Tool, ToolCall, complete, resolve, user
+from fulcrum.chat.address import identity_of
 from fulcrum.chat.endpoint import EndpointModel, EndpointSettings, open_model
-from fulcrum.chat.protocol import Trouble, read_reply, retry_after
+from fulcrum.chat.protocol import read_reply
+from fulcrum.chat.trouble import Trouble, read_error, retry_after
 from fulcrum.errors import ModelError
-from support.fault_server import FAULTS, Body, FaultServer, Reply, chat_completion, error
+from support.fault_server import FAULTS, Body, FaultServer, Reply, chat_completion, error, prompt_of
 
 GREETING = Request((user("hello"),))
 
@@ -86,6 +89,21 @@ def test_identity_holds_what_changes_an_answer_and_nothing_else() -> None:
     assert open_model("http://host/v1#qwen").identity(Request((user("hello"),), adapter="tuned")) != plain
 
 
+@pytest.mark.parametrize(
+    ("name", "same"),
+    [
+        ("http://h/v1?timeout=3&concurrency=1&retries=0&backoff=1&key_env=K#m", "http://h/v1#m"),
+        ("https://h/v1?key_env=K&thinking=template&retries=2#org/m?x", "https://h/v1?thinking=template#org/m?x"),
+        ("http://h/v1#m", "http://h/v1#m"),
+        ("hf:m?batch=2&timeout=1", "hf:m?batch=2&timeout=1"),
+    ],
+)
+def test_a_name_without_how_the_endpoint_is_called_is_that_of_the_same_model(name: str, same: str) -> None:
+    assert identity_of(name) == same
+    if name.startswith("http"):
+        assert open_model(name).identity(GREETING) == open_model(same).identity(GREETING)
+
+
 def test_every_setting_of_a_request_is_sent(server: FaultServer) -> None:
     tool = Tool("look_up", "Finds an order.", {"type": "object", "properties": {"id": {"type": "integer"}}})
     call = ToolCall("call_1", "look_up", '{"id": 7}')
@@ -141,6 +159,45 @@ def test_the_key_comes_from_the_environment(server: FaultServer, monkeypatch: py
         ask(server, key_env="SHOP_KEY")
 
 
+@pytest.mark.parametrize("value", ["sk-sesame-1234\n", " sk-sesame-1234\r\n"])
+def test_space_around_a_key_is_no_part_of_it(server: FaultServer, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    server.key = "sk-sesame-1234"
+    monkeypatch.setenv("SHOP_KEY", value)
+    assert ask(server, key_env="SHOP_KEY").ok
+
+
+@pytest.mark.parametrize("value", ["sk-sesame\n-1234", "\u201csk-sesame-1234\u201d"])
+def test_a_key_that_cannot_be_one_is_told_by_the_name_of_its_variable(
+    server: FaultServer, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("SHOP_KEY", value)
+    with pytest.raises(ModelError, match="the environment variable SHOP_KEY holds") as raised:
+        ask(server, key_env="SHOP_KEY")
+    assert "sesame" not in str(raised.value) and not server.requests
+
+
+@pytest.mark.parametrize("padding", ["", "x" * 240])  # at the end of what is kept, half a key is a leak too
+@pytest.mark.parametrize("payload", [{"error": {"message": "{}"}}, {"choices": "{}"}, {"error": "{}"}])
+@pytest.mark.parametrize("status", [200, 401])
+def test_a_key_that_a_server_repeats_is_not_kept(
+    monkeypatch: pytest.MonkeyPatch, status: int, payload: object, padding: str
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-sesame-1234-and-so-on")
+    text = json.dumps(payload).replace("{}", f"{padding} wrong key: sk-sesame-1234-and-so-on")
+    with FaultServer(respond=lambda body: Reply(text.encode(), status)) as server:
+        failure = ask(server).failure
+    assert failure is not None and "sesame" not in failure.detail
+    assert padding or "***" in failure.detail
+
+
+def test_a_key_that_is_a_mere_word_is_not_taken_out_of_what_a_server_says(
+    server: FaultServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "model")
+    failure = ask(server, model="tny").failure
+    assert failure is not None and failure.detail == "HTTP 404: The model `tny` does not exist."
+
+
 def test_a_bad_key_is_a_server_failure_and_is_not_tried_again(
     server: FaultServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -173,6 +230,19 @@ def test_nulls_where_a_server_has_nothing_to_say_lose_no_answer() -> None:
     assert [(call.id, call.name, call.arguments) for call in answer.tool_calls] == [("", "f", "")]
 
 
+@pytest.mark.parametrize(
+    ("usage", "completion_tokens"),
+    [
+        ({"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 1015}, 1005),  # thinking in the total alone
+        ({"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": None}, 5),
+        ({"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}, 5),
+    ],
+)
+def test_tokens_that_only_the_total_tells_are_completion_tokens(usage: object, completion_tokens: int) -> None:
+    answer = read({**chat_completion("42"), "usage": usage})
+    assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == (10, completion_tokens)
+
+
 def test_reasoning_logprobs_and_tool_calls_are_kept_apart_from_the_text() -> None:
     payload = chat_completion("four", reasoning_content="two and two")
     payload["choices"][0]["logprobs"] = {"content": [{"token": "fo", "logprob": -0.5}, {"token": "ur", "logprob": 0}]}
@@ -184,6 +254,52 @@ def test_reasoning_logprobs_and_tool_calls_are_kept_apart_from_the_text() -> Non
     assert completion.ok
     assert completion.finish_reason == "tool_calls"
     assert completion.tool_calls == (ToolCall("c1", "look_up", '{"id": 7}'),)
+
+
+@pytest.mark.parametrize(
+    "thinking",
+    [
+        {"type": "thinking", "thinking": [{"type": "text", "text": "two and two"}]},
+        {"type": "thinking", "thinking": "two and two"},
+        {"type": "text", "text": "<think>two and two</think>"},
+    ],
+)
+def test_an_answer_in_parts_is_one_text_and_its_thinking_is_apart(thinking: object) -> None:
+    parts = [
+        thinking,
+        {"type": "text", "text": "fo"},
+        {"type": "reference", "text": None},
+        {"type": "text", "text": "ur"},
+    ]
+    payload = chat_completion(None)
+    payload["choices"][0]["message"]["content"] = parts
+    completion = read(payload)
+    assert (completion.text, completion.reasoning, completion.ok) == ("four", "two and two", True)
+
+
+def test_tool_arguments_that_are_no_text_become_one() -> None:
+    call = {"id": "c1", "function": {"name": "look_up", "arguments": {"id": 7, "name": "café"}}}
+    (read_call,) = read(chat_completion(None, "tool_calls", tool_calls=[call])).tool_calls
+    assert json.loads(read_call.arguments) == {"id": 7, "name": "café"}
+
+
+def test_a_whole_reply_that_does_not_fit_is_asked_for_once_more_and_its_tokens_count() -> None:
+    foreign, usage = [Reply({**chat_completion(""), "choices": []})] * 2, {"prompt_tokens": 3, "completion_tokens": 5}
+    with FaultServer(respond=lambda body: foreign[0] if foreign else None) as server:
+        failed = ask(server, retries=5)
+        assert failed.failure is not None and failed.failure.kind == "server" and server.requests["hello"] == 2
+        assert failed.usage.total == 2 * sum(usage.values())
+        slow = [error(503, "loading")] * 2
+        del foreign[:]
+        server.respond = lambda body: slow.pop() if slow else None
+        assert ask(server).usage.total == 8
+
+
+def test_an_endpoint_that_says_to_wait_for_no_time_is_given_some() -> None:
+    with FaultServer(respond=lambda body: error(429, "slow down", **{"Retry-After": "0"})) as server:
+        assert not ask(server, backoff=0.1).ok
+        first, second, third = server.arrivals
+        assert second - first > 0.04 and third - second > 0.09
 
 
 @pytest.mark.parametrize("text", ["<think>\ntwo and two\n</think>\n\nfour", "two and two\n</think>\n\nfour"])
@@ -236,6 +352,13 @@ def test_a_reply_that_is_not_the_protocol_is_trouble_and_never_an_answer(text: s
         (error(429, "no money left", "insufficient_quota"), "rate_limit", 1),
         (error(429, "come back tomorrow", **{"Retry-After": "86400"}), "rate_limit", 1),
         (error(400, "prompt too long", "context_length_exceeded"), "too_long", 1),
+        (error(400, "This model's maximum context length is 4096 tokens. However, you sent 9000."), "too_long", 1),
+        (error(400, "The decoder prompt (length 9) is longer than the maximum model length of 8."), "too_long", 1),
+        (error(400, "The input (9 tokens) is longer than the model's context length (8 tokens)."), "too_long", 1),
+        (error(400, "request (9 tokens) exceeds the available context size (8 tokens)"), "too_long", 1),
+        (error(400, "'max_completion_tokens' is too large: 9. The maximum context length is 8."), "too_long", 1),
+        (error(400, "prompt is too long: 9 tokens > 8 maximum"), "too_long", 1),
+        (error(400, "{'msg': 'no role', 'input': 'the maximum context length'}"), "server", 1),
         (error(400, "no such role", "invalid_prompt"), "invalid", 1),
         (error(400, "the prompt was filtered", "content_filter"), "refused", 1),
         (Reply({"detail": "Unexpected fields"}, 422), "server", 1),
@@ -297,6 +420,83 @@ def test_fields_that_a_server_refuses_are_learned_once() -> None:
         assert server.requests["hello"] == 5
         assert server.bodies[-1]["max_completion_tokens"] == 256
         endpoint.close()
+
+
+DRAW = Request((user("hello"),), Sampling(temperature=0.7, top_p=0.9, logprobs=True))
+SEED_FORBIDDEN = {"detail": [{"type": "extra_forbidden", "loc": ["body", "seed"], "msg": "Extra inputs", "input": 7}]}
+
+
+def refusal(message: str, param: str | None = None, code: str | None = None) -> Reply:
+    return Reply({"error": {"message": message, "type": "invalid_request_error", "param": param, "code": code}}, 400)
+
+
+@pytest.mark.parametrize(
+    ("reply", "field"),
+    [
+        (
+            refusal(
+                "Unsupported value: 'temperature' does not support 0.2 with this model. Only the default (1) value is "
+                "supported.",
+                "temperature",
+                "unsupported_value",
+            ),
+            "temperature",
+        ),
+        (refusal("Unsupported parameter: 'top_p' is not supported with this model.", "top_p"), "top_p"),
+        (refusal("O-series models don't support temperature=0.7. Only temperature=1 is supported."), "temperature"),
+        (refusal("openai does not support parameters: {'temperature': 0.7}, for model=gpt-5"), "temperature"),
+        (refusal("azure does not support parameters: ['top_p'], for model=o3. To drop these, set"), "top_p"),
+        (refusal("invalid temperature: only 1 is allowed for this model"), "temperature"),
+        (refusal("`temperature` is deprecated for this model."), "temperature"),
+        (refusal("You are not allowed to request logprobs from this model."), "logprobs"),
+        (refusal("This model takes no such thing: unsupported", "logprobs"), "logprobs"),
+        (refusal("Unrecognized request argument supplied: seed"), "seed"),
+        (Reply([{"error": {"code": 400, "message": 'Unknown name "seed": Cannot find field.'}}], 400), "seed"),
+        (Reply({"object": "error", "message": SEED_FORBIDDEN}, 422), "seed"),
+        (Reply(SEED_FORBIDDEN, 422), "seed"),
+    ],
+)
+def test_a_field_that_a_server_does_not_take_is_left_out_and_no_other(reply: Reply, field: str) -> None:
+    with FaultServer(respond=lambda body: reply if field in body else None) as server:
+        assert ask(server, DRAW).ok
+        first, last = server.bodies
+        assert first.keys() - last.keys() == {field}
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        refusal("temperature: range: 0..1"),
+        refusal("Invalid 'temperature': decimal above maximum value. Expected a value <= 2.", "temperature"),
+        refusal("temperature=1.2 is not supported: it must be between 0 and 1", "temperature", "unsupported_value"),
+        refusal("Your prompt was flagged: 'how do I measure body temperature'", code="content_filter"),
+        refusal("Flagged: 'my oven says temperature not supported'", code="content_filter"),
+        refusal("1 validation error: {'msg': 'Value error', 'input': {'temperature': 0.7, 'unsupported': 'top_p'}}"),
+        refusal("logprobs and top_p are fine, the message is empty"),
+    ],
+)
+def test_a_refusal_of_one_request_changes_no_other(reply: Reply) -> None:
+    with FaultServer(respond=lambda body: reply if prompt_of(body) == "bad" else None) as server:
+        endpoint = EndpointModel(f"{server.url}#tiny", server.url, "tiny", EndpointSettings(concurrency=1))
+        draws = [replace(DRAW, messages=(user(text),)) for text in ("before", "bad", "after")]
+        assert [completion.ok for completion in complete(endpoint, draws)] == [True, False, True]
+        before, _, after = server.bodies
+        assert {**before, "messages": 0, "seed": 0} == {**after, "messages": 0, "seed": 0}
+        endpoint.close()
+
+
+def test_a_whole_top_p_beside_a_temperature_is_left_out_where_both_are_refused() -> None:
+    both = refusal("`temperature` and `top_p` cannot both be specified for this model. Please use only one.")
+    with FaultServer(respond=lambda body: both if body.keys() >= {"temperature", "top_p"} else None) as server:
+        completion = ask(server, Request((user("hello"),), Sampling(temperature=0.7)))
+        assert completion.ok and server.bodies[-1]["temperature"] == 0.7
+        failure = ask(server, DRAW).failure
+        assert failure is not None and "cannot both" in failure.detail  # a cut distribution is never quietly whole
+
+
+@given(st.text())
+def test_a_refusal_in_any_words_is_a_failure_of_the_server(text: str) -> None:
+    assert read_error(400, {}, text).kind == "server"
 
 
 @given(st.integers(min_value=-1000, max_value=10_000))

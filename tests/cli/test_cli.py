@@ -299,3 +299,16 @@ def test_runs_are_compared_on_another_task_than_their_own(capsys: pytest.Capture
     # What was measured on another task leaves the run's own evaluation alone.
     assert json.loads(Path("three/evaluation.json").read_text())[0]["task"] == "sums"
     assert outcome(capsys, "compare", "three", "five")[0] == 0
+
+
+def test_brackets_in_names_are_shown_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    task = Path("task.toml").read_text(encoding="utf-8")
+    Path("task.toml").write_text(task.replace('name = "sums"', 'name = "sums [/INST]"'), encoding="utf-8")
+    for name, votes in (("exp[a]", "3"), ("exp[b]", "5")):
+        _, out, _ = outcome(capsys, "train", "recipe.toml", "--settings.votes", votes, "--output", name)
+        assert f"Next: fulcrum evaluate {name}" in out
+        _, out, err = outcome(capsys, "evaluate", name, "--limit", "4")
+        assert "sums [/INST] · test" in out and f"written: {name}/report.html" in err
+    code, out, _ = outcome(capsys, "compare", "exp[a]", "exp[b]")
+    against = next(line for line in out.splitlines() if "exp[a]:" in line and "exp[b]:" in line)
+    assert code == 0 and against.startswith("exp[a]:")

@@ -5,6 +5,7 @@ import re
 import shlex
 import tomllib
 from importlib.metadata import distributions
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,24 @@ def test_a_recipe_is_read_and_says_what_to_expect(path: Path) -> None:
     assert read_recipe(path, quick=True).method.name == recipe.method.name
     comment = path.read_text(encoding="utf-8").split("method =")[0]
     assert comment.startswith("#") and "minutes" in comment
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)
+def test_the_short_version_makes_no_count_larger_and_is_in_the_lab_the_methods_own(path: Path) -> None:
+    recipe, short = read_recipe(path), read_recipe(path, quick=True)
+    own = read_recipe(path, {f"settings.{key}": text for key, text in recipe.method.quick.items()})
+    if "-lab-" in path.name:
+        assert short.settings == own.settings
+    else:
+        for key in recipe.method.quick:
+            now, then = (attrgetter(key)(one.settings) for one in (recipe, short))
+            assert type(now) is not int or then <= now, key
+
+
+def test_the_short_version_takes_what_is_smaller_of_the_recipes_and_the_methods_own() -> None:
+    support = read_recipe(ROOT / "recipes" / "strategies-support-openai.toml", quick=True)
+    sizes = ("rounds", "dialogues", "requests", "trial_dialogues", "gap_dialogues", "effect_dialogues")
+    assert [getattr(support.settings, size) for size in sizes] == [2, 24, 32, 32, 0, 0]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

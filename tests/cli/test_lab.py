@@ -51,3 +51,21 @@ def test_a_talk_goes_on_until_an_empty_line(
     assert len(capsys.readouterr().out.splitlines()) == 2
     asked = (tmp_path / "asked.txt").read_text().splitlines()
     assert [line.startswith(start) for line, start in zip(asked, ("(1, ", "(3, "), strict=True)] == [True, True]
+
+
+def test_what_got_no_answer_leaves_no_turn_and_the_exit_code_tells_of_the_last(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "moody.py").write_text(
+        "from fulcrum.chat import Completion\n"
+        "def model(request):\n"
+        "    if 'fail' in request.messages[-1].content:\n"
+        "        return Completion.failed('server', 'down')\n"
+        "    return f'{len(request.messages)} messages'\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for said, code in (("hello\nfail\nagain\n", 0), ("hello\nagain\nfail\n", 1)):
+        monkeypatch.setattr("sys.stdin", io.StringIO(said))
+        assert run("chat", "python:moody:model") == code
+        printed = capsys.readouterr()
+        assert printed.out == "1 messages\n3 messages\n" and "server: down" in printed.err

@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import pytest
 
 from fulcrum.errors import RunError
 from fulcrum.evaluation.compare import compare
+from fulcrum.evaluation.verdict import judge_comparison
 from support.evaluation import made
 
 DIRECT = made("direct", "baseline", [1, 0, 0, 0])
@@ -67,6 +70,35 @@ def test_a_run_that_trains_nothing_brings_its_controls() -> None:
         }
     )
     assert [row.solver for row in comparison.rows] == ["one: direct", "one: tuned", "two: vote"]
+
+
+def test_failed_calls_are_told_and_a_difference_that_they_could_undo_is_not_claimed() -> None:
+    direct = made("direct", "baseline", [0] * 100)
+    failing = made("m", "method", ["refused"] * 30 + [1] * 35 + [0] * 35)
+    runs = {"a": [direct, made("m", "method", [1] * 50 + [0] * 50)], "b": [direct, failing]}
+    comparison = compare(runs)
+    undone = (
+        "b: m: 30 attempts failed (0 of a: m). Were they wrong answers, the difference would be -15.0 instead of "
+        "+21.4: mend the failures before you believe the gain."
+    )
+    assert [difference.undone for difference in comparison.differences] == [undone]
+    assert undone in comparison.notes
+    assert any(note.startswith("b: m: 30 % of 100 attempts ended in a failure") for note in comparison.notes)
+    verdict = judge_comparison(comparison)
+    assert verdict.kind == "cannot be told" and "failed calls could undo the +21.4 points" in verdict.headline
+    mirrored = compare({"b": [direct, failing], "a": runs["a"]})
+    assert judge_comparison(mirrored).headline.endswith("failed calls could undo the \N{MINUS SIGN}21.4 points.")
+
+
+def test_of_more_than_two_methods_none_is_counted_whose_gain_failed_calls_could_undo() -> None:
+    direct = made("direct", "baseline", [1] * 40 + [0] * 60)
+    failing = made("m", "method", ["refused"] * 40 + [1] * 15 + [0] * 45)
+    good = made("m", "method", [1] * 70 + [0] * 30)
+    comparison = compare(
+        {"a": [direct, good], "b": [direct, failing], "c": [direct, replace(direct, solver="m", role="method")]}
+    )
+    assert list(comparison.undone) == ["b: m"] and comparison.undone["b: m"] in comparison.notes
+    assert judge_comparison(comparison).headline == "1 of 3 are shown to be better than a: direct."
 
 
 def test_what_cannot_be_compared_is_refused() -> None:

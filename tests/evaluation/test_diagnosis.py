@@ -1,7 +1,11 @@
 from collections.abc import Sequence
+from dataclasses import replace
 
+import pytest
+
+from fulcrum.chat import Message, ToolCall, assistant, user
 from fulcrum.evaluation import diagnosis
-from fulcrum.evaluation.pairing import outcomes
+from fulcrum.evaluation.results import pool_seeds
 from fulcrum.evaluation.rollouts import SolverRollouts
 from fulcrum.evaluation.table import EvaluationRow, oracle_row, rows_from
 from support.evaluation import made
@@ -57,9 +61,8 @@ def test_unparsable_answers() -> None:
 
 def failures_could_decide(baseline: SolverRollouts, *method: SolverRollouts) -> str | None:
     """Look at one method, whose results may be of several seeds."""
-    before, after = rows(baseline, *method)
-    rollouts = [rollout for result in method for rollout in result.rollouts]
-    return diagnosis.failures_could_decide(after, rollouts, before, outcomes(baseline.rollouts))
+    (pooled,) = pool_seeds(method).values()
+    return diagnosis.failures_could_decide(pooled, baseline)
 
 
 def test_failures_that_could_undo_a_gain() -> None:
@@ -72,7 +75,7 @@ def test_failures_that_could_undo_a_gain() -> None:
     assert "-5.0 instead of +55.6" in said
 
 
-def test_failures_decide_nothing_where_there_is_no_gain_or_the_baseline_fails_as_often() -> None:
+def test_failures_decide_nothing_where_there_is_no_gain_or_the_baseline_failed_too() -> None:
     assert failures_could_decide(direct([1, 0] * 20), mine([1, 0] * 10 + ["truncated"] * 20)) is None
     truncated = ["truncated"] * 20
     assert failures_could_decide(direct([0] * 20 + truncated), mine([1] * 20 + truncated)) is None
@@ -95,6 +98,29 @@ def test_word_for_word_the_same_answers() -> None:
     assert diagnosis.same_answers(made("same", "method", ["timeout"]), baseline) is None
 
 
+def in_turns(result: SolverRollouts, *turns: Message) -> SolverRollouts:
+    """Return attempts that are dialogues of these turns and end in the same words."""
+    return replace(result, rollouts=tuple(replace(r, text="Goodbye.", turns=turns) for r in result.rollouts))
+
+
+def test_dialogues_that_end_in_the_same_words_are_not_the_same() -> None:
+    alone, guided = made("alone", "baseline", [0] * 9), made("guided", "method", [1] * 9)
+    thanks, goodbye = user("Thanks."), assistant("Goodbye.")
+    before = in_turns(alone, assistant("No."), thanks, goodbye)
+    assert diagnosis.same_answers(in_turns(guided, assistant("Yes."), thanks, goodbye), before) is None
+    assert diagnosis.same_answers(in_turns(guided, assistant("No."), user("Oh."), goodbye), before) is not None
+
+
+def test_other_tool_calls_are_other_answers_whatever_their_ids() -> None:
+    def calling(result: SolverRollouts, call: ToolCall) -> SolverRollouts:
+        return in_turns(result, Message("assistant", "", (call,)), assistant("Goodbye."))
+
+    before = calling(made("alone", "baseline", [0]), ToolCall("1", "refund", "{}"))
+    guided = made("guided", "method", [1])
+    assert diagnosis.same_answers(calling(guided, ToolCall("2", "exchange", "{}")), before) is None
+    assert diagnosis.same_answers(calling(guided, ToolCall("2", "refund", "{}")), before) is not None
+
+
 def test_too_few_examples_names_a_number_that_would_be_enough() -> None:
     before = [1] * 40 + [0] * 60
     after = [1] * 32 + [0] * 8 + [1] * 13 + [0] * 47
@@ -104,6 +130,21 @@ def test_too_few_examples_names_a_number_that_would_be_enough() -> None:
     assert "With n = 100 a true difference below 12" in said
     # Textbook: (1.96 + 0.84)^2 * (0.21 - 0.05^2) / 0.05^2 = 651; the half-width of a bootstrap differs a little.
     assert 600 <= int(said.split("use about ")[1].split()[0]) <= 700
+
+
+def test_examples_are_counted_where_both_answered() -> None:
+    before = [0, 1, 0, 0, 1] * 12 + ["timeout"] * 940
+    row = rows(direct(before), mine([1, 1, 0, 0, 0] * 200))[1]
+    said = diagnosis.too_few_examples(row)
+    assert row.n == 1000
+    assert said is not None and "With n = 60 a true difference" in said
+
+
+@pytest.mark.parametrize(("n", "rescued"), [(3, 3), (4, 4), (10, 4), (20, 4), (100, 4)])
+def test_the_number_that_would_be_enough_is_more_than_there_are(n: int, rescued: int) -> None:
+    said = diagnosis.too_few_examples(rows(direct([0] * n), mine([1] * rescued + [0] * (n - rescued)))[1])
+    assert said is not None
+    assert int(said.split("use about ")[1].split()[0]) > n
 
 
 def test_no_difference_at_all_asks_for_no_examples() -> None:

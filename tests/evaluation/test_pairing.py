@@ -1,4 +1,5 @@
 import itertools
+import statistics
 
 import pytest
 from hypothesis import given, settings
@@ -80,15 +81,17 @@ def test_what_is_gained_is_rescue_less_harm(before: dict[str, Outcome], after: d
     assert gained / len(shared) == pytest.approx(pairing.difference.estimate, abs=1e-6)
 
 
-@given(st.lists(st.booleans(), min_size=1, max_size=6), st.integers(1, 6))
-def test_pass_at_k_is_the_mean_over_all_choices_of_k_attempts(solved: list[bool], k: int) -> None:
-    parts = [made("mine", "method", {"a": float(value)}, sample=sample) for sample, value in enumerate(solved)]
+@given(st.lists(st.floats(0, 1) | st.sampled_from([0.0, 1.0]), min_size=1, max_size=6), st.integers(1, 6))
+def test_pass_at_k_is_the_best_averaged_over_all_choices_of_k_attempts(values: list[float], k: int) -> None:
+    parts = [made("mine", "method", {"a": value}, sample=sample) for sample, value in enumerate(values)]
     result = pass_at(pool_seeds(parts)["mine"].rollouts, k)
-    if k > len(solved):
+    if k > len(values):
         assert result == {}
         return
-    choices = list(itertools.combinations(solved, k))
-    assert result["a"].value == pytest.approx(sum(any(choice) for choice in choices) / len(choices))
+    best = [max(choice) for choice in itertools.combinations(values, k)]
+    assert 0 <= result["a"].value <= 1
+    assert result["a"].value == pytest.approx(statistics.fmean(best))
+    assert result["a"].solved == pytest.approx(statistics.fmean(value == 1 for value in best))
 
 
 def test_pass_at_k_leaves_out_failed_attempts_and_refuses_zero() -> None:

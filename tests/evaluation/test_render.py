@@ -46,7 +46,7 @@ def test_an_all_failed_solver_shows_dashes_and_an_unknown_price_is_said() -> Non
     lines = printed(evaluation_table(rows_from([DIRECT, down], "direct"))).splitlines()
     achieved, took = (line.split() for line in lines if line.startswith("down"))
     assert achieved == ["down", "method", "-", "-", "-", "-"]
-    assert took == ["down", "0", "1", "1", "0", "0.0", "unknown"]
+    assert took == ["down", "0", "-", "1", "1", "0", "0.0", "unknown"]
 
 
 def test_a_clear_gain_is_said_with_harm_and_the_strongest_control() -> None:

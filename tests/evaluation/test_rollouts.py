@@ -15,8 +15,9 @@ from fulcrum.evaluation.results import pool_seeds, read_results, write_results
 from fulcrum.evaluation.rollouts import SolverRollouts, roll_out
 from fulcrum.evaluation.solver import Answer, Solver, Turn
 from fulcrum.task import Example, PromptTemplate, Task
+from fulcrum.task.scorers import JudgeScorer
 from support.evaluation import FunctionSolver, SameText, countdown_task, made, shouting_task
-from support.scripted import ScriptedModel, echo
+from support.scripted import ScriptedModel, echo, together
 
 REMOTE = "http://localhost:1/v1#m"
 
@@ -118,6 +119,18 @@ def test_no_target_can_be_reached_from_a_turn_or_a_baseline() -> None:
     assert all(len(things) > 20 for things in seen)
     for things in seen:
         assert not any(thing is secret or thing is target for thing in things)
+
+
+def test_a_judge_is_asked_about_all_answers_at_once() -> None:
+    def verdict(request: Request) -> Completion:
+        asked = request.messages[-1].content
+        best, first = "b" in asked.partition("<answer")[0], "<answer 1>\nmine" in asked
+        return Completion(f"Verdict: {1 if best == first else 2}")
+
+    judge = ScriptedModel(together(3, verdict), batch=8)
+    task = shouting_task(scorer=JudgeScorer(model="python:nowhere:none", question="{text}").with_model(judge))
+    result = rolled(FunctionSolver("mine", lambda turn: Completion("mine")), task)
+    assert [rollout.score.value for rollout in result.rollouts] == [0, 1, 0]
 
 
 def test_samples_are_separate_attempts_at_each_question() -> None:

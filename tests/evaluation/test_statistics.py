@@ -1,9 +1,11 @@
 import math
+import time
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 
 from fulcrum.evaluation.statistics import Interval, mcnemar_exact, mean_interval, paired_difference, wilson
 
@@ -125,6 +127,13 @@ def test_mcnemar_counts_all_outcomes_as_rare_as_the_one_seen(broken: int, rescue
     ways = [math.comb(n, k) for k in range(n + 1)]
     expected = sum(way for way in ways if way <= ways[broken]) / 2**n
     assert mcnemar_exact(broken, rescued) == pytest.approx(expected)
+
+
+def test_mcnemar_is_exact_and_quick_for_ten_thousand_discordant_pairs() -> None:
+    started = time.process_time()
+    found = [mcnemar_exact(broken, 10_000 - broken) for broken in (0, 4_500, 4_950, 5_000)]
+    assert time.process_time() - started < 1
+    assert found == pytest.approx([binomtest(broken, 10_000).pvalue for broken in (0, 4_500, 4_950, 5_000)])
 
 
 def test_a_mean_of_nothing_is_refused() -> None:

@@ -9,9 +9,9 @@ from support.evaluation import made
 DIRECT = made("direct", "baseline", [1] * 30 + [0] * 70)
 
 
-def shown(*others, name="supplement", calls=1234, minutes=2.5, task="t"):
+def shown(*others, name="supplement", calls=1234, minutes=2.5, **known):
     results = [DIRECT, *others]
-    rows = [row.model_copy(update={"task": task}) for row in rows_from(results, "direct")]
+    rows = [row.model_copy(update=known) for row in rows_from(results, "direct")]
     console = Console(width=80, record=True, file=io.StringIO())
     console.print(summary_table([summarize(name, rows, results, calls, minutes)]))
     return console.export_text()
@@ -22,6 +22,13 @@ def test_the_table_names_the_strongest_control():
     text = shown(method, made("weak", "control", [1] * 31 + [0] * 69), made("strong", "control", [1] * 40 + [0] * 60))
     assert "+30.0 [" in text and "+10.0" in text and "+1.0" not in text
     assert "1,234" in text and "2.5 min" in text and "helped" in text
+
+
+def test_only_examples_of_test_are_called_held_out():
+    method = made("mine", "method", [1] * 60 + [0] * 40)
+    assert "held-out examples, points of 100" in shown(method)
+    text = shown(method, split="dev")
+    assert "examples of dev, points of 100" in text and "held-out" not in text
 
 
 def test_a_method_that_was_not_measured_has_no_figures():

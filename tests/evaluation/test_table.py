@@ -9,7 +9,7 @@ from fulcrum.evaluation.table import EvaluationRow, oracle_row, read_evaluation,
 from support.evaluation import made
 
 FIELDS = [
-    *("solver", "role_of_solver", "task", "split", "seed", "n", "mean", "low", "high"),
+    *("solver", "role_of_solver", "task", "split", "seed", "n", "paired", "mean", "low", "high"),
     *("difference", "difference_low", "difference_high", "harm", "rescue", "failures"),
     *("calls", "tokens", "seconds", "cost"),
 ]
@@ -26,6 +26,7 @@ def test_the_difference_is_paired_and_not_the_difference_of_the_means() -> None:
     mine = made("mine", "method", [1, 0, 1, "timeout", 1])
     before, after = rows_from([direct, mine], "direct")
     assert (before.mean, after.mean) == (0.5, 0.75)
+    assert (after.n, after.paired, before.paired) == (4, 3, None)
     assert after.difference == pytest.approx(1 / 3)
     assert (after.harm, after.rescue) == (0.0, 0.5)
     assert before.difference is before.harm is before.rescue is None
@@ -86,12 +87,23 @@ def test_the_oracle_is_a_ceiling_over_the_draws() -> None:
     assert oracle_row(warm, 1, baseline).mean == pytest.approx(0.5)
 
 
+def test_of_graded_scores_the_oracle_is_a_ceiling_too() -> None:
+    baseline = made("direct", "baseline", {"a": 0.8, "b": 0.6})
+    draws = [made("warm", "control", {"a": low, "b": 0.6}, sample=sample) for sample, low in enumerate([0.6, 0.8])]
+    warm = made("warm", "control", [], rollouts=(*draws[0].rollouts, *draws[1].rollouts))
+    row = oracle_row(warm, 2, baseline)
+    assert (row.mean, row.difference) == (pytest.approx(0.7), pytest.approx(0.0))
+
+
 def test_the_file_holds_exactly_the_promised_fields_and_survives(tmp_path: Path) -> None:
     path = tmp_path / "evaluation.json"
     rows = rows_from([made("direct", "baseline", [1, 0]), made("mine", "method", ["timeout", 1])], "direct")
     write_evaluation(path, rows)
     assert [list(row) for row in json.loads(path.read_text())] == [FIELDS, FIELDS]
     assert read_evaluation(path) == rows
+    older = [row.model_dump(exclude={"paired"}) for row in rows]
+    path.write_text(json.dumps(older))
+    assert read_evaluation(path) == [row.model_copy(update={"paired": None}) for row in rows]
     path.write_text(path.read_text().replace('"method"', '"hero"'))
     with pytest.raises(RunError, match=r"not an evaluation \(1.role_of_solver"):
         read_evaluation(path)

@@ -1,9 +1,11 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from fulcrum.cli.main import main
 from fulcrum.errors import RunError
+from fulcrum.evaluation.results import read_results
 from fulcrum.report import render_overview, write_report
 from support.report import Page, attempts, evaluate_by_hand, figures, learned_run
 from support.sums import write_sums
@@ -53,3 +55,14 @@ def test_the_command_takes_runs_of_different_tasks(runs: list[Path], capsys: pyt
         main(["report", *map(str, runs), "-o", "all.html"])
     assert stopped.value.code == 0 and capsys.readouterr().out.strip() == "all.html"
     assert "1 of 2 are shown to help." in Path("all.html").read_text(encoding="utf-8")
+
+
+def test_runs_measured_on_other_splits_are_not_called_held_out(runs: list[Path], tmp_path: Path) -> None:
+    assert "on held-out examples" in Page(render_overview(runs, tmp_path)).text
+    for run, split in zip(runs, ("train", "dev"), strict=True):
+        results = [replace(result, split=split) for result in read_results(run)]
+        evaluate_by_hand(run, results)
+    page = Page(render_overview(runs, tmp_path))
+    assert "on examples of dev and train" in page.text and "held-out" not in page.text
+    ((_, (task, *_)),) = page.rows().items()
+    assert task.text.split() == ["toy", "dev"]

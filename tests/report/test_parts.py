@@ -13,6 +13,7 @@ from fulcrum.errors import RunError
 from fulcrum.evaluation.figures import duration, signed
 from fulcrum.evaluation.pairing import outcomes, pair
 from fulcrum.evaluation.table import rows_from
+from fulcrum.report import tables
 from fulcrum.report.card import render_card
 from fulcrum.report.curves import read_charts
 from fulcrum.report.items import before_after
@@ -39,6 +40,28 @@ def test_examples_are_counted_as_the_pairing_counts_and_drawn_by_seed() -> None:
     assert before_after(DIRECT, after, {}, seed=3) == found
     seeds = {tuple(item.question_id for item in before_after(DIRECT, after, {}, s).kinds[0].items) for s in range(5)}
     assert len(seeds) > 1
+
+
+def test_a_row_says_on_how_many_examples_its_difference_rests() -> None:
+    rows = rows_from([made("direct", "baseline", [1, 0, "timeout"]), made("mine", "method", [1, 1, 1])], "direct")
+    examples = [row.cells[tables.achieved(rows).columns.index("Examples") - 1] for row in tables.achieved(rows).rows]
+    assert [(cell.value, cell.beside) for cell in examples] == [(2, ""), (3, "2 paired")]
+    assert not any(
+        "paired" in cell.beside
+        for row in tables.achieved(rows_from([DIRECT, BETTER], "direct")).rows
+        for cell in row.cells
+    )
+
+
+@pytest.mark.parametrize("n", [1, 4, 30, 6_000, 100_000])
+def test_no_two_ticks_of_a_forest_have_one_label(n: int) -> None:
+    before, after = made("direct", "baseline", [1] * n), made("mine", "method", [0] + [1] * (n - 1))
+    forest = forest_of_rows(rows_from([before, after], "direct"))
+    assert forest is not None
+    labels = [tick.label for tick in forest.ticks]
+    assert len(set(labels)) == len(labels) and "0" in labels
+    shown = [float(label.replace("\N{MINUS SIGN}", "-")) for label in labels]
+    assert {round(after - before, 9) for before, after in pairwise(shown)} == {round(shown[1] - shown[0], 9)}
 
 
 def test_curves_share_a_chart_by_labels_and_run_by_x(tmp_path: Path) -> None:

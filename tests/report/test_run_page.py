@@ -86,6 +86,17 @@ def test_what_was_measured_elsewhere_is_a_table(measured: Path) -> None:
         assert said.replace("-", "\N{MINUS SIGN}") in table or said in table, said
 
 
+def test_no_control_without_a_scored_answer_stands_beside_the_baseline(run: Path) -> None:
+    direct = attempts(run, "direct", "baseline", [1] * 15 + [0] * 15)
+    failed = attempts(run, "vote", "control", ["timeout"] * 30)
+    page = Page(render_run(evaluate_by_hand(run, [direct, failed])))
+    assert "items" not in [section.attributes["id"] for section in page.all("section")]
+    page = Page(
+        render_run(evaluate_by_hand(run, [direct, failed, attempts(run, "shots", "control", [1] * 9 + [0] * 21)]))
+    )
+    assert "solved more often by shots" in page.text
+
+
 def test_every_sentence_of_the_diagnosis_is_there(measured: Path) -> None:
     text = Page(render_run(measured)).text
     sentences = diagnose(read_results(measured), read_evaluation(measured / "evaluation.json"))

@@ -31,7 +31,7 @@ def society(tmp_path: Path) -> Path:
     ]
     (stage / "debates.jsonl").write_text("".join(json.dumps(one.to_json()) + "\n" for one in debates))
     (stage / "finished.json").write_text("{}")
-    (tmp_path / "resolved.json").write_text(json.dumps({"method": "society", "settings": {}, "seed": 0}))
+    (tmp_path / "resolved.json").write_text(json.dumps({"method": "society", "models": {}, "settings": {}, "seed": 0}))
     return tmp_path
 
 
@@ -55,6 +55,14 @@ def test_a_failed_call_and_a_critic_that_was_not_asked_are_told_apart_from_what_
         *(("generator-1", False), ("generator-2", True), ("generator-3", True)),
         *(("critic-2", True), ("critic-3", True)),
     ]
+
+
+def test_where_no_society_is_trained_people_can_only_say_what_is_right(society: Path) -> None:
+    (society / "stages" / "debate-society-1-abc").rename(society / "stages" / "debate-voted-1-abc")
+    settings = {"arms": ["base", "majority-ft"]}
+    (society / "resolved.json").write_text(json.dumps({"method": "society", "settings": settings, "seed": 0}))
+    (question, _) = SocietyQuestions(society).questions()
+    assert not question.steered and {said.agent for said in question.statements} == {"agent"}
 
 
 def test_what_a_person_says_is_what_the_society_reads(society: Path) -> None:

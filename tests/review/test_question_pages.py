@@ -48,6 +48,17 @@ def test_a_label_is_kept_and_the_next_question_follows(fields: dict[str, str], a
     assert queue.asked[0].words == [Word("label", "ada", answer=answer)]
 
 
+def test_agents_that_nobody_steers_are_shown_without_the_form() -> None:
+    queue = questions()
+    steered = open_pages(queue).get("/questions/q1").text
+    queue.asked[0] = replace(queue.asked[0], steered=False)
+    client = open_pages(queue)
+    html = client.get("/questions/q1").text
+    assert "or veto" in steered and "or veto" not in html and "they are right: 14" in html
+    assert say(client, "q1", {"kind": "veto", "agent": "generator-1"}).status_code == 400
+    assert not queue.asked[0].words
+
+
 def test_prefer_and_veto_name_the_agent_and_what_it_said_last() -> None:
     queue = questions()
     client = open_pages(queue)

@@ -4,6 +4,7 @@ import pytest
 
 from fulcrum.recipe import read_recipe
 from fulcrum.runs.doctor import Finding, examine
+from support.desk import write_desk
 from support.fault_server import FaultServer, Reply, chat_completion
 from support.sums import write_sums
 
@@ -47,3 +48,23 @@ def test_a_model_that_never_ends_its_answers_cannot_be_used(tmp_path: Path, monk
         found = findings(write_sums(tmp_path), f"{server.url}#tiny")
     (bad,) = [finding for finding in found.values() if finding.level == "bad"]
     assert "5 of 5 answers did not end" in bad.what and "raise max_tokens" in bad.remedy
+
+
+def test_a_methods_own_judge_is_no_scorers_and_each_fault_says_whose_model_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    recipe = write_desk(tmp_path)
+    found = list(examine(read_recipe(recipe)))
+    assert "python:desk_bots:judge: answers, and stops by itself" in {finding.what for finding in found}
+    assert not any("verdict" in finding.what for finding in found)
+
+    task = (tmp_path / "support.toml").read_text()
+    (tmp_path / "support.toml").write_text(task.replace("desk_bots:customer", "nobody:customer"))
+    found = examine(read_recipe(recipe, {"models.judge": "python:nobody:judge"}))
+    remedies = {finding.what.split(": ")[0]: finding.remedy for finding in found if finding.level == "bad"}
+    assert remedies == {
+        "python:nobody:judge": "mend models.judge",
+        "python:nobody:customer": "mend the customer of the task",
+    }

@@ -49,7 +49,7 @@ def test_the_folder_holds_what_the_contract_says(recipe: Recipe, tmp_path: Path)
         ("oracle pass@5", "ceiling"),
     ]
     assert ",".join(rows[0]) == (
-        "solver,role_of_solver,task,split,seed,n,mean,low,high,difference,difference_low,difference_high,harm,rescue,"
+        "solver,role_of_solver,task,split,seed,n,paired,mean,low,high,difference,difference_low,difference_high,harm,rescue,"
         "failures,calls,tokens,seconds,cost"
     )
 
@@ -81,6 +81,55 @@ def test_changed_settings_are_refused_by_name_and_a_raised_budget_is_not(recipe_
     (tmp_path / "rows.jsonl").write_text((tmp_path / "rows.jsonl").read_text() + '{"a": 1, "b": 999, "answer": 1000}\n')
     with pytest.raises(RunError, match="task_fingerprint"):
         Run(tmp_path / "run", read_recipe(recipe_file))
+
+
+def test_a_changed_limit_of_the_task_is_refused_and_a_run_that_does_not_tell_its_own_goes_on(
+    recipe_file: Path, tmp_path: Path
+) -> None:
+    Run(tmp_path / "run", read_recipe(recipe_file)).close()
+    (tmp_path / "task.toml").write_text("max_tokens = 99\n" + (tmp_path / "task.toml").read_text())
+    with pytest.raises(RunError, match=r"other settings: task_max_tokens: 256 -> 99\. Use them again"):
+        Run(tmp_path / "run", read_recipe(recipe_file))
+    resolved = json.loads((tmp_path / "run" / "resolved.json").read_text())
+    del resolved["task_max_tokens"]
+    (tmp_path / "run" / "resolved.json").write_text(json.dumps(resolved))
+    Run(tmp_path / "run", read_recipe(recipe_file)).close()
+
+
+def test_how_an_endpoint_is_called_may_change_between_sittings(recipe_file: Path, tmp_path: Path) -> None:
+    def called(url: str, options: str) -> Recipe:
+        return read_recipe(recipe_file, {"models.actor": f"{url}{options}#tiny"})
+
+    with FaultServer(answer=lambda prompt: "4") as server:
+        first = called(server.url, "?timeout=60&key_env=HOME")
+        with Run(tmp_path / "run", first) as run:
+            evaluate_run(run)
+        asked = sum(server.requests.values())
+        second = called(server.url, "?timeout=90&retries=1")
+        assert default_folder(first) == default_folder(second) == default_folder(called(server.url, ""))
+        with Run(tmp_path / "run", second) as run:
+            evaluate_run(run)
+        assert sum(server.requests.values()) == asked
+        assert reopen(tmp_path / "run").models == second.models
+        with pytest.raises(RunError, match=r"models\.actor.*thinking=template"):
+            Run(tmp_path / "run", called(server.url, "?thinking=template"))
+
+
+def test_a_run_that_noted_how_its_endpoint_is_called_among_its_settings_still_opens(
+    recipe_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = read_recipe(recipe_file, {"models.actor": "http://h/v1?timeout=60#m"})
+    with monkeypatch.context() as older:
+        older.setattr("fulcrum.recipe.identity_of", lambda name: name)
+        folder = default_folder(recipe)
+        Run(folder, recipe).close()
+    (folder / "models.json").unlink()
+    assert "timeout" in (folder / "resolved.json").read_text()
+    assert default_folder(recipe) == folder and reopen(folder).models == recipe.models
+    Run(folder, recipe).close()
+    changed = read_recipe(recipe_file, {"models.actor": "http://h/v1?timeout=90#m"})
+    Run(folder, changed).close()
+    assert reopen(folder).models == changed.models
 
 
 def test_a_run_in_use_or_a_folder_of_something_else_is_refused(recipe: Recipe, tmp_path: Path) -> None:
@@ -173,6 +222,31 @@ def test_a_torn_event_is_cut_off_and_minutes_of_all_sittings_add_up(recipe: Reci
     assert names == ["sitting/start", "learned", "sitting/end", "late", "sitting/start", "sitting/end"]
 
 
+@pytest.mark.parametrize("bot", ["bots:sloppy", "dead_bots:down"])
+def test_minutes_of_a_killed_sitting_end_with_its_last_call(recipe_file: Path, tmp_path: Path, bot: str) -> None:
+    (tmp_path / "dead_bots.py").write_text("def down(request):\n    raise OSError\n")
+    recipe, folder = read_recipe(recipe_file, {"models.actor": f"python:{bot}"}), tmp_path / "run"
+    with Run(folder, recipe) as run:
+        complete(run.model("actor"), [Request((user("What is 1 + 2?"),))])
+    now = time.time()
+    starts = [{"time": now + seconds, "event": "sitting/start"} for seconds in (-600, -120, 300)]
+    (folder / "events.jsonl").write_text("".join(json.dumps(start) + "\n" for start in starts))
+    with Run(folder, recipe) as run:
+        assert 1.9 < run.budget.minutes_before < 2.1  # the first sitting called nothing; the third, nothing yet
+
+
+def test_a_model_without_a_price_is_refused_wherever_it_is_asked_for_if_money_is_limited(
+    recipe_file: Path, tmp_path: Path
+) -> None:
+    name = "http://localhost:1/v1#m"
+    with Run(tmp_path / "free", read_recipe(recipe_file)) as run:
+        run.model("actor", name)
+    with Run(tmp_path / "run", read_recipe(recipe_file, {"budget.money": "3"})) as run:
+        run.model("actor")
+        with pytest.raises(SettingsError, match=f"price of {name} is unknown"):
+            run.model("actor", name)
+
+
 def test_runs_are_summarised_and_told_apart(recipe_file: Path, tmp_path: Path) -> None:
     Run(tmp_path / "a", read_recipe(recipe_file)).close()
     Run(tmp_path / "b", read_recipe(recipe_file, {"settings.votes": "3"})).close()
@@ -243,7 +317,7 @@ def test_failed_calls_of_earlier_sittings_are_calls(recipe_file: Path, tmp_path:
         assert (run.budget.failed_before, run.budget.spent.calls) == (20, 0)
 
 
-@pytest.mark.parametrize("left", [".recipe.toml.17.partial", "budget.json", "environment.json"])
+@pytest.mark.parametrize("left", [".recipe.toml.17.partial", "budget.json", "models.json", "environment.json"])
 def test_a_kill_while_the_folder_is_made_can_be_continued(recipe: Recipe, tmp_path: Path, left: str) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / left).write_text("{")

@@ -9,7 +9,7 @@ from fulcrum.chat import Completion, Failure, Request, assistant, user
 from fulcrum.evaluation.solver import Turn
 from fulcrum.society.arms import ARMS, LINES
 from fulcrum.society.cast import Voices
-from fulcrum.society.debate import Debate, Transcript, conversation
+from fulcrum.society.debate import Debate, Transcript, asked, conversation
 from fulcrum.society.settings import DebateSettings
 from fulcrum.task import Question
 from support.debating import AdapterModel, adapter, number_key, says
@@ -124,6 +124,26 @@ def test_a_failed_agent_is_silent_and_the_others_go_on() -> None:
     assert transcript.votes == {"30": 2}
     heard = [request.messages[0].content for request in model.batches[1]][:2]
     assert heard == ["question 0 SUM base-0 says 10"] * 2  # and nobody is asked to summarise for the silent one
+
+
+def test_who_has_nobody_to_hear_any_more_is_not_asked_again() -> None:
+    def broken(request: Request) -> str | Completion:
+        return script(request) if request.sample == 0 or len(request.messages) == 1 else Completion.failed("timeout")
+
+    settings = SETTINGS.model_copy(update={"rounds": 3, "summariser": "concatenate"})
+    said = hold(AdapterModel(broken), None, settings)[0].track(0)
+    assert [one.key for one in said] == ["10", "30", "30"] and list(asked(said)) == [0, 1]
+
+
+def test_who_is_asked_late_is_shown_only_what_it_was_asked_before() -> None:
+    summaries = [""] * 3 + ["late news"] * 3
+    model = AdapterModel(lambda one: summaries.pop(0) if " SUM " in one.messages[-1].content else script(one))
+    settings = SETTINGS.model_copy(update={"rounds": 3})
+    cast = ARMS["society"].cast(None, settings)
+    (debate,) = Debate(Voices(model), cast, settings, number_key, max_tokens=20).hold(turns(1))
+    said, told = asked(debate.track(0)), model.batches[-1][0].messages
+    assert told == (user("question 0"), assistant("base-0 says 10"), user("UPDATE late news"))
+    assert list(said) == [0, 2] and conversation(debate.messages, said.values(), settings.update)[-1] == told
 
 
 def test_a_failed_summary_silences_its_critic_only() -> None:

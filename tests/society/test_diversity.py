@@ -5,18 +5,21 @@ from pathlib import Path
 
 import pytest
 
-from fulcrum.chat import Request
+from fulcrum.chat import Completion, Request
+from fulcrum.evaluation.solver import Turn
 from fulcrum.society.arms import ARMS
 from fulcrum.society.cast import Cast, Speaker, Voices
+from fulcrum.society.debate import Debate
 from fulcrum.society.diversity import dissimilarity, diversity, likelihoods
 from fulcrum.society.settings import DebateSettings
-from support.debating import debate
+from fulcrum.task import Question
+from support.debating import AdapterModel, debate, number_key
 
 GOLD = {"q0": "7", "q1": "9"}
 
 
 def test_agents_that_agree_have_none() -> None:
-    found = diversity([debate(q, ["7"] * 3, ["7"] * 3) for q in GOLD], GOLD)
+    found = diversity([debate(q, ["7"] * 3, ["7"] * 3) for q in GOLD], GOLD, 0)
     assert found["consensus"] == 1 and found["disagreement"] == 0 and found["dissimilarity"] == pytest.approx(0)
     assert found["answers"] == pytest.approx(1 / 3)
     assert (found["any_right"], found["unused"]) == (0.5, 0.0)
@@ -25,18 +28,35 @@ def test_agents_that_agree_have_none() -> None:
 
 def test_what_the_vote_leaves_unused_and_how_errors_overlap() -> None:
     debates = [debate("q0", ["7", "8", None], ["8", "8", "7"]), debate("q1", ["9", "9", "1"], ["9", "9", "9"])]
-    found = diversity(debates, GOLD)
+    found = diversity(debates, GOLD, 0)
     assert found["any_right"] == 1.0 and found["unused"] == 0.5
     # pairs with an error: q0 all three, q1 two; both wrong: q0's second and third, with different answers
     assert found["error_overlap"] == pytest.approx(1 / 5) and found["same_error"] == 0.0
     assert found["disagreement"] == pytest.approx(3 / 6) and found["consensus"] == pytest.approx(5 / 6)
 
 
+def test_two_answers_that_failed_or_cannot_be_read_are_not_the_same_wrong_answer() -> None:
+    lost = Completion.failed("timeout")
+    found = diversity([debate("q0", [lost, lost, "8"], ["7"] * 3), debate("q1", ["1", "1", None], ["9"] * 3)], GOLD, 0)
+    assert found["error_overlap"] == 1 and found["same_error"] == pytest.approx(1 / 6)  # of six pairs the two who say 1
+
+
+def test_a_tied_vote_is_the_one_that_was_elected() -> None:
+    cast, settings = ARMS["debate"].cast(None, DebateSettings()), DebateSettings()
+    solver = Debate(Voices(AdapterModel(lambda _: "")), cast, settings, number_key, max_tokens=9, seed=5)
+    debates = [debate(f"q{place}", ["2", "2", "2"], ["1", "2", "3"]) for place in range(30)]
+    turns = [Turn(Question(one.question_id, one.messages), one.messages) for one in debates]
+    won = [solver.elect(one, turn).text == "so 2" for one, turn in zip(debates, turns, strict=True)]
+    found = diversity(debates, {one.question_id: "2" for one in debates}, 5)
+    assert 0 < sum(won) < 30 and found["any_right"] == 1
+    assert [found["unused"], found["disagreement"]] == pytest.approx([1 - sum(won) / 30] * 2)
+
+
 def test_without_right_answers_only_what_needs_them_is_left_out() -> None:
     debates = [debate(q, ["7"] * 3, ["7"] * 3) for q in GOLD]
-    whole, none = diversity(debates, GOLD), diversity(debates, {})
+    whole, none = diversity(debates, GOLD, 0), diversity(debates, {}, 0)
     assert none == {name: whole[name] for name in ("consensus", "disagreement", "answers", "dissimilarity")}
-    assert diversity(debates, {"q0": "7"})["any_right"] == 1.0
+    assert diversity(debates, {"q0": "7"}, 0)["any_right"] == 1.0
 
 
 def test_texts_without_a_common_piece_are_wholly_dissimilar_and_equal_texts_not_at_all() -> None:
@@ -70,6 +90,15 @@ def test_likelihoods_compare_authors_with_readers() -> None:
     assert found["kl"] == pytest.approx(found["nll_others"] - found["nll_own"], abs=1e-12) and math.isfinite(
         found["kl"]
     )
+
+
+def test_answers_that_all_failed_are_rated_by_nobody() -> None:
+    lost = Completion.failed("timeout")
+    rater = Table({})
+    found = likelihoods(
+        Voices(rater), ARMS["debate"].cast(None, DebateSettings()), [debate("q0", [lost] * 3, [lost] * 3)]
+    )
+    assert found == {}
 
 
 def test_agents_that_are_whole_models_rate_texts_themselves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -86,6 +86,8 @@ def test_a_critics_preference_is_learnt_after_the_prompt_that_the_critic_was_giv
     assert prompts("so 7", long) == prompts("said in another debate", long) == [first[2]]
     unasked = replace(long, rounds=(long.first, tuple(replace(said, summary="") for said in long.last)))
     assert prompts("so 7", unasked) == []
+    repeated = replace(long, rounds=(*long.rounds[:2], tuple(replace(said, summary="") for said in long.rounds[1])))
+    assert prompts("so 5", repeated) == prompts("said in another debate", repeated) == [first[1]]
 
 
 def test_the_most_split_votes_come_first() -> None:

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fulcrum.chat import Completion
-from fulcrum.society.labels import label, label_report, nothing_to_learn
+from fulcrum.society.feedback import Event, Feedback
+from fulcrum.society.labels import label, label_report, nothing_to_learn, without_chance
 from fulcrum.society.settings import SocietySettings
 from support.debating import debate, sums_task
 
@@ -70,6 +71,21 @@ def test_debates_that_teach_nothing_are_told_in_a_sentence(rounds: list[list[str
     debates = [debate(f"q{place}", *rounds) for place in range(5)]
     sentence = nothing_to_learn(debates, [label(one, DEFAULT, 0) for one in debates])
     assert sentence and word in sentence
+
+
+@pytest.mark.parametrize("last", [["4", "5", "6"], [None] * 3])
+@pytest.mark.parametrize("answer", ["5", None])
+def test_where_all_votes_are_chance_a_persons_answer_is_all_that_is_learnt(
+    last: list[str | None], answer: str | None
+) -> None:
+    debates = [debate(f"q{place}", ["1", "2", "3"], last) for place in range(5)]
+    said = Feedback((Event("label", "q3", "anna", answer=answer),))
+    labels = without_chance(said.correct([label(one, DEFAULT, 0) for one in debates]))
+    assert {one.question_id: one.answer for one in labels if one.answer} == ({"q3": answer} if answer else {})
+    assert (nothing_to_learn(debates, labels) is None) == bool(answer)
+    agreed = [*debates, debate("agreed", ["1", "2", "3"], ["7", "7", "3"])]
+    labels = [label(one, DEFAULT, 0) for one in agreed]
+    assert without_chance(labels) == labels
 
 
 def test_one_disagreement_is_enough_to_learn() -> None:

@@ -12,15 +12,17 @@ import pytest
 
 from fulcrum.artifact import read_artifact
 from fulcrum.atomic import read_json
-from fulcrum.chat import Completion, Request, Sampling, Tool, complete, resolve, user
+from fulcrum.chat import Completion, Failure, Request, Sampling, Tool, complete, resolve, user
 from fulcrum.chat.served import served_name
 from fulcrum.cli.main import main
-from fulcrum.errors import ModelError, SettingsError, TaskError
+from fulcrum.errors import ModelError, RunError, SettingsError, TaskError
 from fulcrum.evaluation.solver import Turn
 from fulcrum.hashing import content_hash
 from fulcrum.recipe import Recipe, read_recipe
+from fulcrum.report.curves import read_charts
 from fulcrum.runs import open_run
 from fulcrum.runs.learn import RIVALS
+from fulcrum.runs.run import read_events
 from fulcrum.society.arms import ARMS
 from fulcrum.society.feedback import Event, append_feedback, read_feedback
 from fulcrum.society.history import History, read_history
@@ -206,6 +208,40 @@ def test_the_agents_of_the_iteration_that_is_best_on_dev_are_used(train: Train, 
     assert ("agents of iteration 1 are used" in history.ended["society"]) == (best == 1)
 
 
+def failing(level: int, failed: Completion) -> Callable[[Request], str | Completion]:
+    return lambda request: failed if f"level-{level}" in (request.adapter or "") else learner(request)
+
+
+CUT = Completion("and and", finish_reason="length", failure=Failure("truncated", "cut"))
+
+
+@pytest.mark.parametrize(("level", "best"), [(2, 1), (1, None)])
+def test_an_iteration_after_which_every_answer_fails_ends_its_line_and_keeps_those_before(
+    train: Train, capsys: pytest.CaptureFixture[str], level: int, best: int | None
+) -> None:
+    history, _, _, folder = train(failing(level, CUT), iterations=3)
+    assert f"Stopped after iteration {level}: every dev answer failed (truncated)." in history.ended["society"]
+    assert len(history.iterations["society"]) == level and history.best["society"] == best
+    assert (folder / "artifact").exists() == (best is not None)
+    *_, last = read_json(folder / "iterations.json")
+    assert (last["n"], last["right"], last["mean"], last["ahead_of"], last["failed"]) == (0, 0, None, {}, "truncated")
+    assert fulcrum("curve", folder) == 0
+    assert "failed" in capsys.readouterr().out
+    if best:
+        (chart,) = (chart for chart in read_charts(folder) if chart.y_label == "dev score, points")
+        (series,) = (series for series in chart.series if series.name == "society")
+        assert [one.x for one in series.points] == [0, 1]
+
+
+@pytest.mark.parametrize(("level", "failed"), [(1, Completion.failed("timeout")), (0, CUT)])
+def test_answers_that_all_fail_before_any_training_or_on_their_way_stop_the_run(
+    train: Train, level: int, failed: Completion
+) -> None:
+    answer = failing(level, failed) if level else lambda request: failed
+    with pytest.raises(RunError, match=f"answers on the dev split failed \\({failed.failure.kind}\\)"):
+        train(answer)
+
+
 def test_it_stops_when_agents_hardly_disagree(train: Train) -> None:
     history, _, _, _ = train(iterations=5, min_disagreement=1.0)
     assert len(history.iterations["society"]) == 1 and "min_disagreement" in history.ended["society"]
@@ -262,6 +298,27 @@ def test_called_again_it_asks_and_trains_nothing(train: Train) -> None:
     _, model, _, _ = train()
     assert model.requests == []
     assert before == ((folder / "society.json").read_bytes(), (folder / "iterations.json").read_bytes())
+
+
+def test_another_limit_of_the_task_asks_again_what_it_could_have_cut(
+    train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train()
+    longer = replace(sums_task(), max_tokens=200)
+    monkeypatch.setitem(globals(), "sums_task", lambda: longer)
+    _, model, _, _ = train()
+    assert model.requests and {one.sampling.max_tokens for one in model.requests} <= {200, 256}
+
+
+def test_what_a_run_of_before_limits_were_noted_has_finished_stands(train: Train) -> None:
+    history, _, _, folder = train()
+    for stage in [*folder.glob("stages/debate-*"), *folder.glob("stages/measure-*")]:
+        inputs = read_json(stage / "inputs.json")
+        assert inputs.pop("max_tokens") == 20
+        stage.rename(stage.with_name(f"{stage.name.rpartition('-')[0]}-{content_hash(inputs, 12)}"))
+    (folder / "calls.sqlite").unlink()
+    again, model, _, _ = train()
+    assert not model.requests and again.iterations == history.iterations
 
 
 def test_a_persons_label_changes_what_is_learnt_and_a_veto_takes_it_out(train: Train) -> None:
@@ -387,6 +444,26 @@ def test_what_a_person_prefers_is_learnt_even_without_rows(train: Train) -> None
     assert "critic-2 learns only what people prefer in iteration 1" in (folder / "events.jsonl").read_text()
 
 
+def test_where_no_two_agents_agree_what_a_person_says_is_learnt_and_the_votes_are_not(train: Train) -> None:
+    def chance(request: Request) -> str:
+        """The first participant is right, the others differ from it and from each other."""
+        a, b = map(int, re.findall(r"\d+", request.messages[0].content)[:2])
+        return f"It is {a + b + [0, 50, 90][request.sample % 3]}."
+
+    history, _, _, folder = train(chance, measure=0)
+    assert "chance" in history.ended["society"]
+    debates = last_debates(folder)
+    append_feedback(folder, [Event("prefer", debates[0].question_id, "anna", "critic-2", chosen="It is 1.")])
+    _, _, trainer, _ = train(chance, measure=0)
+    assert trainer.rows == {"finetune-society-1-critic-2": []}
+    for one in debates[:3]:
+        append_feedback(folder, [Event("label", one.question_id, "anna", answer=one.first[0].key)])
+    _, _, trainer, _ = train(chance, measure=0)
+    learnt = trainer.rows["finetune-society-1-generator-1"]
+    assert {row["label"]["question_id"] for row in learnt} == {one.question_id for one in debates[:3]}
+    assert not any("generator-2" in stage for stage in trainer.rows)
+
+
 def test_a_simulated_person_fixes_labels_once_and_the_events_can_be_replayed(train: Train) -> None:
     settings = {"annotator.labels": 4}
     _, _, _, folder = train(**settings)
@@ -394,6 +471,33 @@ def test_a_simulated_person_fixes_labels_once_and_the_events_can_be_replayed(tra
     assert len(lines) == 4
     train(**settings)
     assert (folder / "feedback.jsonl").read_text().splitlines() == lines
+
+
+def test_where_no_society_is_trained_people_speak_of_the_votes_that_are_learnt(
+    train: Train, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arms = ["base", "star", "single-agent-no-debate"]
+    history, _, _, folder = train(arms=arms, **{"annotator.labels": 4})
+    assert len(read_feedback(folder).events) == 4
+    debates = last_debates(folder)
+    assert all(len(debate.rounds) == 1 for debate in debates) and len(debates) == 12
+    (folder / "society.json").unlink()  # as it is before all is learnt
+    assert [debate.question_id for debate in last_debates(folder)] == [debate.question_id for debate in debates]
+    (learned,) = (event for event in read_events(folder) if event["event"] == "learned")
+    assert learned["sentence"] in history.ended.values()
+    question = debates[0].question_id
+    assert fulcrum("fix", folder, question, "-77", "--by", "anna") == 0
+    assert fulcrum("veto", folder, question, "generator-1", "--by", "anna") == 2
+    assert "learn what people veto, and settings.arms has no society" in capsys.readouterr().err
+    _, _, trainer, _ = train(arms=arms, **{"annotator.labels": 4})
+    learnt = {stage: {row["label"]["question_id"] for row in rows} for stage, rows in trainer.rows.items()}
+    assert question not in learnt["finetune-voted-1-agent"] and question in learnt["finetune-star-1-agent"]
+
+
+def test_a_run_that_learns_from_targets_only_has_no_labels_to_speak_of(train: Train) -> None:
+    _, _, _, folder = train(arms=["star"])
+    with pytest.raises(RunError, match="learns from votes"):
+        last_debates(folder)
 
 
 @pytest.mark.parametrize("labels", [0, 4])

@@ -1,10 +1,12 @@
 """What each agent learns: its own words only, in the paper's three kinds."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
 from fulcrum.society.arms import LINES
+from fulcrum.society.debate import Transcript
 from fulcrum.society.labels import label
 from fulcrum.society.rows import TrainingRow, empty_pools, training_rows
 from fulcrum.society.settings import SocietySettings
@@ -46,6 +48,21 @@ def test_a_critic_learns_its_last_turn_after_its_own_debate() -> None:
 def test_all_turns_are_one_row_each() -> None:
     found = rows(MIXED, w=1.0, critic_loss="all")["critic-2"]
     assert sorted((row.turn, row.response) for row in found) == [(0, "so 8")] * 4 + [(1, "so 7")] * 4
+
+
+def silent_after(turn: int, *rounds: list[str | None]) -> Transcript:
+    """Return a debate in which nobody was told anything after a round, so that all repeat what they said in it."""
+    whole = debate("q", *rounds)
+    repeated = tuple(replace(said, summary="") for said in whole.rounds[turn])
+    return replace(whole, rounds=(*whole.rounds[: turn + 1], repeated))
+
+
+@pytest.mark.parametrize(("loss", "turns"), [("final", [1]), ("all", [0, 1])])
+def test_what_a_critic_repeats_unasked_is_not_learnt(loss: str, turns: list[int]) -> None:
+    whole = silent_after(1, ["8"] * 3, ["7"] * 3)
+    found = rows([whole], w=1.0, critic_loss=loss)["critic-1"]
+    assert [row.turn for row in found] == turns and len(found[-1].prompt) == 3
+    assert rows([silent_after(0, ["7"] * 3)], w=0.0)["critic-1"] == []
 
 
 def pool(corrected: int, kept: int):

@@ -8,7 +8,8 @@ import pytest
 from fulcrum.chat import Request, Sampling, complete, resolve, user
 from fulcrum.society.cast import Cast, Speaker, Voices
 from fulcrum.society.tuning import WEIGHTS, Tuning, TuningJob, train
-from fulcrum.training.settings import TrainingSettings
+from fulcrum.training import preference
+from fulcrum.training.settings import PreferenceSettings, TrainingSettings
 from fulcrum.workers import spread
 from support.tiny import shared_model
 from support.training import assert_same_weights, chat_rows, preference_rows
@@ -85,6 +86,18 @@ def test_preferences_alone_are_learnt_from_the_base_and_from_old_weights(tmp_pat
         train(job, lambda *_: None)
     with pytest.raises(AssertionError):
         assert_same_weights(start, second.folder / WEIGHTS)
+
+
+def test_preferences_are_trained_in_the_memory_that_the_settings_leave(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thrifty = {"micro_batch_size": 1, "gradient_checkpointing": True, "checkpoint_every": 7}
+    given: list[PreferenceSettings] = []
+    monkeypatch.setattr(preference, "prefer", lambda *known, **_: given.append(known[3]))
+    tuning = Tuning("finetune-society-1-critic-1", [], None, 3, preference_rows(4))
+    train(TuningJob(tuning, "base", SETTINGS.model_copy(update=thrifty), tmp_path), lambda *_: None)
+    shape = {"lora_rank": 2, "lora_alpha": 4, "seed": 3}
+    assert given == [PreferenceSettings.model_validate({**shape, **thrifty})]
 
 
 def test_in_two_processes(one_after_another: list[Path], tmp_path: Path) -> None:

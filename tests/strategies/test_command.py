@@ -20,6 +20,7 @@ from fulcrum.runs.catalog import reopen
 from fulcrum.runs.evaluate import evaluate_run
 from fulcrum.strategies.library import Library
 from fulcrum.strategies.release import Release
+from support.desk import write_desk
 
 MODELS = [
     "--models.student",
@@ -41,7 +42,8 @@ def run_command(*arguments: str) -> int:
 @pytest.fixture(scope="module")
 def learned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("command") / "run"
-    flags = ["--method", "strategies", "--task", "lab:desk?seed=7", "--quick", *MODELS]
+    sizes = ["--settings.dialogues", "80", "--settings.requests", "130", "--settings.trial_dialogues", "80"]
+    flags = ["--method", "strategies", "--task", "lab:desk?seed=7", "--quick", *sizes, *MODELS]
     assert run_command("train", *flags, "-o", str(folder)) == 0
     return folder
 
@@ -193,6 +195,30 @@ def test_no_dialogue_of_the_test_split_can_be_a_must_pass_case(run: Path, capsys
     assert f"is called {test}" in capsys.readouterr().err
     assert run_command("strategies", "must-pass", str(run), train, "--drop") == 2
     assert "is no must-pass case" in capsys.readouterr().err
+
+
+def test_what_waits_for_review_is_reviewed_before_an_evaluation_is_paid_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert run_command("train", str(write_desk(tmp_path)), "-o", "run") == 0
+    said = capsys.readouterr().out
+    assert "Waiting for review: 1; none is served yet" in said
+    assert "Next: fulcrum review run, then fulcrum evaluate run" in said
+    paid = (tmp_path / "run" / "calls.sqlite").stat().st_size
+    for command in (["evaluate", "run"], ["strategies", "transfer", "run"]):
+        assert run_command(*command) == 2
+        assert "no strategy is approved, so there is nothing to serve; 1 wait" in capsys.readouterr().err
+    assert (tmp_path / "run" / "calls.sqlite").stat().st_size == paid, "no call is made"
+    (id,) = ids(read(capsys, "list", "run", "--status", "proposed"))
+    for command in (["approve", "run"], ["reject", "run", "--reason", "none"]):
+        assert run_command("strategies", *command) == 2
+        assert "name at least one id; `fulcrum strategies list run` shows them" in capsys.readouterr().err
+    assert run_command("strategies", "approve", "run", id) == 0
+    assert run_command("train", "recipe.toml", "-o", "run") == 0
+    assert "Next: fulcrum evaluate run\n" in capsys.readouterr().out
+    assert run_command("evaluate", "run") == 0
 
 
 def test_a_place_without_a_library_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,6 +12,7 @@ from fulcrum.atomic import read_json
 from fulcrum.chat import Tool
 from fulcrum.errors import BudgetSpent, RunError, SettingsError
 from fulcrum.evaluation.results import read_results
+from fulcrum.evaluation.solver import Turn
 from fulcrum.methods import load_method
 from fulcrum.recipe import Recipe, check_recipe
 from fulcrum.runs import Run
@@ -107,6 +108,14 @@ def test_a_teacher_with_nothing_new_to_say_leaves_the_student_one_more_round(tmp
     rounds = read_json(tmp_path / "run" / "artifact" / "rounds.json")
     assert [(one["round"], one["beta"]) for one in rounds] == [(1, 1.0), (2, 0.75), (5, 0.0)]
     assert [one["novelty"] for one in rounds] == [1.0, 0.0, 0.0]
+
+
+def test_a_teacher_with_nothing_to_say_at_all_leaves_an_empty_library(tmp_path: Path) -> None:
+    with Run(tmp_path / "run", recipe("mute_teacher", rounds=3)) as run:
+        learn(run)
+        rounds = read_json(run.artifact / "rounds.json")
+    assert [row["round"] for row in rounds] == [1, 3] and not any(row["suggestions"] for row in rounds)
+    assert Library(tmp_path / "run" / "artifact" / "library.jsonl").strategies() == []
 
 
 def test_dialogues_that_people_held_teach_too(tmp_path: Path) -> None:
@@ -308,16 +317,14 @@ def test_only_what_a_person_approved_is_served(tmp_path: Path) -> None:
     given = recipe(serve="approved")
     library = learned(tmp_path / "run", given)
     with Run(tmp_path / "run", given) as run:
-        methods = {contender.solver.name: contender.solver for contender in given.method.contenders(run)}
+        with pytest.raises(RunError, match="1 wait for review"):
+            given.method.contenders(run)
         turn = __import__("toy").task().questions("test")[0]
-        from fulcrum.evaluation.solver import Turn
-
-        before = methods["retrieved"].answer([Turn(turn, turn.messages)])[0]
         (good,) = by_do(library)["say sorry"]
         library.decide(good.id, "approved", who="ada")
-        after = {c.solver.name: c.solver for c in given.method.contenders(run)}["retrieved"]
-        served = after.answer([Turn(turn, turn.messages)])[0]
-    assert before.completion.text == "hello." and before.trace["strategies"] == []
+        after = {c.solver.name: c.solver for c in given.method.contenders(run)}
+        alone, served = (after[name].answer([Turn(turn, turn.messages)])[0] for name in ("student", "retrieved"))
+    assert alone.completion.text == "hello."
     assert served.completion.text == "hello. sorry." and served.trace["strategies"][0]["id"] == good.id
 
 

@@ -1,6 +1,7 @@
 """A chat model that answers by a function and remembers every request it really got."""
 
 from collections.abc import Callable, Iterable, Iterator
+from threading import Barrier
 
 from fulcrum.chat import Completion, Finished, Request, Usage
 
@@ -9,6 +10,17 @@ def echo(request: Request) -> Completion:
     """Answer with the last message, upper-cased."""
     text = request.messages[-1].content.upper()
     return Completion(text, usage=Usage(len(request.messages[-1].content), len(text)), seconds=0.5, model="scripted")
+
+
+def together(parties: int, answer: Callable[[Request], Completion]) -> Callable[[Request], Completion]:
+    """Return `answer`, but given only when so many callers wait for one at the same time."""
+    barrier = Barrier(parties, timeout=10)
+
+    def met(request: Request) -> Completion:
+        barrier.wait()
+        return answer(request)
+
+    return met
 
 
 class ScriptedModel:

@@ -1,3 +1,4 @@
+import csv
 import json
 
 import pyarrow
@@ -45,6 +46,17 @@ def test_csv_rows_know_the_line_they_begin_on(tmp_path):
         ({"text": "two\nlines", "label": "a"}, f"{path}:2"),
         ({"text": "plain", "label": "b"}, f"{path}:5"),
     ]
+
+
+def test_a_csv_cell_may_be_long_and_the_limit_of_others_stays(tmp_path):
+    before = csv.field_size_limit()
+    path = tmp_path / "rows.csv"
+    path.write_text(f"text,label\n{'x' * 2 * before},a\n")
+    assert [len(row.values["text"]) for row in read_rows(path)] == [2 * before]
+    path.write_text(f'text,label\n"{"x" * 2 * before}\n')
+    with pytest.raises(TaskError, match=r"rows\.csv:2: not CSV in UTF-8: unexpected end of data"):
+        read_rows(path)
+    assert csv.field_size_limit() == before
 
 
 def test_parquet_rows_read_like_any_other(tmp_path):

@@ -171,6 +171,18 @@ def test_a_row_without_its_target_is_named(folder, row):
         load(folder, TOML)
 
 
+def test_a_null_that_the_prompt_shows_is_named_and_any_other_is_a_value(folder):
+    with (folder / "tickets.jsonl").open("a") as file:
+        file.write('{"text": "", "queue": "billing", "slice": null}\n{"text": null, "queue": "billing", "slice": 1}\n')
+    task = TOML.replace('["text"]', '["text", "slice"]')
+    with pytest.raises(TaskError, match=r"tickets\.jsonl:62: the prompt shows \{text\}, which is null here; write"):
+        load(folder, task)
+    rows = (folder / "tickets.jsonl").read_text().splitlines()
+    (folder / "tickets.jsonl").write_text("\n".join(rows[:-1]))
+    examples = [example for split in load(folder, task).splits.values() for example in split]
+    assert [example.fields["slice"] for example in examples if not example.fields["text"]] == [None]
+
+
 def test_a_train_file_of_its_own_may_hold_questions_alone_and_a_test_file_may_not(folder):
     write_rows(
         folder / "questions.jsonl", [{"text": "a"}, {"text": "b", "queue": ""}, {"text": "c", "queue": "billing"}]

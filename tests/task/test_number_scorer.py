@@ -1,3 +1,4 @@
+import time
 from fractions import Fraction
 
 import pytest
@@ -8,7 +9,7 @@ from fulcrum.errors import TaskError
 from fulcrum.task import Example
 from fulcrum.task.scorers import NumberScorer
 from fulcrum.task.scorers.boxed import last_boxed
-from fulcrum.task.scorers.number import final_number
+from fulcrum.task.scorers.numerals import final_number
 
 
 def example(target):
@@ -77,6 +78,79 @@ def example(target):
         ("\\boxed{3, 4}", None),
         ("\\boxed{10^6}", None),
         ("\\boxed{}, of 5", None),
+        # signs, groups and fractions as LaTeX and the world write them
+        ("\u20135", -5),
+        ("$\u20135", -5),
+        ("-\u20b95", -5),
+        ("pages 5\u201310", 10),
+        ("hers--75", 75),
+        ("\\boxed{\u2013 5}", -5),
+        ("25\u202f000 \u20ac", 25_000),
+        ("1\u00a0234\u2009567.5", Fraction("1234567.5")),
+        ("25'000", 25_000),
+        ("$25\\,000$", 25_000),
+        ("\\boxed{1\\ 000}", 1000),
+        ("\\boxed{1\\;000\\text{ m}}", 1000),
+        ("\u20b91,00,000", 100_000),
+        ("12,34,567.5", Fraction("1234567.5")),
+        ("\\boxed{\\frac12}", Fraction(1, 2)),
+        ("\\boxed{-\\tfrac 3{10}}", Fraction(-3, 10)),
+        ("\\boxed{3\\frac{1}{2}}", Fraction(7, 2)),
+        ("$3 \\frac12$", Fraction(7, 2)),
+        ("\\frac123", None),
+        ("It is 3.5 \u00d7 10^5", 350_000),
+        ("It is 3.5\u00d710\u207b\u2075.", Fraction("0.000035")),
+        ("#### -2 x 10^{3}", -2000),
+        ("\\boxed{1.5 \\times 10^{-3}\\text{ m}}", Fraction("0.0015")),
+        ("\\boxed{1.5\\cdot10^2}", 150),
+        # units and type in a box
+        ("\\boxed{5 kg}", 5),
+        ("\\boxed{5kg}", 5),
+        ("\\boxed{5\\mathrm{kg}}", 5),
+        ("\\boxed{\\text{5km/h}}", 5),
+        ("\\boxed{5 m/s}", 5),
+        ("\\boxed{\\$5/hour}", 5),
+        ("\\boxed{US\\$5}", 5),
+        ("\\boxed{5\\,\\%}", 5),
+        ("\\boxed{3rd}", 3),
+        ("\\boxed{\\left(5\\right)}", 5),
+        ("\\boxed{x \\approx \\mathbf{5}}", 5),
+        ("\\boxed{**5**}", 5),
+        # a number that is part of something else is not read, and no other in its place
+        ("\\boxed{\\sqrt{2}}", None),
+        ("\\boxed{2\\pi}", None),
+        ("\\boxed{2\u03c0}", None),
+        ("\\boxed{\\frac{3}{x}}", None),
+        ("\\boxed{\\overline{12}}", None),
+        ("\\boxed{\\ge 5}", None),
+        ("\\boxed{3!}", None),
+        ("\\boxed{5i}", None),
+        ("\\boxed{x5}", None),
+        ("\\boxed{f(5)}", None),
+        ("\\boxed{5/x}", None),
+        ("\\boxed{x/5}", None),
+        ("\\boxed{5 + x}", None),
+        ("\\boxed{5 - x}", None),
+        ("\\boxed{1 000}", None),
+        ("of 7, \\sqrt{2}", None),
+        ("of 7, 2\\sqrt{3}", None),
+        ("of 7, \u221a2", None),
+        ("of 7, 2\u03c0", None),
+        ("of 7, \\frac{3}{x}", None),
+        ("of 7, \\frac{x}{3}", None),
+        ("of 7, 10^5", None),
+        ("of 7, 10\u2075", None),
+        ("of 7, x^{2n+1}", None),
+        ("of 7, 5 cm^2", None),
+        ("2^{10} = 1024", 1024),
+        ("90^\\circ", 90),
+        ("5 m\u00b2", 5),
+        ("The total is 25 000.", None),
+        ("25 000.50", None),
+        ("1 500 000/2", None),
+        ("#### 25 000", None),
+        ("in 2020 100 came", 100),
+        ("0.5 100", 100),
     ],
 )
 def test_the_final_number_of_a_text(text, value):
@@ -101,6 +175,8 @@ def test_the_final_number_of_a_text(text, value):
         ("50%", "0.5", "right"),
         ("50%", "50 %", "right"),
         ("50%", "5000", "wrong"),
+        ("25\u202f000", "25,000", "right"),
+        ("\\frac12", "0.5", "right"),
         (72, "no idea", "unparsable"),
     ],
 )
@@ -137,7 +213,7 @@ def test_votes_count_the_number_however_it_is_written(value, before):
     assert key("no number") is None
 
 
-@given(text=st.text() | st.text("0123456789.,-+/%$#e{}\\boxedfrac \n"))
+@given(text=st.text() | st.text("0123456789.,-+/%$#e{}^\\boxedfracsqtim\u00d7\u00b2\u2013\u202f \n"))
 def test_any_text_gives_a_number_or_none(text):
     number = final_number(text)
     assert number is None or abs(number.value) >= 0
@@ -160,7 +236,15 @@ def test_many_open_boxes_cost_no_time():
     assert last_boxed("\\boxed{5}" + "\\boxed{" * 100_000) == "5"
 
 
-@pytest.mark.parametrize("target", [None, True, float("nan"), "seven", "7 eggs", ""])
+@pytest.mark.parametrize("piece", ["1,00,", "1 000 ", "^{", "^{a", "\\frac", "\\frac 1", "5\u2070", "}{", "1/", "5 "])
+def test_a_long_row_of_anything_costs_little_time(piece):
+    begun = time.process_time()
+    for text in (piece * 20_000, f"\\boxed{{{piece.replace('{', '') * 20_000}}}"):
+        final_number(text)
+    assert time.process_time() - begun < 5
+
+
+@pytest.mark.parametrize("target", [None, True, float("nan"), "seven", "7 eggs", "", "25 000", "10^5"])
 def test_a_target_that_is_no_number_is_a_fault_of_the_data(target):
     with pytest.raises(TaskError, match=r"^train\.jsonl:3: .*the scorer needs a number"):
         NumberScorer().score(example(target), "7")

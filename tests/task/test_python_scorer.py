@@ -58,6 +58,23 @@ def test_a_worth_that_is_none_is_refused(folder, function, text):
         PythonScorer(function=f"own_scoring:{function}").located(folder).score(ITEM, text)
 
 
+@pytest.mark.parametrize(
+    "score",
+    [
+        "Score(1.0, 'right', details={'ratio': float('nan')})",
+        "Score(1.0, 'right', details={'rouge': numpy.float32(0.5)})",
+        "Score(1.0, 'right', details={'ids': {1, 2}})",
+        "Score(1.0, 'right', details=['ids'])",
+        "Score(numpy.float32(1), 'right')",
+    ],
+)
+def test_a_score_that_no_file_could_hold_is_refused_at_once(folder, score):
+    source = f"import numpy\nfrom fulcrum.task import Score\ndef scored(text, target, fields):\n    return {score}\n"
+    (folder / "own_scoring.py").write_text(source)
+    with pytest.raises(TaskError, match=r"^train\.jsonl:3: scorer own_scoring:scored: its score is no plain JSON \("):
+        PythonScorer(function="own_scoring:scored").located(folder).score(ITEM, "abc")
+
+
 def test_what_the_users_code_raises_is_told_with_its_line_and_the_example(folder):
     scorer = PythonScorer(function="own_scoring:strict", gold_function="own_scoring:no_gold").located(folder)
     line = next(number for number, text in enumerate(SOURCE.splitlines(), 1) if "float(text)" in text)

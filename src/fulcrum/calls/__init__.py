@@ -1,7 +1,7 @@
 """Every call to a frozen model: stored, counted, budgeted."""
 
 from fulcrum.calls.budget import Budget, BudgetSettings
-from fulcrum.calls.ledger import Ledger, Price, Prices, Spend, Watcher, read_prices
+from fulcrum.calls.ledger import Ledger, Price, Prices, Spend, Watcher, read_prices, spend_stored
 from fulcrum.calls.recorded import RecordedModel
 from fulcrum.calls.store import Call, CallStore, call_key
 
@@ -18,4 +18,5 @@ __all__ = [
     "Watcher",
     "call_key",
     "read_prices",
+    "spend_stored",
 ]

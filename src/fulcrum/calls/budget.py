@@ -4,14 +4,15 @@ import math
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import Field
 
-from fulcrum.calls.ledger import Spend
+from fulcrum.calls.ledger import Prices, Spend
 from fulcrum.chat import Failure
-from fulcrum.errors import BudgetSpent, TooManyFailures
+from fulcrum.errors import BudgetSpent, SettingsError, TooManyFailures
 from fulcrum.settings import Settings
 
 _ENOUGH_CALLS_TO_JUDGE = 20
@@ -41,6 +42,19 @@ class BudgetSettings(Settings):
     def counted(self) -> bool:
         """Whether spending is limited: then processes must not work side by side, for none sees the others' calls."""
         return any(limit is not None for limit in (self.calls, self.tokens, self.money))
+
+    def refuse_unpriced(self, prices: Prices, models: Iterable[str]) -> None:
+        """Refuse models whose calls a limit of money could not count.
+
+        Raises:
+            SettingsError: money is limited and the price of a model is unknown.
+        """
+        unknown = sorted({model for model in models if prices.of(model) is None})
+        if self.money is not None and unknown:
+            raise SettingsError(
+                f"budget.money: the price of {unknown[0]} is unknown, so money cannot be limited; name it in the table "
+                "that budget.prices points to, or limit calls or tokens instead"
+            )
 
 
 @dataclass
@@ -109,6 +123,11 @@ class Budget:
             return f"calls {calls} of {limits.calls}"
         if limits.tokens is not None and spent.tokens >= limits.tokens:
             return f"tokens {spent.tokens} of {limits.tokens}"
+        if limits.tokens is not None and spent.uncounted:
+            return f"tokens unknown of {limits.tokens}: {_uncounted(spent)}"
+        if limits.money is not None and spent.paid_cost is None:
+            why = _uncounted(spent) if spent.uncounted else "a model has no price; name it in the budget.prices table"
+            return f"money unknown of {limits.money:.2f}: {why}"
         if limits.money is not None and spent.paid_cost is not None and spent.paid_cost >= limits.money:
             return f"money {spent.paid_cost:.2f} of {limits.money:.2f}"
         if limits.minutes is not None and self.minutes >= limits.minutes:
@@ -140,6 +159,13 @@ class Budget:
             )
         if self.refused:
             raise BudgetSpent(
-                f"budget spent: {self.refused}. Every answer is stored; raise the limit under [budget] and run the "
-                "same command to continue"
+                f"budget spent: {self.refused}. Every answer is stored; change the limits under [budget] and run "
+                "the same command to continue"
             )
+
+
+def _uncounted(spent: Spend) -> str:
+    return (
+        f"an endpoint answered {spent.uncounted} times without the number of tokens, so that only budget.calls and "
+        "budget.minutes can hold; set one of these in its place"
+    )

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from pydantic import Field
 
+from fulcrum.calls.store import CallStore
 from fulcrum.chat import Completion
 from fulcrum.settings import Settings, read_document, read_settings
 
@@ -70,8 +71,9 @@ class Spend:
         prompt_tokens: tokens read; like all that follows, stored answers count with what they took when made.
         completion_tokens: tokens written.
         seconds: model time, summed over calls that ran side by side.
-        cost: money; None if a price is unknown.
-        paid_cost: money for the calls made now, without stored answers; None if a price is unknown.
+        cost: money; None if a price, or a number of tokens, is unknown.
+        paid_cost: money for the calls made now, without stored answers; None if it is unknown.
+        uncounted: answers of endpoints that did not say how many tokens they took.
     """
 
     calls: int = 0
@@ -82,6 +84,7 @@ class Spend:
     seconds: float = 0.0
     cost: float | None = 0.0
     paid_cost: float | None = 0.0
+    uncounted: int = 0
 
     @property
     def tokens(self) -> int:
@@ -109,13 +112,16 @@ class Spend:
             self.seconds + sign * other.seconds,
             None if self.cost is None or other.cost is None else self.cost + sign * other.cost,
             None if self.paid_cost is None or other.paid_cost is None else self.paid_cost + sign * other.paid_cost,
+            self.uncounted + sign * other.uncounted,
         )
 
 
 def spend_of(completion: Completion, model: str, prices: Prices) -> Spend:
     """Return what one completion took."""
-    usage = completion.usage
-    cost = prices.cost(model, usage.prompt_tokens, usage.completion_tokens)
+    usage, failure = completion.usage, completion.failure
+    # An answer takes tokens; only a function that answers in process may do without.
+    uncounted = usage.total == 0 and (failure is None or failure.paid) and not is_local(model)
+    cost = None if uncounted else prices.cost(model, usage.prompt_tokens, usage.completion_tokens)
     return Spend(
         calls=int(not completion.from_store),
         stored=int(completion.from_store),
@@ -125,7 +131,27 @@ def spend_of(completion: Completion, model: str, prices: Prices) -> Spend:
         seconds=completion.seconds,
         cost=cost,
         paid_cost=0.0 if completion.from_store else cost,
+        uncounted=int(uncounted),
     )
+
+
+def spend_stored(store: CallStore, prices: Prices) -> dict[str, Spend]:
+    """Return what the calls in a store took when they were made, by role."""
+    found: dict[str, Spend] = {}
+    for paid in store.paid():
+        uncounted = 0 if is_local(paid.model) else paid.uncounted
+        cost = None if uncounted else prices.cost(paid.model, paid.prompt_tokens, paid.completion_tokens)
+        found[paid.role] = found.get(paid.role, Spend()) + Spend(
+            calls=paid.calls,
+            failures=paid.unusable,
+            prompt_tokens=paid.prompt_tokens,
+            completion_tokens=paid.completion_tokens,
+            seconds=paid.seconds,
+            cost=cost,
+            paid_cost=cost,
+            uncounted=uncounted,
+        )
+    return found
 
 
 class Watcher(Protocol):

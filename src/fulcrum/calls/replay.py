@@ -5,6 +5,7 @@ from pathlib import Path
 
 from fulcrum.calls.store import CallStore
 from fulcrum.chat import Completion, Finished, Request
+from fulcrum.chat.address import identity_of
 from fulcrum.errors import ModelError, StoreError
 from fulcrum.hashing import canonical_json
 
@@ -17,7 +18,8 @@ class ReplayModel:
 
     A recording answers by the request alone, so that it can stand in for the endpoint that made it. If several
     models of the store answered the same request, the name must pick one: `replay:calls.sqlite#MODEL`. What one
-    model answered with several adapters or weights cannot be told apart by the request, and is a failure too.
+    model answered with several adapters or weights cannot be told apart by the request, and is a failure too. How an
+    endpoint was called, such as with which timeout, makes no other model of it.
 
     Args:
         path: the call store, opened read-only.
@@ -33,14 +35,15 @@ class ReplayModel:
                 calls = list(store.calls())
         except StoreError as error:
             raise ModelError(f"replay:{path}: {error}") from error
-        names = sorted({call.model for call in calls})
+        model = identity_of(model)
+        names = sorted({identity_of(call.model) for call in calls})
         if (model and model not in names) or (not model and len(names) > 1):
             raise ModelError(f"replay:{path}#{model}: pick one of the recorded models: {', '.join(names)}")
         self.name = f"replay:{path}" + (f"#{model}" if model else "")
         self._identity = {"replay": model or "".join(names)}
         self._answers: dict[str, Completion] = {}
         for call in calls:
-            if model in ("", call.model):
+            if model in ("", identity_of(call.model)):
                 request = canonical_json(call.request["request"])
                 self._answers[request] = _SEVERAL if request in self._answers else call.completion
 

@@ -5,7 +5,7 @@ import sqlite3
 import threading
 import time
 import zlib
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -74,7 +74,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Paid:
-    """Totals of the stored calls of one role and model."""
+    """Totals of the stored calls of one role and model; `uncounted` ones came without their tokens."""
 
     role: str
     model: str
@@ -83,6 +83,7 @@ class Paid:
     completion_tokens: int
     seconds: float
     unusable: int
+    uncounted: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,14 +257,24 @@ class CallStore:
     def paid(self) -> list[Paid]:
         """Return what has been paid for, by role and model."""
         rows = self._read(
-            "SELECT role, model, count(*), sum(prompt_tokens), sum(completion_tokens), sum(seconds), count(failure)"
-            " FROM calls GROUP BY role, model ORDER BY role, model"
+            "SELECT role, model, count(*), sum(prompt_tokens), sum(completion_tokens), sum(seconds), count(failure),"
+            " sum(prompt_tokens + completion_tokens = 0) FROM calls GROUP BY role, model ORDER BY role, model"
         )
         return [Paid(*row) for row in rows]
 
-    def ended(self, role: str) -> list[float]:
-        """Return when each stored call of a role was answered, in seconds since 1970, in order."""
-        return [row[0] for row in self._read("SELECT created FROM calls WHERE role = ? ORDER BY created", (role,))]
+    def ended(self, role: str, models: Collection[str]) -> list[float]:
+        """Return when each stored call of these models in a role was answered, in seconds since 1970, in order."""
+        rows = self._read("SELECT created, model FROM calls WHERE role = ? ORDER BY created", (role,))
+        return [created for created, model in rows if model in models]
+
+    def last_end(self, before: float) -> float:
+        """Return when the last call before a time ended, answered or not; 0 if there was none."""
+        rows = self._read(
+            "SELECT max(created) FROM (SELECT created FROM calls UNION ALL SELECT created FROM failures)"
+            " WHERE created < ?",
+            (before,),
+        )
+        return rows[0][0] or 0.0
 
     def failed_calls(self) -> int:
         """Return how many calls failed and left no answer."""

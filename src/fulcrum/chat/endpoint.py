@@ -6,48 +6,31 @@ import threading
 from collections.abc import Awaitable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack
+from dataclasses import replace
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 import anyio
 from anyio.from_thread import BlockingPortal, start_blocking_portal
-from pydantic import Field
 
-from fulcrum.chat.completion import Completion, Failure
+from fulcrum.chat.address import DEFAULT_KEY, EndpointSettings
+from fulcrum.chat.completion import Completion, Failure, Usage
 from fulcrum.chat.limiter import Limiter
 from fulcrum.chat.model import Finished, Request
 from fulcrum.chat.options import split_options
-from fulcrum.chat.protocol import Dialect, Trouble, read_error, read_models, read_reply, request_body, shorten
+from fulcrum.chat.protocol import Dialect, read_models, read_reply, request_body
+from fulcrum.chat.trouble import Trouble, read_error, shorten
 from fulcrum.errors import ModelError, SettingsError
-from fulcrum.settings import Document, Settings, nearest, read_settings
+from fulcrum.settings import Document, nearest, read_settings
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
     from openai._legacy_response import LegacyAPIResponse
 
 _LONGEST_BACKOFF = 30.0
-_DEFAULT_KEY = "OPENAI_API_KEY"
-
-
-class EndpointSettings(Settings):
-    """Options of an endpoint's name, `http://HOST/v1?timeout=60&concurrency=32#MODEL`.
-
-    Attributes:
-        timeout: seconds that one try of a call may take, from connecting to the last byte.
-        concurrency: most calls under way at once; the true number is discovered, see `Limiter`.
-        retries: further tries after a timeout, a dropped connection, a broken reply, or a status that may pass.
-        backoff: seconds before the first retry, doubled each time, unless the endpoint says how long to wait.
-        key_env: environment variable that holds the API key.
-        thinking: `template` sends `Sampling.thinking` to the chat template; by default the server decides.
-    """
-
-    timeout: float = Field(default=120.0, gt=0)
-    concurrency: int = Field(default=64, ge=1)
-    retries: int = Field(default=5, ge=0)
-    backoff: float = Field(default=0.5, ge=0)
-    key_env: str = _DEFAULT_KEY
-    thinking: Literal["server", "template"] = "server"
+_SHORTEST_SECRET = 8
+"""Characters; a shorter key, such as "EMPTY", opens nothing and may be a word of the server's."""
 
 
 def open_model(name: str) -> "EndpointModel":
@@ -68,7 +51,7 @@ def open_model(name: str) -> "EndpointModel":
     if parts.username or parts.password:
         raise ModelError(
             f"the endpoint at {parts.hostname} is given with a password in its name, which would be written to run "
-            f"folders; put the key into the environment variable {_DEFAULT_KEY}, or into another and name it: "
+            f"folders; put the key into the environment variable {DEFAULT_KEY}, or into another and name it: "
             "?key_env=NAME"
         )
     _, options = split_options(name.partition("#")[0], EndpointSettings.model_fields)
@@ -102,6 +85,7 @@ class EndpointModel:
         self._opening = threading.Lock()
         self._stack = ExitStack()
         self._opened: tuple[BlockingPortal, AsyncOpenAI] | None = None
+        self._key = ""
 
     @property
     def name(self) -> str:
@@ -110,10 +94,7 @@ class EndpointModel:
 
     def identity(self, request: Request) -> dict[str, str]:
         """Return the address, the model (or adapter) and who switches thinking."""
-        identity = {"endpoint": self.url, "model": self._model_of(request)}
-        if self._dialect.thinking:
-            identity["thinking"] = "template"
-        return identity
+        return {"endpoint": self.url, "model": self._model_of(request), **self.settings.identity()}
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Finished]:
         """Answer every request; `requests` is read in the caller's thread, as places for calls become free.
@@ -121,7 +102,7 @@ class EndpointModel:
         Closing the iterator early cancels the calls that are under way.
 
         Raises:
-            ModelError: the API key is missing.
+            ModelError: the API key is missing, or cannot be one.
         """
         portal, _ = self._open()
         news: SimpleQueue[int | None] = SimpleQueue()
@@ -155,7 +136,7 @@ class EndpointModel:
         portal, _ = self._open()
         names = portal.call(self._list_models)
         if isinstance(names, Trouble):
-            raise ModelError(f"{self.url} does not list its models: {names.detail}")
+            raise ModelError(f"{self.url} does not list its models: {self._failure(names).detail}")
         return names
 
     def ping(self) -> Failure | None:
@@ -166,7 +147,7 @@ class EndpointModel:
         portal, _ = self._open()
         names = portal.call(self._list_models)
         if isinstance(names, Trouble):
-            return Failure(names.kind, names.detail)
+            return self._failure(names)
         if not names or self.model in names:
             return None
         offered = ", ".join(names[:20])
@@ -189,8 +170,12 @@ class EndpointModel:
             if self._opened is None:
                 from openai import AsyncOpenAI
 
+                self._key = self._read_key()
                 client = AsyncOpenAI(
-                    base_url=self.url, api_key=self._key(), max_retries=0, timeout=self.settings.timeout
+                    base_url=self.url,
+                    api_key=self._key or "none",  # local servers want no key; the SDK insists on one
+                    max_retries=0,
+                    timeout=self.settings.timeout,
                 )
                 portal = self._stack.enter_context(start_blocking_portal("asyncio", name="fulcrum-endpoint"))
                 self._stack.callback(portal.call, portal.stop, True)
@@ -198,24 +183,36 @@ class EndpointModel:
                 self._opened = portal, client
             return self._opened
 
-    def _key(self) -> str:
+    def _read_key(self) -> str:
         variable = self.settings.key_env
         key = os.environ.get(variable)
-        if key is None and variable != _DEFAULT_KEY:
+        if key is None and variable != DEFAULT_KEY:
             raise ModelError(
                 f"{self.name!r} takes its API key from the environment variable {variable}, which is not set"
             )
-        return key or "none"  # Local servers want no key; the SDK insists on one.
+        key = (key or "").strip()
+        if not (key.isascii() and key.isprintable()):
+            raise ModelError(
+                f"{self.name!r}: the API key in the environment variable {variable} holds a character that no key has, "
+                "such as a line break or a curly quote; set the variable again"
+            )
+        return key
+
+    def _failure(self, trouble: Trouble) -> Failure:
+        """Return the failure that is kept of a trouble: short, and without the key that a server may repeat."""
+        secret = self._key if len(self._key) >= _SHORTEST_SECRET else None
+        return Failure(trouble.kind, shorten(trouble.detail.replace(secret, "***") if secret else trouble.detail))
 
     def _has_room(self, pending: int, resting: int) -> bool:
         limit = self._limiter.limit
         return pending - resting < limit and pending < 2 * limit
 
     async def _answer(self, request: Request, resting: "_Resting") -> Completion:
-        retry = 0
+        retry, misread, usage = 0, 0, Usage()
         while True:
             async with self._limiter.slot() as slot:
                 completion, trouble = await self._try(request)
+                completion = replace(completion, usage=(usage := usage + completion.usage))
                 if trouble is None or not trouble.passing:
                     slot.answered()
                     return completion
@@ -223,9 +220,10 @@ class EndpointModel:
                     slot.refused()
                 if trouble.wait is not None:
                     self._limiter.pause(trouble.wait)
-            if retry == self.settings.retries:
+            misread += trouble.misread
+            if retry == self.settings.retries or misread > 1:
                 return completion
-            if trouble.wait is None:
+            if not trouble.wait:
                 await resting.sleep(_jittered(self.settings.backoff, retry))
             retry += 1
 
@@ -240,7 +238,8 @@ class EndpointModel:
         if isinstance(reply, str):
             reply = read_reply(reply, model, seconds)
         if isinstance(reply, Trouble):
-            return Completion.failed(reply.kind, reply.detail, model=model, seconds=seconds), reply
+            failure = self._failure(reply)
+            return Completion("", "error", reply.usage, seconds, model, failure), reply
         return reply, None
 
     async def _send(self, body: dict[str, Any]) -> str | Trouble:
@@ -270,7 +269,7 @@ class EndpointModel:
         except UnicodeEncodeError as error:
             return Trouble("invalid", f"not sent, because it cannot be written as UTF-8: {error}", lasting=True)
         except APIConnectionError as error:
-            return Trouble("server", f"no answer from {self.url}: {shorten(str(error.__cause__ or error))}")
+            return Trouble("server", f"no answer from {self.url}: {error.__cause__ or error}")
         except APIStatusError as error:
             return read_error(error.status_code, error.response.headers, error.response.text)
 

@@ -58,7 +58,7 @@ class FunctionModel:
 
     Args:
         name: the name it was asked for by.
-        function: who answers; called one request at a time.
+        function: who answers; called with one request, by several threads where a task asks it about many answers.
     """
 
     def __init__(self, name: str, function: Answerer) -> None:

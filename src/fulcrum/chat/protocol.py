@@ -1,19 +1,16 @@
 """The OpenAI chat protocol: the body of a request, and what a reply amounts to."""
 
 import json
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from typing import Annotated, Any, Self, cast
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
-from fulcrum.chat.completion import Completion, Failure, FailureKind, FinishReason, Usage
+from fulcrum.chat.completion import Completion, Failure, FinishReason, Usage
 from fulcrum.chat.message import ToolCall
 from fulcrum.chat.model import Request
 from fulcrum.chat.parsing import split_reasoning
+from fulcrum.chat.trouble import Trouble, shorten
 from fulcrum.hashing import seed_from
 
 _FINISH_REASONS: dict[str | None, FinishReason] = {
@@ -24,48 +21,8 @@ _FINISH_REASONS: dict[str | None, FinishReason] = {
     "function_call": "tool_calls",
     "content_filter": "content_filter",
 }
-_KIND_OF_CODE: Mapping[str, FailureKind] = {
-    "content_filter": "refused",
-    "context_length_exceeded": "too_long",
-    "invalid_prompt": "invalid",
-}
+_ANSWER_PARTS = frozenset({"text", "output_text"})
 _BROKEN_OFF = frozenset({"abort", "error"})
-_BAD_REQUEST = frozenset({400, 403, 422})
-_OVERLOAD = frozenset({429, 503, 529})
-_PASSING = frozenset({408, 409, 425, 429})
-_LONGEST_WAIT = 120.0
-_SHOWN = 300
-
-
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """Why a try of a call brought no answer of the model.
-
-    Attributes:
-        kind: the failure that it is, if no other try goes better.
-        detail: the server's own words where there are any.
-        status: HTTP status; None if there was no reply, or one with status 200 that is not the protocol.
-        wait: seconds that the endpoint asks everybody to wait.
-        lasting: whether the server said that waiting will not help.
-    """
-
-    kind: FailureKind
-    detail: str
-    status: int | None = None
-    wait: float | None = None
-    lasting: bool = False
-
-    @property
-    def passing(self) -> bool:
-        """True if another try may go better."""
-        if self.lasting or (self.wait is not None and self.wait > _LONGEST_WAIT):
-            return False
-        return self.status is None or self.status in _PASSING or self.status >= 500
-
-    @property
-    def overload(self) -> bool:
-        """True if the endpoint was too busy to take the call."""
-        return self.status in _OVERLOAD
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,29 +31,24 @@ class Dialect:
 
     Attributes:
         token_limit: the field that holds the most tokens to write.
-        logprobs: whether log-probabilities are offered.
-        sampling: whether the caller chooses temperature and top_p; hosted reasoning models keep their own.
+        left_out: fields that the server does not take, see `Trouble.unsupported`; hosted reasoning models keep their
+            own temperature.
         thinking: whether thinking is switched through the chat template (vLLM, SGLang, llama.cpp, `transformers
             serve`); a hosted API refuses the field.
     """
 
     token_limit: str = "max_tokens"
-    logprobs: bool = True
-    sampling: bool = True
+    left_out: frozenset[str] = frozenset()
     thinking: bool = False
 
-    def after_refusal(self, trouble: "Trouble") -> Self | None:
+    def after_refusal(self, trouble: Trouble) -> Self | None:
         """Return the dialect that a server's refusal of a request asks for, or None if it asks for none."""
-        message = trouble.detail
-        if trouble.status not in _BAD_REQUEST:
+        field = trouble.unsupported
+        if field is None or field in self.left_out:
             return None
-        if self.token_limit == "max_tokens" and "max_completion_tokens" in message:
-            return replace(self, token_limit="max_completion_tokens")
-        if self.logprobs and "logprobs" in message:
-            return replace(self, logprobs=False)
-        if self.sampling and ("temperature" in message or "top_p" in message):
-            return replace(self, sampling=False)
-        return None
+        if field == "max_tokens":
+            return replace(self, token_limit="max_completion_tokens") if self.token_limit == field else None
+        return replace(self, left_out=self.left_out | {field})
 
 
 def request_body(request: Request, model: str, dialect: Dialect) -> dict[str, Any]:
@@ -109,22 +61,22 @@ def request_body(request: Request, model: str, dialect: Dialect) -> dict[str, An
         "model": model,
         "messages": [message.to_json() for message in request.messages],
         dialect.token_limit: sampling.max_tokens,
+        "temperature": sampling.temperature,
     }
-    if dialect.sampling:
-        body["temperature"] = sampling.temperature
     if sampling.temperature > 0:
         # 31 bits, because some servers keep seeds in a signed 32-bit integer.
-        body |= {"seed": seed_from(sampling.seed, request.sample) % 2**31}
-        body |= {"top_p": sampling.top_p} if dialect.sampling else {}
+        body["seed"] = seed_from(sampling.seed, request.sample) % 2**31
+        if sampling.top_p < 1 or "top_p=1" not in dialect.left_out:
+            body["top_p"] = sampling.top_p
     if sampling.stop:
         body["stop"] = list(sampling.stop)
-    if sampling.logprobs and dialect.logprobs:
+    if sampling.logprobs:
         body["logprobs"] = True
     if request.tools:
         body["tools"] = [tool.to_json() for tool in request.tools]
     if dialect.thinking:
         body["chat_template_kwargs"] = {"enable_thinking": sampling.thinking}
-    return body
+    return {field: value for field, value in body.items() if field not in dialect.left_out}
 
 
 _Text = Annotated[str, BeforeValidator(lambda given: "" if given is None else given)]
@@ -134,7 +86,9 @@ _Count = Annotated[int, BeforeValidator(lambda given: 0 if given is None else gi
 
 class _Function(BaseModel):
     name: str
-    arguments: _Text = ""
+    arguments: Annotated[
+        _Text, BeforeValidator(lambda given: json.dumps(given) if isinstance(given, dict) else given)
+    ] = ""
 
 
 class _ToolCall(BaseModel):
@@ -142,12 +96,32 @@ class _ToolCall(BaseModel):
     function: _Function
 
 
+class _Part(BaseModel):
+    type: str = "text"
+    text: _Text = ""
+    thinking: "_Text | list[_Part]" = ""
+
+    def thoughts(self) -> str:
+        return self.thinking if isinstance(self.thinking, str) else "".join(part.text for part in self.thinking)
+
+
 class _Message(BaseModel):
-    content: str | None = None
+    content: str | list[_Part] | None = None
     refusal: str | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
     tool_calls: list[_ToolCall] | None = None
+
+    def split(self) -> tuple[str, str]:
+        """Return the thinking and the answer, wherever the server has put them."""
+        reasoning, content = self.reasoning_content or self.reasoning or "", self.content or ""
+        if not isinstance(content, str):
+            reasoning = reasoning or "".join(part.thoughts() for part in content)
+            content = "".join(part.text for part in content if part.type in _ANSWER_PARTS)
+        if reasoning:
+            return reasoning, content
+        # A server without a parser for reasoning leaves it in the text; `<think>` itself may stand in the prompt.
+        return split_reasoning(content, opened="</think>" in content and "<think>" not in content)
 
 
 class _Token(BaseModel):
@@ -167,12 +141,24 @@ class _Choice(BaseModel):
 class _Usage(BaseModel):
     prompt_tokens: _Count = 0
     completion_tokens: _Count = 0
+    total_tokens: _Count = 0
+
+    def known(self) -> Usage:
+        """Return the tokens; some servers count thinking in the total alone."""
+        return Usage(self.prompt_tokens, max(self.completion_tokens, self.total_tokens - self.prompt_tokens))
 
 
 class _Reply(BaseModel):
     choices: list[_Choice] = Field(min_length=1)
     usage: _Usage | None = None
     model: str | None = None
+
+
+class _Misread(BaseModel):
+    """All that is read of a reply that is not understood; one that holds an error was not paid for."""
+
+    usage: _Usage = _Usage()
+    error: None = None
 
 
 class _Model(BaseModel):
@@ -195,18 +181,16 @@ def read_reply(text: str, model: str, seconds: float) -> Completion | Trouble:
         reply = _Reply.model_validate_json(text)
     except ValidationError as error:
         return _foreign("a chat completion", text, error)
-    choice = reply.choices[0]
+    choice, usage = reply.choices[0], reply.usage.known() if reply.usage else Usage()
     if choice.finish_reason in _BROKEN_OFF:
-        return Trouble("server", f"the server broke the answer off (finish_reason {choice.finish_reason!r})")
+        said = f"the server broke the answer off (finish_reason {choice.finish_reason!r})"
+        return Trouble("server", said, usage=usage)
     message = choice.message
-    reasoning, content = message.reasoning_content or message.reasoning or "", message.content or ""
-    if not reasoning:
-        # A server without a parser for reasoning leaves it in the text; `<think>` itself may stand in the prompt.
-        reasoning, content = split_reasoning(content, opened="</think>" in content and "<think>" not in content)
+    reasoning, content = message.split()
     completion = Completion(
         text=content,
         finish_reason=_FINISH_REASONS.get(choice.finish_reason, "stop"),
-        usage=Usage(reply.usage.prompt_tokens, reply.usage.completion_tokens) if reply.usage else Usage(),
+        usage=usage,
         seconds=seconds,
         model=reply.model or model,
         tool_calls=tuple(
@@ -246,56 +230,9 @@ def _foreign(expected: str, text: str, error: ValidationError) -> Trouble:
     problem = error.errors()[0]
     where = ".".join(map(str, problem["loc"]))
     reason = f"{where}: {problem['msg']}" if where else problem["msg"]
-    return Trouble("server", f"the reply is not {expected} ({reason}): {shorten(text) or 'no content'}")
-
-
-def read_error(status: int, headers: Mapping[str, str], text: str) -> Trouble:
-    """Return what a reply with an error status amounts to."""
-    code, message = _error_of(text)
-    detail = f"HTTP {status}: {shorten(message) or 'no content'}"
-    if code in _KIND_OF_CODE:
-        return Trouble(_KIND_OF_CODE[code], detail, status)
-    if status == 429:
-        wait = retry_after(headers, datetime.now(UTC))
-        if wait is not None and wait > _LONGEST_WAIT:
-            detail = f"{detail} (asks to wait {wait:.0f} s)"
-        return Trouble("rate_limit", detail, status, wait, lasting=code == "insufficient_quota")
-    kind: FailureKind = "timeout" if status in (408, 504) else "server"
-    return Trouble(kind, detail, status, retry_after(headers, datetime.now(UTC)))
-
-
-def _error_of(text: str) -> tuple[str, str]:
-    """Return the code and the message of an error reply, in the forms that servers give it."""
     try:
-        data: Any = json.loads(text)
-    except (ValueError, RecursionError):
-        return "", text
-    fields = cast("dict[str, Any]", data) if isinstance(data, dict) else {}
-    error: Any = fields.get("error", fields)
-    if not isinstance(error, dict):
-        return "", str(error)
-    known = cast("dict[str, Any]", error)
-    message = known.get("message") or known.get("detail")
-    return str(known.get("code")), message if isinstance(message, str) else text
-
-
-def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
-    """Return the seconds that a `Retry-After` header asks to wait, given as seconds or as an HTTP date, or None."""
-    given = headers.get("retry-after")
-    if given is None:
-        return None
-    try:
-        seconds = float(given)
-    except ValueError:
-        try:
-            until = parsedate_to_datetime(given)
-        except ValueError:
-            return None
-        seconds = (until.replace(tzinfo=until.tzinfo or UTC) - now).total_seconds()
-    return None if math.isnan(seconds) else max(0.0, seconds)
-
-
-def shorten(text: str) -> str:
-    """Return a server's words on one line, fit for a failure's detail."""
-    line = " ".join(text.split())
-    return line if len(line) <= _SHOWN else line[: _SHOWN - 3] + "..."
+        usage = _Misread.model_validate_json(text).usage.known()
+    except ValidationError:
+        usage = None
+    detail = f"the reply is not {expected} ({reason}): {text.strip() or 'no content'}"
+    return Trouble("server", detail, misread=usage is not None, usage=usage or Usage())

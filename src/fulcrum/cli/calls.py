@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, Parameter
-from rich.table import Table
 
 from fulcrum.calls import CallStore, Prices, read_prices
 from fulcrum.calls.store import Call
 from fulcrum.cli.common import console, print_json, shorten
 from fulcrum.errors import StoreError
+from fulcrum.evaluation.render import table_of
 from fulcrum.hashing import canonical_json
 
 calls = App(name="calls", help="What a run's call store holds: totals, single calls, export.")
@@ -49,7 +49,7 @@ def stats(place: Path, /, *, prices: Path | None = None, json: Machine = False) 
     if json:
         print_json({"calls": rows, "failures": [asdict(failure) for failure in failures]})
         return
-    table = Table("role", "model", *("calls", "tokens in", "tokens out", "seconds", "cost"))
+    table = table_of(("role", "model"), ("calls", "tokens in", "tokens out", "seconds", "cost"))
     for row in rows:
         cost = "unknown" if row["cost"] is None else f"{row['cost']:.4f}"
         tokens = (f"{row['prompt_tokens']:,}", f"{row['completion_tokens']:,}")
@@ -58,7 +58,7 @@ def stats(place: Path, /, *, prices: Path | None = None, json: Machine = False) 
     for failure in failures:
         said = f"{failure.calls} x {failure.kind} from {failure.role} {failure.model}"
         often = f", most often: {failure.detail}" if failure.detail else ""
-        console.print(said + often, highlight=False, markup=False, soft_wrap=True)
+        console.print(said + often, highlight=False, soft_wrap=True)
 
 
 @calls.command
@@ -81,12 +81,12 @@ def show(place: Path, key: str, /, *, json: Machine = False) -> None:
         return
     console.print(f"{call.key} {call.role} {call.model}", style="bold", highlight=False)
     for message in call.request["request"]["messages"]:
-        console.print(f"[{message['role']}]", style="cyan", markup=False)
-        console.print(message["content"], markup=False, highlight=False)
-    console.print("[answer]", style="green", markup=False)
-    console.print(call.completion.text, markup=False, highlight=False)
+        console.print(f"[{message['role']}]", style="cyan")
+        console.print(message["content"], highlight=False)
+    console.print("[answer]", style="green")
+    console.print(call.completion.text, highlight=False)
     if call.completion.failure:
-        console.print(f"{call.completion.failure.kind}: {call.completion.failure.detail}", style="red", markup=False)
+        console.print(f"{call.completion.failure.kind}: {call.completion.failure.detail}", style="red")
 
 
 @calls.command

@@ -1,6 +1,8 @@
 """What the commands share: recipe flags, and where output goes."""
 
 import json
+import os
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,13 +10,23 @@ from typing import Annotated, Any, cast
 
 from cyclopts import Parameter, Token
 from rich.console import Console
+from rich.table import Column
 
 from fulcrum.recipe import Recipe, read_recipe
 
-console = Console()
-"""Results: standard output."""
+_WIDE = 400
+"""Columns of text that no terminal shows: a file or another program has no width by which to cut it."""
 
-log = Console(stderr=True)
+
+def _console(*, stderr: bool = False) -> Console:
+    shown = (sys.stderr if stderr else sys.stdout).isatty() or "COLUMNS" in os.environ
+    return Console(markup=False, stderr=stderr, width=None if shown else _WIDE)
+
+
+console = _console()
+"""Results: standard output. Names of runs and solvers, paths and texts of models may hold brackets."""
+
+log = _console(stderr=True)
 """Progress and remarks: standard error."""
 
 
@@ -80,6 +92,11 @@ class RecipeFlags:
 def print_json(data: Any) -> None:
     """Write data for machines to standard output."""
     console.file.write(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def names(heading: str) -> Column:
+    """Return a column of names, which fold where a terminal is narrow: cut short they could not be told apart."""
+    return Column(heading, overflow="fold")
 
 
 def shorten(text: str, length: int = 60) -> str:

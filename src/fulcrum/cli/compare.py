@@ -47,7 +47,7 @@ def compare(
     if comparison.differences:
         console.print(difference_table(comparison.differences))
     for sentence in [*conclusions(comparison.rows), *comparison.notes]:
-        console.print(sentence, markup=False, highlight=False)
+        console.print(sentence, highlight=False)
 
 
 def _results(run: Path, task: str | None, split: Split) -> Sequence[SolverRollouts]:

@@ -68,15 +68,15 @@ def demo(*methods: MethodName, output: Path = Path("runs/demo")) -> None:
     console.print(summary_table([done[name].summary for name in names]))
     page = output / "report.html"
     write_text(page, load("fulcrum.report:render_overview")([done[name].folder for name in names], output))
-    console.print(f"All of it in one page: {page}", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"All of it in one page: {page}", highlight=False, soft_wrap=True)
 
 
 def _show(done: _Done) -> None:
     console.print(evaluation_table(done.rows))
     for sentence in done.sentences:
-        console.print(sentence, markup=False, highlight=False)
+        console.print(sentence, highlight=False)
     learned = f"Examples, controls and what was learned: {done.page}"
-    console.print(learned, markup=False, highlight=False, soft_wrap=True)
+    console.print(learned, highlight=False, soft_wrap=True)
 
 
 def _run(output: Path, name: MethodName, tell: Tell) -> _Done:

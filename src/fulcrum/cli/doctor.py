@@ -37,8 +37,8 @@ def doctor(
         for finding in findings:
             mark, colour = _MARKS[finding.level]
             console.print(mark, style=colour, end=" ")
-            console.print(finding.what, markup=False, highlight=False, soft_wrap=True)
+            console.print(finding.what, highlight=False, soft_wrap=True)
             if finding.remedy:
-                console.print(f"     {finding.remedy}", markup=False, highlight=False, soft_wrap=True)
+                console.print(f"     {finding.remedy}", highlight=False, soft_wrap=True)
             worst += finding.level == "bad"
     sys.exit(1 if worst else 0)

@@ -61,5 +61,5 @@ def evaluate(
     console.print(evaluation_table(rows))
     price = price_of_gain(learning_cost(run), rows)
     for sentence in [*conclusions(rows), *diagnose(results, rows), *([price] if price else [])]:
-        console.print(sentence, markup=False, highlight=False)
+        console.print(sentence, highlight=False)
     log.print(f"written: {page}", highlight=False, soft_wrap=True)

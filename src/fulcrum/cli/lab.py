@@ -10,6 +10,7 @@ from rich.table import Table
 
 from fulcrum.chat import resolve
 from fulcrum.cli.common import console, log, print_json
+from fulcrum.evaluation.render import table_of
 from fulcrum.lab.recipes import FOLDER, RECIPES, recipe
 from fulcrum.lab.shop import Shop
 from fulcrum.lab.tasks import TASKS
@@ -36,24 +37,24 @@ def info(*, json: Machine = False) -> None:
     if json:
         print_json({"tasks": [f"lab:{name}" for name in TASKS], "checkpoints": cards})
         return
-    tasks = Table("task", *SPLITS)
+    tasks = table_of(("task",), SPLITS)
     for name in TASKS:
         loaded = load_task(f"lab:{name}")
         tasks.add_row(loaded.name, *(str(len(loaded.splits.get(split, ()))) for split in SPLITS))
     console.print(tasks)
     for name, made_by in RECIPES.items():
         card = cards.get(name)
-        console.print(f"lab:{name}: {made_by.about}", style="bold", markup=False, highlight=False)
+        console.print(f"lab:{name}: {made_by.about}", style="bold", highlight=False)
         if card is None:
             console.print(f"  not in this installation; fulcrum lab pretrain {name} makes it", highlight=False)
             continue
         training = card["training"]
         size = f"{training['parameters'] / 1e6:.2f} M parameters, {training['progress']['tokens'] / 1e6:.1f} M tokens"
-        console.print(f"  {size}, made by: {card['command']}", markup=False, highlight=False)
+        console.print(f"  {size}, made by: {card['command']}", highlight=False)
         for skill, figures in card["skills"].items():
             low, high = figures["interval"]
             line = f"  {skill}: {figures['share']:.1%} [{low:.1%}, {high:.1%}] of {figures['total']}"
-            console.print(line, markup=False, highlight=False)
+            console.print(line, highlight=False)
 
 
 @lab.command
@@ -80,7 +81,7 @@ def shop(*, seed: int = 0) -> None:
         console.print(task.name, style="bold", highlight=False)
         for example in task.examples("train")[:_SHOWN_ROWS]:
             *_, text = example.fields.values()
-            console.print(f"  {text}", markup=False, highlight=False, soft_wrap=True)
+            console.print(f"  {text}", highlight=False, soft_wrap=True)
     _print_dialogue(f"lab:desk?seed={seed}")
 
 
@@ -93,9 +94,9 @@ def _print_dialogue(spec: str) -> None:
         episode.step(task.expert(episode))
     console.print(f"{task.name}: a dialogue with the expert", style="bold", highlight=False)
     for message in episode.messages[1:]:
-        console.print(f"  [{message.role}] {message.content}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"  [{message.role}] {message.content}", highlight=False, soft_wrap=True)
     score = episode.score()
-    console.print(f"  score {score.value:.2f}: {dict(score.details)}", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"  score {score.value:.2f}: {dict(score.details)}", highlight=False, soft_wrap=True)
 
 
 @lab.command
@@ -137,7 +138,7 @@ def pretrain(
     output = output or Path("runs") / f"pretrain-{short}{behind}"
     made = train(short, output, steps, minutes, start, device, compiled)
     log.print(f"measuring {made}", highlight=False)
-    console.print(render_card(write_card(short, made, HuggingFaceModel(f"lab:{short}", str(made)))), markup=False)
+    console.print(render_card(write_card(short, made, HuggingFaceModel(f"lab:{short}", str(made)))))
     if install:
         shutil.copytree(made, FOLDER / short, dirs_exist_ok=True)
         log.print(f"installed as lab:{short}", highlight=False)
@@ -170,7 +171,7 @@ def evaluate(*checkpoints: str) -> None:
     for name in names:
         found = differences(name, resolve(f"lab:{name.removeprefix('lab:')}"))
         wrong += found
-        console.print(f"{name}: {'as its card says' if not found else 'differs'}", markup=False, highlight=False)
+        console.print(f"{name}: {'as its card says' if not found else 'differs'}", highlight=False)
     for line in wrong:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        console.print(line, highlight=False, soft_wrap=True)
     sys.exit(1 if wrong else 0)

@@ -8,7 +8,7 @@ from cyclopts import App, Parameter
 from rich.live import Live
 from rich.table import Table
 
-from fulcrum.cli.common import RecipeFlags, console, log, print_json
+from fulcrum.cli.common import RecipeFlags, console, log, names, print_json
 from fulcrum.errors import SettingsError
 from fulcrum.leverage.arms import ARMS
 from fulcrum.recipe import Recipe
@@ -114,7 +114,7 @@ def _line(row: Any) -> str:
 
 
 def _progress(done: Sequence[Any], total: int) -> Table:
-    table = Table("arm", "task rows", "general rows", "seed", "test", "dev", title=f"{len(done)} of {total}")
+    table = Table(names("arm"), "task rows", "general rows", "seed", "test", "dev", title=f"{len(done)} of {total}")
     for row in done[-20:]:
         cell = row.planned.cell
         shown = (cell.task_rows, cell.general_rows, cell.seed, f"{row.score:.1%}", f"{row.result.score:.1%}")
@@ -123,7 +123,7 @@ def _progress(done: Sequence[Any], total: int) -> Table:
 
 
 def _print(figures: Mapping[str, Any]) -> None:
-    table = Table("arm", "task rows", "general rows", "score", "95 %", "general loss", "cut off")
+    table = Table(names("arm"), "task rows", "general rows", "score", "95 %", "general loss", "cut off")
     before = figures["before"]
     untuned: dict[str, Any] = {"task_rows": 0, "general_rows": 0, "general_loss": before["general_loss"]}
     for row in [*({**untuned, **row} for row in before["test"]), *figures["table"]]:

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.table import Table
 
 from fulcrum.cli.common import RecipeFlags, console, print_json
+from fulcrum.evaluation.render import table_of
 from fulcrum.runs.plan import Plan
 from fulcrum.runs.plan import plan as make_plan
 
@@ -40,9 +40,10 @@ def plan(
 
 
 def _print(made: Plan) -> None:
-    table = Table("part", "role", caption="at most; answers that the store has cost nothing again")
-    for heading in ("calls", "tokens", "cost", "minutes"):
-        table.add_column(heading, justify="right")
+    table = table_of(("part", "role"), ("calls", "tokens", "cost", "minutes"))
+    table.caption = (
+        "at most: answers at their limit, dialogues of average length; what the store has costs nothing again"
+    )
     for row in made.rows:
         table.add_row(row.stage, row.role, f"{row.calls:,}", f"{row.tokens:,}", _money(row.cost), _time(row.minutes))
     table.add_section()
@@ -56,7 +57,7 @@ def _print(made: Plan) -> None:
     if made.minutes is None:
         console.print("Minutes are unknown where no pace is known; --probe measures it with eight calls.")
     if made.cost is None:
-        console.print("Cost is unknown where a price is; name a price table under [budget] prices.", markup=False)
+        console.print("Cost is unknown where a price is; name a price table under [budget] prices.")
     for role, size in made.memory.items():
         free = f" of {made.memory_free / 2**30:.1f} GiB free" if made.memory_free else ""
         console.print(f"{role}: weights take {size / 2**30:.2f} GiB in float32{free}", highlight=False)

@@ -31,4 +31,4 @@ def report(run: Path, /, *more: Path, output: Annotated[Path | None, Parameter(a
     else:
         path, page = output or run / "report.html", load("fulcrum.report:render_run")(run)
     write_text(path, page)
-    console.print(str(path), highlight=False, markup=False, soft_wrap=True)
+    console.print(str(path), highlight=False, soft_wrap=True)

@@ -44,7 +44,7 @@ def review(
 
     def ready(address: str) -> None:
         address = f"{address}/?token={token}"
-        console.print(address, markup=False, highlight=False, soft_wrap=True)
+        console.print(address, highlight=False, soft_wrap=True)
         log.print("every decision is kept at once; Ctrl-C stops the page", highlight=False)
         if open:
             webbrowser.open(address)

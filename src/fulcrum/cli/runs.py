@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, Parameter
-from rich.table import Table
 
 from fulcrum.atomic import read_json
 from fulcrum.cli.common import console, print_json
 from fulcrum.errors import RunError
+from fulcrum.evaluation.render import table_of
 from fulcrum.runs.catalog import compare_settings, find_runs, read_resolved, summarise
 from fulcrum.runs.run import read_events
 
@@ -32,7 +32,7 @@ def list_runs(folder: Path = Path("runs"), /, *, json: Machine = False) -> None:
     if json:
         print_json([asdict(summary) for summary in summaries])
         return
-    table = Table("run", "method", "task", "seed", "started", "state", "calls")
+    table = table_of(("run", "method", "task"), ("seed", "started", "state", "calls"))
     for summary in summaries:
         table.add_row(*map(str, asdict(summary).values()))
     console.print(table)
@@ -56,7 +56,7 @@ def show(run: Path, /, *, json: Machine = False) -> None:
     start = events[0]["time"] if events else 0.0
     for event in events:
         facts = {key: value for key, value in event.items() if key not in ("time", "event")}
-        console.print(f"{event['time'] - start:9.1f} s  {event['event']}  {facts or ''}", markup=False, highlight=False)
+        console.print(f"{event['time'] - start:9.1f} s  {event['event']}  {facts or ''}", highlight=False)
 
 
 @runs.command
@@ -73,4 +73,4 @@ def diff(first: Path, second: Path, /, *, json: Machine = False) -> None:
         print_json(found)
         return
     for line in found or ["the two runs have the same settings and environment"]:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        console.print(line, highlight=False, soft_wrap=True)

@@ -7,7 +7,7 @@ from cyclopts import App, Parameter
 from rich.table import Table
 
 from fulcrum.atomic import read_json
-from fulcrum.cli.common import console, log, print_json, shorten
+from fulcrum.cli.common import console, log, names, print_json, shorten
 from fulcrum.cli.progress import show_calls
 from fulcrum.errors import RunError
 from fulcrum.runs import Run
@@ -59,14 +59,14 @@ def curve(run: Path, /, *, split: Split = "dev", limit: int | None = None, json:
     if json:
         print_json(points)
         return
-    table = Table("arm", "iteration", "right", "95 %", "against greedy", "calls", *_SHOWN.values())
+    table = Table(names("arm"), "iteration", "right", "95 %", "against greedy", "calls", *_SHOWN.values())
     for point in points:
         low, high = point["low"] * 100, point["high"] * 100
         gain = interval_text(point["gain"], point["gain_low"], point["gain_high"], sign="+") if "gain" in point else ""
         table.add_row(
             point["arm"],
             str(point["iteration"]),
-            f"{point['mean'] * 100:.1f} % of {point['n']}",
+            f"{point['mean'] * 100:.1f} % of {point['n']}" if point["n"] else "all failed",
             f"{low:.1f} to {high:.1f}",
             gain,
             f"{point['calls']:.0f}",
@@ -75,7 +75,7 @@ def curve(run: Path, /, *, split: Split = "dev", limit: int | None = None, json:
     console.print(table)
     ahead = {point["iteration"]: point["ahead_of"] for point in points if point.get("ahead_of")}
     if ahead:
-        table = Table("the society is ahead of", *(f"iteration {iteration}" for iteration in ahead))
+        table = Table(names("the society is ahead of"), *(f"iteration {iteration}" for iteration in ahead))
         for arm in dict.fromkeys(arm for others in ahead.values() for arm in others):
             table.add_row(
                 arm, *(interval_text(*others[arm], sign="+") if arm in others else "" for others in ahead.values())
@@ -95,7 +95,7 @@ def labels(run: Path, /, *, json: Machine = False) -> None:
     if json:
         print_json(rows)
         return
-    table = Table("line", "iteration", "margin", "labels", "right", "95 %")
+    table = Table(names("line"), "iteration", "margin", "labels", "right", "95 %")
     for row in rows:
         margin = "all" if row["margin"] is None else f"{row['margin']:.2f}"
         interval = f"{row['low'] * 100:.0f} to {row['high'] * 100:.0f} %"
@@ -121,7 +121,7 @@ def rows(run: Path, /, *, agent: str | None = None, json: Machine = False) -> No
         print_json([{"id": learned.row.id, "stage": learned.stage, **learned.row.to_json()} for learned in found])
         return
     if agent is None:
-        table = Table("finetuning", "rows", *(f"{what} ({kind})" for kind, what in _KINDS.items()))
+        table = Table(names("finetuning"), "rows", *(f"{what} ({kind})" for kind, what in _KINDS.items()))
         for stage, counts in counts_by_kind(found).items():
             total = counts.total()
             table.add_row(stage, str(total), *(f"{counts[kind]}, {counts[kind] / total:.0%}" for kind in _KINDS))
@@ -147,19 +147,19 @@ def why(run: Path, row: str, /) -> None:
     console.print(f"{found.agent} learned this in {learned.stage}: {_KINDS[found.kind]}.", highlight=False)
     votes = ", ".join(f"{count} x {answer}" for answer, count in label.votes.items())
     told = f"Label {label.answer} by {label.source}; votes {votes}; margin {label.margin:.2f}."
-    console.print(told, markup=False, highlight=False)
+    console.print(told, highlight=False)
     console.print(f"Debate of question {debate.question_id} in {learned.debates}:", highlight=False)
     for message in debate.messages:
-        console.print(message.content, markup=False, highlight=False, style="cyan")
+        console.print(message.content, highlight=False, style="cyan")
     for number, statements in enumerate(debate.rounds, start=1):
         for place, said in enumerate(statements):
             mark = " <- this row" if (place, number - 1) == (found.participant, found.turn) else ""
             console.print(f"round {number}, participant {place + 1}{mark}", style="bold", highlight=False)
             if said.summary:
-                console.print(f"told: {said.summary}", markup=False, highlight=False, style="dim")
+                console.print(f"told: {said.summary}", highlight=False, style="dim")
             failure = said.completion.failure
             text = f"({failure.kind}: {failure.detail})" if failure else said.completion.text
-            console.print(text, markup=False, highlight=False)
+            console.print(text, highlight=False)
 
 
 @society.command
@@ -181,8 +181,8 @@ def split(run: Path, /, *, count: int = 20, json: Machine = False) -> None:
     for debate in debates:
         votes = ", ".join(f"{answer} ({number})" for answer, number in debate.votes.most_common())
         asked = shorten(debate.messages[-1].content)
-        console.print(f"{debate.question_id} {asked}", markup=False, highlight=False, soft_wrap=True)
-        console.print(f"    votes: {votes or 'none'}", markup=False, highlight=False)
+        console.print(f"{debate.question_id} {asked}", highlight=False, soft_wrap=True)
+        console.print(f"    votes: {votes or 'none'}", highlight=False)
 
 
 @society.command
@@ -263,16 +263,20 @@ def export(run: Path, folder: Path, /, *, line: str = "society", iteration: int 
 
 
 def _append(run: Path, event: "Event") -> None:
-    from fulcrum.society.arms import LINES
     from fulcrum.society.feedback import append_feedback
-    from fulcrum.society.settings import SocietySettings
+    from fulcrum.society.records import settings_of, steered
 
     resolved = read_resolved(run)
     if resolved["method"] != "society":
         raise RunError(f"{run}: its method is {resolved['method']}; only a society learns from labels and votes")
     task = reopen(run).task
     known = {example.id for example in task.examples("train")}
-    agents = LINES["society"].agents(SocietySettings.model_validate(resolved["settings"]).debate.agents)
+    agents = steered(settings_of(run))
+    if event.kind != "label" and not agents:
+        raise RunError(
+            f"{run}: only the society's agents learn what people {event.kind}, and settings.arms has no society; "
+            "`fulcrum society fix` says what the right answer is"
+        )
     if event.kind != "label" and event.agent not in agents:
         raise RunError(
             f"{run}: the society has no agent {event.agent!r}{nearest(event.agent, agents)}; it has {', '.join(agents)}"

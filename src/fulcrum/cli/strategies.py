@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
-from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
-from fulcrum.cli.common import console, log, print_json
+from fulcrum.cli.common import console, log, names, print_json
 from fulcrum.cli.matrix import print_transfer
 from fulcrum.cli.progress import show_calls
 from fulcrum.errors import RunError
@@ -58,13 +57,13 @@ def list_(place: Path, /, *, status: Status | None = None, search: str = "", jso
     if json:
         print_json([_as_json(strategy) for strategy in found])
         return
-    table = Table("id", "status", "strategy", "effect", "findings")
+    table = Table(Column("id", no_wrap=True), "status", names("strategy"), "effect", "findings")
     for strategy in found:
         findings = f"{len(strategy.findings)}" if strategy.findings else "" if strategy.findings == () else "unchecked"
         table.add_row(
             strategy.id,
             strategy.status,
-            escape(strategy.advice.guidance),
+            strategy.advice.guidance,
             _effects(strategy.effects.values()),
             findings,
         )
@@ -129,9 +128,11 @@ def _decide(
     place: Path, ids: Sequence[str], status: Literal["approved", "rejected", "retired"], reason: str, who: str
 ) -> None:
     library = _open(place)
+    if not ids:
+        raise RunError(f"name at least one id; `fulcrum strategies list {place}` shows them")
     for id in ids:
         library.decide(id, status, who=who or getpass.getuser(), reason=reason)
-        console.print(f"{id} {status}", markup=False, highlight=False)
+        console.print(f"{id} {status}", highlight=False)
 
 
 @strategies.command
@@ -166,9 +167,9 @@ def import_(run: Path, logs: Path, /, *, who: str = "") -> None:
     with open_run(read_recipe(run)) if run.is_file() else _open_run(run) as opened, show_calls(opened):
         library, new, asked = import_logs(opened, read, who or getpass.getuser())
     for id in new:
-        console.print(f"{id} proposed: {library.strategy(id).advice.guidance}", markup=False, highlight=False)
+        console.print(f"{id} proposed: {library.strategy(id).advice.guidance}", highlight=False)
     for where, id in asked.known:
-        log.print(f"{where}: {id} says so already", markup=False, highlight=False, soft_wrap=True)
+        log.print(f"{where}: {id} says so already", highlight=False, soft_wrap=True)
     if asked.unreadable or asked.failed:
         missed = f"{asked.unreadable} answers of the teacher could not be read, {asked.failed} calls failed"
         log.print(f"{missed}; the same command asks again where calls failed", highlight=False, soft_wrap=True)
@@ -206,7 +207,7 @@ def _test(bench: Bench, library: Library, ids: Sequence[str], json: bool) -> boo
         bench.examine(library, strategy)
         tested.append(measure(bench, library, strategy, serving))
         if not json:
-            console.print(f"{strategy.id} {_effects(tested[-1].effects.values())}", markup=False, highlight=False)
+            console.print(f"{strategy.id} {_effects(tested[-1].effects.values())}", highlight=False)
     if json:
         print_json([_as_json(strategy) for strategy in tested])
     return any(effect.harms for strategy in tested for effect in strategy.effects.values())
@@ -223,7 +224,7 @@ def _planted(bench: Bench, library: Library, json: bool) -> None:
         return
     for one in report.planted:
         how = "; ".join(one.caught) or "MISSED"
-        console.print(f"{one.kind}: {one.advice.guidance} -> {how}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"{one.kind}: {one.advice.guidance} -> {how}", highlight=False, soft_wrap=True)
     alarms = f"{len(report.false_alarms)} of {report.own} of the library's own are blocked too"
     console.print(f"{report.caught} of {len(report.planted)} caught; {alarms}; {len(report.served)} served")
 
@@ -320,7 +321,7 @@ def transfer(
 
     library = _open(run)
     with _open_run(run) as opened, show_calls(opened):
-        cells = measure(opened, served(library, Bench(opened).settings), student or [], task or [], split, limit)
+        cells = measure(opened, Bench(opened).measured(library), student or [], task or [], split, limit)
     print_transfer(cells, "student", json=json)
 
 
@@ -350,7 +351,7 @@ def metrics(run: Path, /, *, json: Flag = False) -> None:
             }
         )
         return
-    table = Table("metric", "solver", "n", "mean", "difference", "customer's faults")
+    table = Table(names("metric"), names("solver"), "n", "mean", "difference", "customer's faults")
     for row in rows:
         mean, difference = row.mean, row.difference
         table.add_row(
@@ -391,4 +392,4 @@ def _effects(effects: Iterable[Effect]) -> str:
 
 
 def _say(text: str) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    console.print(text, highlight=False, soft_wrap=True)

@@ -5,15 +5,13 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, Parameter
-from rich import box
-from rich.table import Table
 
 from fulcrum.cli.common import Table as Flags
 from fulcrum.cli.common import console, print_json
 from fulcrum.cli.matrix import print_transfer
 from fulcrum.cli.progress import show_calls
 from fulcrum.errors import RunError
-from fulcrum.evaluation.render import interval_text, percent_text
+from fulcrum.evaluation.render import interval_text, percent_text, table_of
 from fulcrum.evaluation.results import read_results
 from fulcrum.evaluation.statistics import Interval
 from fulcrum.recipe import Recipe
@@ -47,7 +45,7 @@ def audit(run: Path, /, *, json: Machine = False) -> None:
         print_json(asdict(found))
         return
     for sentence in found.sentences():
-        console.print(sentence, markup=False, highlight=False)
+        console.print(sentence, highlight=False)
 
 
 @supplement.command
@@ -78,10 +76,7 @@ def curve(
     if json:
         print_json([asdict(point) for point in points])
         return
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
-    table.add_column("generator", no_wrap=True)
-    for heading in ("score", "against none", "against before", "harm", "silent", "forms"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    table = table_of(("generator",), ("score", "against none", "against before", "harm", "silent", "forms"))
     table.caption = f"{points[0].n} {split} questions, points of 100, 95 % intervals; forms in bits; * deployed"
     for point in points:
         table.add_row(

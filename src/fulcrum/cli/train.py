@@ -37,7 +37,9 @@ def train(
     if json:
         print_json({"run": str(folder), "calls": spent.calls, "stored": spent.stored, "tokens": spent.tokens})
     else:
-        if learned and (sentence := learned[-1].get("sentence")):
-            console.print(sentence, markup=False, highlight=False)
+        told = learned[-1] if learned else {}
+        if sentence := told.get("sentence"):
+            console.print(sentence, highlight=False, soft_wrap=True)
         console.print(f"{spent.calls} calls made, {spent.stored} answers from the store.", highlight=False)
-        console.print(f"Next: fulcrum evaluate {folder}", highlight=False, soft_wrap=True)
+        next_ = told.get("next", f"fulcrum evaluate {folder}")
+        console.print(f"Next: {next_}", highlight=False, soft_wrap=True)

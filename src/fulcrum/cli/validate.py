@@ -31,11 +31,11 @@ def validate(task: str, /, *, json: Annotated[bool, Parameter(negative=())] = Fa
     else:
         counted = ", ".join(f"{size} {split}" for split, size in sizes.items())
         wrong = f"{len(problems)} examples cannot be solved" if problems else proved(loaded)
-        console.print(f"{loaded.name}: {counted}: {wrong}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"{loaded.name}: {counted}: {wrong}", highlight=False, soft_wrap=True)
         for gap in gaps(loaded):
-            console.print(f"note: {gap}", markup=False, highlight=False, soft_wrap=True)
+            console.print(f"note: {gap}", highlight=False, soft_wrap=True)
         for problem in problems[:_SHOWN]:
-            console.print(shorten(str(problem), 200), markup=False, highlight=False, soft_wrap=True)
+            console.print(shorten(str(problem), 200), highlight=False, soft_wrap=True)
         if len(problems) > _SHOWN:
             console.print(f"and {len(problems) - _SHOWN} more; --json prints them all")
     sys.exit(1 if problems else 0)

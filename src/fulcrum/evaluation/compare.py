@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 from fulcrum.errors import RunError
+from fulcrum.evaluation.diagnosis import failed_calls, failures_could_decide
 from fulcrum.evaluation.pairing import Pairing, outcomes, pair
 from fulcrum.evaluation.results import pool_seeds, refuse_different_tasks
 from fulcrum.evaluation.rollouts import SolverRollouts
@@ -13,11 +14,19 @@ from fulcrum.evaluation.table import EvaluationRow, row_of
 
 @dataclass(frozen=True, slots=True)
 class RunDifference:
-    """What the method of one run achieves more than that of another, on the examples that both answered."""
+    """What the method of one run achieves more than that of another, on the examples that both answered.
+
+    Attributes:
+        first: name of the one.
+        second: name of the other.
+        pairing: second minus first.
+        undone: how failed calls of the better one could undo the difference; None if they could not.
+    """
 
     first: str
     second: str
     pairing: Pairing
+    undone: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +37,13 @@ class Comparison:
         rows: the first run's baseline, then each run's methods (of a run that trains none: its controls), all paired
             against that one baseline. Solvers are named `run: solver`.
         differences: every two methods against each other, second minus first.
+        undone: how failed calls could undo the gain of a row over the baseline, by its name.
         notes: what a reader must know before believing the rows.
     """
 
     rows: list[EvaluationRow]
     differences: list[RunDifference]
+    undone: dict[str, str]
     notes: list[str]
 
 
@@ -52,21 +63,30 @@ def compare(runs: Mapping[str, Sequence[SolverRollouts]]) -> Comparison:
     contenders = {name: _contenders(name, results) for name, results in pooled.items()}
     refuse_different_tasks({name: results[0] for name, results in pooled.items()})
     baselines = {name: next(r for r in results if r.role == "baseline") for name, results in pooled.items()}
-    methods = {f"{name}: {result.solver}": result for name, results in contenders.items() for result in results}
-    achieved = {label: outcomes(result.rollouts) for label, result in methods.items()}
-    reference_name, reference = next(iter(baselines.items()))
+    methods = [_named(name, result) for name, results in contenders.items() for result in results]
+    reference = _named(*next(iter(baselines.items())))
     before = outcomes(reference.rollouts)
-    label = f"{reference_name}: {reference.solver}"
-    rows = [row_of(replace(reference, solver=label), before, None)]
-    rows += [row_of(replace(result, solver=label), achieved[label], before) for label, result in methods.items()]
-    differences = [
-        RunDifference(first, second, pairing)
-        for first, second in combinations(methods, 2)
-        if (pairing := pair(achieved[first], achieved[second])) is not None
-    ]
+    rows = [row_of(reference, before, None)]
+    rows += [row_of(result, outcomes(result.rollouts), before) for result in methods]
+    differences = [found for one, other in combinations(methods, 2) if (found := _difference(one, other)) is not None]
+    undone = {result.solver: said for result in methods if (said := failures_could_decide(result, reference))}
     notes = [*_other_baselines(baselines), *_other_examples(methods)]
-    notes += [note for label, result in methods.items() if (note := _seed_spread(label, result, reference))]
-    return Comparison(rows, differences, notes)
+    notes += [note for result in methods if (note := _seed_spread(result, reference))]
+    notes += [note for result in (reference, *methods) for note in failed_calls(result.solver, result.rollouts)]
+    notes += [*undone.values(), *(difference.undone for difference in differences if difference.undone)]
+    return Comparison(rows, differences, undone, notes)
+
+
+def _named(run: str, result: SolverRollouts) -> SolverRollouts:
+    return replace(result, solver=f"{run}: {result.solver}")
+
+
+def _difference(first: SolverRollouts, second: SolverRollouts) -> RunDifference | None:
+    pairing = pair(outcomes(first.rollouts), outcomes(second.rollouts))
+    if pairing is None:
+        return None
+    undone = failures_could_decide(second, first) or failures_could_decide(first, second)
+    return RunDifference(first.solver, second.solver, pairing, undone)
 
 
 def _contenders(name: str, results: Sequence[SolverRollouts]) -> list[SolverRollouts]:
@@ -95,9 +115,9 @@ def _other_baselines(baselines: Mapping[str, SolverRollouts]) -> list[str]:
     return notes
 
 
-def _other_examples(methods: Mapping[str, SolverRollouts]) -> list[str]:
+def _other_examples(methods: Sequence[SolverRollouts]) -> list[str]:
     """Say where runs answered different examples, of which only the shared ones are paired."""
-    answered = {label: {rollout.question_id for rollout in result.rollouts} for label, result in methods.items()}
+    answered = {result.solver: {rollout.question_id for rollout in result.rollouts} for result in methods}
     if len({frozenset(ids) for ids in answered.values()}) == 1:
         return []
     counts = ", ".join(f"{label} {len(ids)}" for label, ids in answered.items())
@@ -107,7 +127,7 @@ def _other_examples(methods: Mapping[str, SolverRollouts]) -> list[str]:
     ]
 
 
-def _seed_spread(label: str, result: SolverRollouts, reference: SolverRollouts) -> str | None:
+def _seed_spread(result: SolverRollouts, reference: SolverRollouts) -> str | None:
     """Say how far single seeds lie apart: the interval is over examples, and does not know of training luck."""
     seeds = sorted({rollout.seed for rollout in result.rollouts})
     before = outcomes(reference.rollouts)
@@ -119,6 +139,6 @@ def _seed_spread(label: str, result: SolverRollouts, reference: SolverRollouts) 
     if len(single) < 2:
         return None
     return (
-        f"{label}: {len(single)} seeds, whose differences go from {100 * min(single):+.1f} to {100 * max(single):+.1f} "
-        "points; the interval is over examples and does not hold this spread."
+        f"{result.solver}: {len(single)} seeds, whose differences go from {100 * min(single):+.1f} to "
+        f"{100 * max(single):+.1f} points; the interval is over examples and does not hold this spread."
     )

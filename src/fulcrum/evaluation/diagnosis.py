@@ -11,7 +11,7 @@ from statistics import NormalDist
 from fulcrum.evaluation.pairing import Outcome, outcomes, pair
 from fulcrum.evaluation.results import pool_seeds
 from fulcrum.evaluation.rollouts import Rollout, SolverRollouts
-from fulcrum.evaluation.table import EvaluationRow
+from fulcrum.evaluation.table import EvaluationRow, baseline_of, rivals_of, strongest
 from fulcrum.task import wrong
 
 _NOTICEABLE_FAILURES = 0.02
@@ -43,16 +43,14 @@ def diagnose(results: Sequence[SolverRollouts], rows: Sequence[EvaluationRow]) -
         rows: of `fulcrum.evaluation.table.rows_from`; rows without attempts of their own (oracles) may be among them.
     """
     solvers = pool_seeds(results)
-    baselines = [row for row in rows if row.role_of_solver == "baseline" and row.difference is None]
-    # Another baseline, such as a vote at equal cost, is as good an explanation of a gain as a control is.
-    rivals = [row for row in rows if row.role_of_solver in ("baseline", "control") and row not in baselines]
+    baselines = [row for row in [baseline_of(rows)] if row]
+    rivals = rivals_of(rows)
     achieved = {name: outcomes(result.rollouts) for name, result in solvers.items()}
     said: list[str | None] = [nothing_solved(rows), *(nothing_to_gain(row) for row in baselines)]
     for name, result in solvers.items():
         said += [*failed_calls(name, result.rollouts), unparsable_answers(name, result.rollouts)]
     for row in (row for row in rows if row.role_of_solver == "method"):
-        rollouts = solvers[row.solver].rollouts
-        said += [failures_could_decide(row, rollouts, base, achieved[base.solver]) for base in baselines]
+        said += [failures_could_decide(solvers[row.solver], solvers[baseline.solver]) for baseline in baselines]
         said += [same_answers(solvers[row.solver], solvers[baseline.solver]) for baseline in baselines]
         said += [too_few_examples(row), harmful(row)]
         said += [explained_by_control(row, achieved[row.solver], rival, achieved[rival.solver]) for rival in rivals]
@@ -103,28 +101,30 @@ def unparsable_answers(solver: str, rollouts: Sequence[Rollout]) -> str | None:
     )
 
 
-def failures_could_decide(
-    row: EvaluationRow, rollouts: Sequence[Rollout], baseline: EvaluationRow, before: Mapping[str, Outcome]
-) -> str | None:
-    """The left-out failures are enough to undo a gain, were they all wrong answers."""
-    if row.difference is None or not _clear_gain(row) or row.failures <= baseline.failures:
+def failures_could_decide(after: SolverRollouts, before: SolverRollouts) -> str | None:
+    """The left-out failures are enough to undo a gain, were they all wrong answers.
+
+    What must stay positive is the estimate; its interval may then hold zero.
+    """
+    if not after.failures:
         return None
-    as_wrong = (replace(r, score=wrong()) if r.score.verdict == "failed" else r for r in rollouts)
-    pairing = pair(before, outcomes(as_wrong))
-    if pairing is None or (pessimistic := pairing.difference.estimate) > 0:
+    known = outcomes(before.rollouts)
+    as_wrong = (replace(r, score=wrong()) if r.score.verdict == "failed" else r for r in after.rollouts)
+    gain, at_worst = pair(known, outcomes(after.rollouts)), pair(known, outcomes(as_wrong))
+    if gain is None or at_worst is None or gain.difference.low <= 0 or at_worst.difference.estimate > 0:
         return None
     return (
-        f"{row.solver}: {row.failures} attempts failed ({baseline.failures} of {baseline.solver}). Were they wrong "
-        f"answers, the difference would be {_signed(pessimistic)} instead of {_signed(row.difference)}: mend the "
-        "failures before you believe the gain."
+        f"{after.solver}: {after.failures} attempts failed ({before.failures} of {before.solver}). Were they wrong "
+        f"answers, the difference would be {_signed(at_worst.difference.estimate)} instead of "
+        f"{_signed(gain.difference.estimate)}: mend the failures before you believe the gain."
     )
 
 
 def same_answers(method: SolverRollouts, baseline: SolverRollouts) -> str | None:
-    """The method says word for word what the baseline says: it is probably not applied at all."""
-    said = {(r.question_id, r.seed, r.sample): r.text for r in baseline.rollouts if r.score.verdict != "failed"}
+    """The method says and does, in all its turns, what the baseline does: it is probably not applied at all."""
+    said = {(r.question_id, r.seed, r.sample): _all_said(r) for r in baseline.rollouts if r.score.verdict != "failed"}
     pairs = [
-        (said[key], r.text)
+        (said[key], _all_said(r))
         for r in method.rollouts
         if r.score.verdict != "failed" and (key := (r.question_id, r.seed, r.sample)) in said
     ]
@@ -136,23 +136,31 @@ def same_answers(method: SolverRollouts, baseline: SolverRollouts) -> str | None
     )
 
 
+def _all_said(rollout: Rollout) -> tuple[object, ...]:
+    """Return the solver's own part of an attempt; the ids of tool calls are the server's, and differ each time."""
+    turns = [turn for turn in rollout.turns if turn.role == "assistant"]
+    return rollout.text, [(turn.content, [(call.name, call.arguments) for call in turn.tool_calls]) for turn in turns]
+
+
 def too_few_examples(row: EvaluationRow) -> str | None:
     """The interval includes zero: how many examples would show a difference of this size, or of any."""
     if row.difference is None or row.difference_low is None or row.difference_high is None:
         return None
     if row.difference_low > 0 or row.difference_high < 0:
         return None
+    n = row.paired or row.n
     # An interval is 2 * 1.96 standard errors wide; a difference of (1.96 + 0.84) of them is found in 80 % of trials.
     visible = (row.difference_high - row.difference_low) / (2 * _Z95) * (_Z95 + _Z80)
     text = (
         f"{row.solver}: the interval {_signed(row.difference)} [{_signed(row.difference_low)}, "
-        f"{_signed(row.difference_high)}] includes zero. With n = {row.n} a true difference below "
+        f"{_signed(row.difference_high)}] includes zero. With n = {n} a true difference below "
         f"{_points(visible)} will often be missed"
     )
     # Without a difference of at least half a point there is no size to plan for.
     if abs(row.difference) < 0.005:
         return f"{text}; this looks like no difference."
-    needed = row.n * (visible / row.difference) ** 2
+    # The two invented examples of the interval pull its middle to zero, as they will with more examples.
+    needed = n * (visible / (row.difference * n / (n + 2))) ** 2
     return f"{text}; if the true one is {_points(abs(row.difference))}, use about {_rounded_up(needed)} examples."
 
 
@@ -172,16 +180,29 @@ def explained_by_control(
     control: EvaluationRow,
     control_outcomes: Mapping[str, Outcome],
 ) -> str | None:
-    """A method gains, but is not clearly better than a solver that lacks what the method claims to add."""
+    """A method gains, but is not clearly better than a solver that lacks what the method claims to add.
+
+    Nor is it where that solver answered none of the same examples: what failed is not beaten.
+    """
     pairing = pair(control_outcomes, method_outcomes)
-    if pairing is None or not _clear_gain(method) or pairing.difference.low > 0:
+    if not _clear_gain(method) or (pairing is not None and pairing.difference.low > 0):
         return None
+    rival = f"the {control.role_of_solver} {control.solver}"
+    if pairing is None:
+        return f"{method.solver} gains, but cannot be compared with {rival}: no example was answered by both."
     gap = pairing.difference
     return (
-        f"{method.solver} gains, but is not clearly better than the {control.role_of_solver} {control.solver}: "
+        f"{method.solver} gains, but is not clearly better than {rival}: "
         f"{_signed(gap.estimate)} [{_signed(gap.low)}, {_signed(gap.high)}] on {pairing.n} examples. The gain may "
         "be had without it."
     )
+
+
+def no_control(rows: Sequence[EvaluationRow]) -> str | None:
+    """Nothing that could explain a gain away has a scored answer."""
+    if strongest(rivals_of(rows)) is not None:
+        return None
+    return "No control was evaluated: a gain may have another cause than the method."
 
 
 def _clear_gain(row: EvaluationRow) -> bool:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from fulcrum.evaluation.rollouts import Rollout
 from fulcrum.evaluation.statistics import Interval, mcnemar_exact, mean_interval, paired_difference, wilson
@@ -37,23 +38,36 @@ def outcomes(rollouts: Iterable[Rollout]) -> dict[str, Outcome]:
 
 
 def pass_at(rollouts: Iterable[Rollout], k: int) -> dict[str, Outcome]:
-    """Return the probability, for every example, that at least one of `k` attempts is right: the oracle best-of-k.
+    """Return, for every example, the best that `k` attempts are expected to reach: the oracle best-of-k.
 
-    The unbiased estimate of Chen et al. (2021, arXiv 2107.03374) from n >= k scored attempts. Examples with fewer
-    scored attempts are left out. It needs the targets, so it is a ceiling for choosing among draws, not a solver.
+    The probability that one of them solves it is the unbiased estimate of Chen et al. (2021, arXiv 2107.03374) from
+    n >= k scored attempts, and the expected highest score is its like for graded scores. Examples with fewer scored
+    attempts are left out. It needs the targets, so it is a ceiling for choosing among draws, not a solver.
 
     Raises:
         ValueError: `k` is below 1.
     """
     if k < 1:
         raise ValueError(f"pass@{k}: k must be at least 1")
-    result: dict[str, Outcome] = {}
-    for question_id, scores in _scored(rollouts).items():
-        n, solved = len(scores), sum(score.solved for score in scores)
-        if n >= k:
-            share = 1 - math.comb(n - solved, k) / math.comb(n, k)
-            result[question_id] = Outcome(share, share)
-    return result
+    return {
+        question_id: Outcome(
+            value=_expected_best([score.value or 0.0 for score in scores], k),
+            solved=_expected_best([float(score.solved) for score in scores], k),
+        )
+        for question_id, scores in _scored(rollouts).items()
+        if len(scores) >= k
+    }
+
+
+def _expected_best(values: Sequence[float], k: int) -> float:
+    """Return the highest of `k` of the values, averaged over all choices of `k`."""
+    ordered = sorted(values)
+    # A choice misses the step from one value up to the next if it holds none but those below the step.
+    missed = (
+        (upper - lower) * (math.comb(below, k) / math.comb(len(ordered), k))
+        for below, (lower, upper) in enumerate(pairwise(ordered), start=1)
+    )
+    return ordered[-1] - math.fsum(missed)
 
 
 def _scored(rollouts: Iterable[Rollout]) -> dict[str, list[Score]]:

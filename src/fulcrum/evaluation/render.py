@@ -7,7 +7,8 @@ from rich.console import Group
 from rich.table import Table
 
 from fulcrum.evaluation.compare import RunDifference
-from fulcrum.evaluation.table import EvaluationRow
+from fulcrum.evaluation.diagnosis import no_control
+from fulcrum.evaluation.table import EvaluationRow, baseline_of, rivals_of, strongest
 
 _ORDER = ("baseline", "method", "control", "ceiling")
 _STYLES = {"baseline": "", "method": "bold", "control": "dim", "ceiling": "italic"}
@@ -20,9 +21,9 @@ def evaluation_table(rows: Sequence[EvaluationRow]) -> Group:
     """
     ordered = sorted(rows, key=lambda row: _ORDER.index(row.role_of_solver))
     title = f"{ordered[0].task} · {ordered[0].split}" if ordered else None
-    achieved = _table(title, ("solver", "role"), ("mean", "difference", "harm", "rescue"))
+    achieved = table_of(("solver", "role"), ("mean", "difference", "harm", "rescue"), title)
     achieved.caption = "95 % intervals over examples; difference paired with the baseline"
-    took = _table("what it took", ("solver",), ("n", "failures", "calls", "tokens", "seconds", "cost"))
+    took = table_of(("solver",), ("n", "paired", "failures", "calls", "tokens", "seconds", "cost"), "what it took")
     for row in ordered:
         style = _STYLES[row.role_of_solver]
         achieved.add_row(
@@ -37,6 +38,7 @@ def evaluation_table(rows: Sequence[EvaluationRow]) -> Group:
         took.add_row(
             row.solver,
             f"{row.n:,}",
+            "-" if row.paired is None else f"{row.paired:,}",
             f"{row.failures:,}",
             f"{row.calls:,}",
             f"{row.tokens:,}",
@@ -49,7 +51,7 @@ def evaluation_table(rows: Sequence[EvaluationRow]) -> Group:
 
 def difference_table(differences: Sequence[RunDifference]) -> Table:
     """Return the differences between runs as a table, second minus first, in points of 100."""
-    table = _table("methods against each other", ("first", "second"), ("n", "second - first", "lost", "won", "p"))
+    table = table_of(("first", "second"), ("n", "second - first", "lost", "won", "p"), "methods against each other")
     table.caption = "lost and won: examples; p: McNemar's exact test"
     for difference in differences:
         pairing = difference.pairing
@@ -66,8 +68,8 @@ def difference_table(differences: Sequence[RunDifference]) -> Table:
     return table
 
 
-def _table(title: str | None, texts: Sequence[str], figures: Sequence[str]) -> Table:
-    """Return an empty table whose texts may wrap and whose figures may not."""
+def table_of(texts: Sequence[str], figures: Sequence[str], title: str | None = None) -> Table:
+    """Return an empty table whose texts fold where it is narrow, so that none is cut, and whose figures do not."""
     table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     for heading in texts:
         table.add_column(heading, overflow="fold")
@@ -78,21 +80,14 @@ def _table(title: str | None, texts: Sequence[str], figures: Sequence[str]) -> T
 
 def conclusions(rows: Sequence[EvaluationRow]) -> list[str]:
     """Say which method is better than the baseline, with what harm, and what the strongest control reaches."""
-    baseline = next((row for row in rows if row.role_of_solver == "baseline" and row.difference is None), None)
+    baseline = baseline_of(rows)
     if baseline is None:
         return ["There is no baseline, so nothing can be said about a gain."]
     said = [_conclusion(row, baseline) for row in rows if row.role_of_solver == "method"]
-    # Another baseline, such as a vote at equal cost, is as good an explanation of a gain as a control is.
-    rivals = {
-        row.solver: row.difference
-        for row in rows
-        if row.role_of_solver in ("baseline", "control") and row.difference is not None
-    }
-    if rivals:
-        strongest = max(rivals, key=rivals.__getitem__)
-        said += [f"Strongest control: {row.solver}, {_difference(row)}." for row in rows if row.solver == strongest]
-    elif said:
-        said.append("No control was evaluated: a gain may have another cause than the method.")
+    if (rival := strongest(rivals_of(rows))) is not None:
+        said.append(f"Strongest control: {rival.solver}, {_difference(rival)}.")
+    elif said and (missing := no_control(rows)):
+        said.append(missing)
     return said
 
 
@@ -128,3 +123,8 @@ def interval_text(estimate: float | None, low: float | None, high: float | None,
 def percent_text(share: float | None) -> str:
     """Return a share in percent, or a dash."""
     return "-" if share is None else f"{100 * share:.1f} %"
+
+
+def points_text(change: float | None) -> str:
+    """Return a change in points of 100 with its sign, or a dash."""
+    return "-" if change is None else f"{round(100 * change, 1) + 0.0:+.1f}"

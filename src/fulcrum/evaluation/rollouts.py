@@ -12,10 +12,11 @@ from fulcrum.chat import Message
 from fulcrum.errors import BudgetSpent, SettingsError
 from fulcrum.evaluation.solver import Answer, RoleOfSolver, Solver, Turn
 from fulcrum.task import Episode, Score, Split, Task, failed
+from fulcrum.task.scorers import JudgeScorer
 from fulcrum.task.task import AskingEnvironment
 
 ASKED_AT_ONCE = 32
-"""Most dialogues of which an environment's own models, such as a simulated customer, are asked at the same time."""
+"""Most dialogues or answers about which the models of a task (a simulated customer, a judge) are asked at one time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,11 @@ class SolverRollouts:
     def total(self) -> Spend:
         """Spend of all roles together."""
         return sum(self.spend.values(), Spend())
+
+    @property
+    def failures(self) -> int:
+        """Attempts that ended in a failed call."""
+        return sum(rollout.score.verdict == "failed" for rollout in self.rollouts)
 
 
 @dataclass(slots=True)
@@ -201,8 +207,8 @@ def roll_out(
 
 
 def advance(task: Task, steps: Sequence[Callable[[], object]]) -> None:
-    """Let open dialogues of a task go on: together where its environment asks models of its own, else in turn."""
-    if not isinstance(task.environment, AskingEnvironment):
+    """Let open episodes of a task go on: together where its environment or scorer asks a model, else in turn."""
+    if not isinstance(task.environment, AskingEnvironment) and not isinstance(task.scorer, JudgeScorer):
         for step in steps:
             step()
         return

@@ -11,6 +11,7 @@ Both vanish as the number of examples grows. The estimate itself is always the p
 import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from statistics import NormalDist
 
 import numpy as np
@@ -109,7 +110,9 @@ def mcnemar_exact(broken: int, rescued: int) -> float:
     Without any of them the p-value is 1.
     """
     n, fewer = broken + rescued, min(broken, rescued)
-    return min(1.0, 2 * sum(math.comb(n, k) for k in range(fewer + 1)) / 2**n)
+    # The binomial coefficients n over 0, 1, .. fewer, each made from the one before: ten thousand take milliseconds.
+    ways = accumulate(range(fewer), lambda before, k: before * (n - k) // (k + 1), initial=1)
+    return min(1.0, 2 * sum(ways) / 2**n)
 
 
 def _scores(values: Numbers) -> NDArray[np.float64]:

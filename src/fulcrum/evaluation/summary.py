@@ -8,7 +8,7 @@ from rich.table import Table
 
 from fulcrum.evaluation.render import interval_text, percent_text
 from fulcrum.evaluation.rollouts import SolverRollouts
-from fulcrum.evaluation.table import EvaluationRow
+from fulcrum.evaluation.table import EvaluationRow, strongest
 from fulcrum.evaluation.verdict import Verdict, judge_run
 
 
@@ -41,9 +41,14 @@ def summarize(
     """Return the summary of a run's rows: its first method row against its baseline."""
     before = next(row for row in rows if row.role_of_solver == "baseline")
     after = next((row for row in rows if row.role_of_solver == "method"), None)
-    rivals = [row for row in rows if row.role_of_solver == "control" and row.difference is not None]
-    strongest = max(rivals, key=lambda row: row.difference or 0.0, default=None)
-    return Summary(method, before, after, strongest, calls, minutes, judge_run(rows, results))
+    rival = strongest(row for row in rows if row.role_of_solver == "control")
+    return Summary(method, before, after, rival, calls, minutes, judge_run(rows, results))
+
+
+def examples_of(summaries: Sequence[Summary]) -> str:
+    """Return what was answered, in words: held-out is only what no method has seen, not even to choose by."""
+    splits = sorted({summary.before.split for summary in summaries})
+    return "held-out examples" if splits == ["test"] else f"examples of {' and '.join(splits)}"
 
 
 def summary_table(summaries: Sequence[Summary]) -> Table:
@@ -52,7 +57,8 @@ def summary_table(summaries: Sequence[Summary]) -> Table:
     table.add_column("method", overflow="fold")
     for heading in ("before", "after", "difference", "control", "harm", "calls"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.caption = "held-out examples, points of 100, 95 % intervals; control: the strongest one's difference"
+    told = "points of 100, 95 % intervals; control: the strongest one's difference"
+    table.caption = f"{examples_of(summaries)}, {told}"
     for summary in summaries:
         before, after, rival = summary.before, summary.after, summary.strongest
         gain = (after.difference, after.difference_low, after.difference_high) if after else (None, None, None)

@@ -2,7 +2,7 @@
 
 import difflib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,8 @@ class EvaluationRow(BaseModel):
         split: split of the examples.
         seed: seed of the run; None if several seeds are pooled.
         n: examples with at least one scored attempt.
+        paired: those of them on which the baseline has one too, so what the difference, harm and rescue rest on; None
+            for the baseline.
         mean: mean score over them, each example counting once.
         low: lower end of its 95 % interval.
         high: upper end.
@@ -51,6 +53,7 @@ class EvaluationRow(BaseModel):
     split: Split
     seed: int | None
     n: int
+    paired: int | None = None
     mean: float | None
     low: float | None
     high: float | None
@@ -116,6 +119,7 @@ def row_of(
         split=result.split,
         seed=seeds.pop() if len(seeds) == 1 else None,
         n=len(achieved),
+        paired=pairing and pairing.n,
         mean=mean and mean.estimate,
         low=mean and mean.low,
         high=mean and mean.high,
@@ -124,12 +128,28 @@ def row_of(
         difference_high=pairing and pairing.difference.high,
         harm=pairing and pairing.harm and pairing.harm.estimate,
         rescue=pairing and pairing.rescue and pairing.rescue.estimate,
-        failures=sum(rollout.score.verdict == "failed" for rollout in result.rollouts),
+        failures=result.failures,
         calls=spend.answers,
         tokens=spend.tokens,
         seconds=round(spend.seconds, 6),
         cost=spend.cost,
     )
+
+
+def baseline_of(rows: Sequence[EvaluationRow]) -> EvaluationRow | None:
+    """Return the row that all differences are measured against."""
+    return next((row for row in rows if row.role_of_solver == "baseline" and row.difference is None), None)
+
+
+def rivals_of(rows: Sequence[EvaluationRow]) -> list[EvaluationRow]:
+    """Return what could explain a gain away: the controls, and any other baseline, such as a vote at equal cost."""
+    baseline = baseline_of(rows)
+    return [row for row in rows if row.role_of_solver in ("baseline", "control") and row is not baseline]
+
+
+def strongest(rows: Iterable[EvaluationRow]) -> EvaluationRow | None:
+    """Return the row with the largest difference; None if none has a difference."""
+    return max((row for row in rows if row.difference is not None), key=lambda row: row.difference or 0.0, default=None)
 
 
 def write_evaluation(path: Path, rows: Sequence[EvaluationRow]) -> None:

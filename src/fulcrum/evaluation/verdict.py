@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fulcrum.evaluation.compare import Comparison
-from fulcrum.evaluation.diagnosis import explained_by_control, failures_could_decide, same_answers
+from fulcrum.evaluation.diagnosis import explained_by_control, failures_could_decide, no_control, same_answers
 from fulcrum.evaluation.figures import count, points, signed, spread
 from fulcrum.evaluation.pairing import outcomes
 from fulcrum.evaluation.results import pool_seeds
 from fulcrum.evaluation.rollouts import SolverRollouts
-from fulcrum.evaluation.table import EvaluationRow
+from fulcrum.evaluation.table import EvaluationRow, baseline_of, rivals_of, strongest
 
 Kind = Literal["helped", "unclear cause", "did not help", "cannot be told", "nothing to judge"]
 
@@ -51,7 +51,8 @@ def judge_run(rows: Sequence[EvaluationRow], results: Sequence[SolverRollouts]) 
     *Helped* needs an interval above zero that no left-out failure could undo; a control that does as well is named in
     the same breath. *Did not help* needs an interval below zero, or the baseline's own words. All else cannot be told.
     """
-    baseline = next(row for row in rows if row.role_of_solver == "baseline" and row.difference is None)
+    baseline = baseline_of(rows)
+    assert baseline is not None
     method = next((row for row in rows if row.role_of_solver == "method"), None)
     if method is None:
         return _nothing_trained(rows, baseline)
@@ -70,22 +71,20 @@ def judge_run(rows: Sequence[EvaluationRow], results: Sequence[SolverRollouts]) 
     if method.difference_low <= 0:
         said = f"Whether {method.solver} helps cannot be told: {gain}, and the interval includes zero."
         return Verdict("cannot be told", said, rests, method, baseline)
-    achieved = {name: outcomes(result.rollouts) for name, result in by_solver.items()}
-    undone = failures_could_decide(method, after.rollouts, baseline, achieved[baseline.solver])
-    if undone is not None:
+    if undone := failures_could_decide(after, before):
         said = f"Whether {method.solver} helps cannot be told: failed calls could undo its {gain}."
         return Verdict("cannot be told", said, [*rests, undone], method, baseline)
-    rivals = [row for row in rows if row.role_of_solver in ("baseline", "control") and row is not baseline]
+    achieved = {name: outcomes(result.rollouts) for name, result in by_solver.items()}
+    if missing := no_control(rows):
+        rests.append(missing)
     explained = [
         sentence
-        for rival in rivals
+        for rival in rivals_of(rows)
         if (sentence := explained_by_control(method, achieved[method.solver], rival, achieved[rival.solver]))
     ]
     if explained:
         said = f"{method.solver} gained {gain}, but a control may explain it."
         return Verdict("unclear cause", said, [*rests, *explained], method, baseline)
-    if not rivals:
-        rests.append("No control was evaluated: a gain may have another cause than the method.")
     return Verdict("helped", f"{method.solver} helped: {gain}.", rests, method, baseline)
 
 
@@ -104,13 +103,20 @@ def judge_comparison(comparison: Comparison) -> Verdict:
                 f"{signed(gap.estimate)} points, and the interval includes zero."
             )
             return Verdict("cannot be told", said, [rests])
+        if difference.undone:
+            said = (
+                f"Which of {difference.first} and {difference.second} is better cannot be told: failed calls could "
+                f"undo the {signed(gap.estimate)} points."
+            )
+            return Verdict("cannot be told", said, [rests, difference.undone])
         better, worse = difference.second, difference.first
         if gap.estimate < 0:
             better, worse = worse, better
         said = f"{better} is better than {worse}, by {points(abs(gap.estimate))} points."
         return Verdict("helped", said, [rests])
     baseline, *others = comparison.rows
-    better = [row for row in others if row.difference_low is not None and row.difference_low > 0]
+    gained = [row for row in others if row.difference_low is not None and row.difference_low > 0]
+    better = [row for row in gained if row.solver not in comparison.undone]
     said = f"{len(better)} of {len(others)} are shown to be better than {baseline.solver}."
     kind: Kind = "helped" if better else "cannot be told"
     return Verdict(kind, said, ["Each interval stands for itself: of twenty without effect, one may look clear."])
@@ -118,12 +124,13 @@ def judge_comparison(comparison: Comparison) -> Verdict:
 
 def _nothing_trained(rows: Sequence[EvaluationRow], baseline: EvaluationRow) -> Verdict:
     rests = ["This run trains nothing: it shows what a method would have to beat."]
-    rivals = [(row.difference, row) for row in rows if row.role_of_solver == "control" and row.difference is not None]
-    if rivals:
-        _, best = max(rivals, key=lambda rival: rival[0])
+    best = strongest(row for row in rows if row.role_of_solver == "control")
+    if best is not None:
         assert best.difference is not None and best.difference_low is not None and best.difference_high is not None
+        beaten = best.difference <= 0
+        which = f"Without training none is better than {baseline.solver}; the" if beaten else "Without training the"
         rests.append(
-            f"The strongest without training is {best.solver}: {signed(best.difference)} points, 95 % interval "
+            f"{which} strongest is {best.solver}: {signed(best.difference)} points, 95 % interval "
             f"{spread(best.difference_low, best.difference_high)}."
         )
     if baseline.mean is None:
@@ -134,7 +141,8 @@ def _nothing_trained(rows: Sequence[EvaluationRow], baseline: EvaluationRow) -> 
 
 def _rests_on(method: EvaluationRow, baseline: EvaluationRow) -> str:
     assert method.difference_low is not None and method.difference_high is not None
+    shared = "" if method.paired is None else f"{count(method.paired)} "
     return (
         f"95 % interval {spread(method.difference_low, method.difference_high)} points against {baseline.solver}, "
-        f"paired on the same {method.split} examples of {method.task}."
+        f"paired on the same {shared}{method.split} examples of {method.task}."
     )

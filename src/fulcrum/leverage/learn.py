@@ -124,7 +124,7 @@ def find_anchor(bench: Bench, cell: Cell) -> Anchor | None:
     inputs = {
         "task": bench.task.fingerprint,
         "model": bench.fingerprint,
-        "writer": bench.run.recipe.models.get("writer"),
+        "writer": bench.run.recipe.resolved()["models"].get("writer"),
         "general": bench.general.fingerprint,
         "rows": cell.task_rows,
         "seed": cell.seed,

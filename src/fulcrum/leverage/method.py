@@ -16,7 +16,7 @@ from fulcrum.leverage.arms import ARMS, ArmName
 from fulcrum.leverage.settings import LeverageSettings
 from fulcrum.leverage.solver import AnchoredModel
 from fulcrum.leverage.tries import Cell, Exposure, tries
-from fulcrum.methods import Contender, PlannedCalls, Role, prompt_tokens
+from fulcrum.methods import Contender, PlannedCalls, Role, asked_by_the_task, prompt_tokens
 from fulcrum.recipe import Recipe
 from fulcrum.runs import Run
 from fulcrum.training.source import trained_name
@@ -47,7 +47,8 @@ class LeverageMethod:
     def plan(self, recipe: Recipe) -> Sequence[PlannedCalls]:
         """Return the calls of tuning (every trial answers dev) and of the evaluation on test."""
         settings, task = recipe.settings_as(LeverageSettings), recipe.task
-        prompt, answer = prompt_tokens(task), settings.max_tokens or task.max_tokens
+        answer = settings.max_tokens or task.max_tokens
+        prompt = prompt_tokens(task, answer)
         dev = min(settings.tune.dev_rows or len(task.examples("dev")), len(task.examples("dev")))
         cell, longest = Cell(1, 1, recipe.seed), Exposure(sys.maxsize, 1.0)  # how many are tried depends on no size
         arms: Sequence[ArmName] = ("tell", *settings.controls)
@@ -61,6 +62,7 @@ class LeverageMethod:
         if settings.shots:
             shown = prompt + settings.shots * (prompt + answer)
             rows.append(PlannedCalls("few-shot", "actor", questions, shown, answer))
+        rows += asked_by_the_task(recipe, answer, sum(row.calls for row in rows))
         if "writer" in recipe.models:
             rows.append(PlannedCalls("writing anchors", "writer", settings.candidates, 8 * (prompt + answer), 120))
         return rows

@@ -1,6 +1,7 @@
 """The page of several runs on tasks of their own: what each was worth, and where to read on."""
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from urllib.parse import quote
 from fulcrum.errors import RunError
 from fulcrum.evaluation.diagnosis import diagnose
 from fulcrum.evaluation.render import conclusions
-from fulcrum.evaluation.summary import Summary, summarize
+from fulcrum.evaluation.summary import Summary, examples_of, summarize
 from fulcrum.evaluation.verdict import Verdict
 from fulcrum.report import tables
 from fulcrum.report.page import render
@@ -40,7 +41,7 @@ def render_overview(folders: Sequence[Path], home: Path) -> str:
     return render(
         "overview.html",
         judged=judged,
-        verdict=_of_all([one.summary.verdict for one in judged]),
+        verdict=_of_all([one.summary for one in judged]),
         achieved=tables.overview([one.summary for one in judged]),
         forest=forest_of_rows(
             [row.model_copy(update={"solver": one.summary.method}) for one in judged if (row := one.summary.after)]
@@ -59,12 +60,12 @@ def _judge(run: RunSource, home: Path) -> Judged:
     return Judged(summary, [*conclusions(rows), *diagnose(results, rows)], link)
 
 
-def _of_all(verdicts: Sequence[Verdict]) -> Verdict:
-    helped = sum(verdict.kind == "helped" for verdict in verdicts)
-    said = f"{helped} of {len(verdicts)} are shown to help."
-    because = ["Each is measured on held-out examples of its own task, against its own baseline."]
-    if unclear := sum(verdict.kind == "unclear cause" for verdict in verdicts):
-        because.append(f"{unclear} gained, but a control may explain it.")
-    if harmed := sum(verdict.kind == "did not help" for verdict in verdicts):
-        because.append(f"{harmed} did not help.")
-    return Verdict("helped" if helped else "cannot be told", said, because)
+def _of_all(summaries: Sequence[Summary]) -> Verdict:
+    kinds = Counter(summary.verdict.kind for summary in summaries)
+    said = f"{kinds['helped']} of {len(summaries)} are shown to help."
+    because = [f"Each is measured on its own task, on {examples_of(summaries)}, against its own baseline."]
+    if kinds["unclear cause"]:
+        because.append(f"{kinds['unclear cause']} gained, but a control may explain it.")
+    if kinds["did not help"]:
+        because.append(f"{kinds['did not help']} did not help.")
+    return Verdict("helped" if kinds["helped"] else "cannot be told", said, because)

@@ -115,7 +115,7 @@ def _forest(found: Sequence[tuple[str, str, float, float, float]]) -> Forest | N
         )
         for name, role, estimate, low, high in found
     ]
-    ticks = [Tick(scale.place(step), signed(step).removesuffix(".0") if step else "0") for step in steps]
+    ticks = [Tick(scale.place(step), ("+" if step > 0 else "") + number(100 * step)) for step in steps]
     return Forest(lines, ticks, scale.place(0.0))
 
 

@@ -9,6 +9,7 @@ from fulcrum.atomic import write_text
 from fulcrum.evaluation.diagnosis import diagnose
 from fulcrum.evaluation.render import conclusions
 from fulcrum.evaluation.results import pool_seeds
+from fulcrum.evaluation.table import baseline_of, strongest
 from fulcrum.evaluation.verdict import judge_run, unevaluated
 from fulcrum.report import tables
 from fulcrum.report.card import render_card
@@ -85,14 +86,12 @@ def _measured(run: RunSource) -> dict[str, Any]:
 def _items(run: RunSource, evaluated: Evaluated) -> BeforeAfter | None:
     """Show the baseline beside the method; in a run that trains none, beside the strongest control."""
     by_solver = pool_seeds(evaluated.results)
-    rows = [row for row in evaluated.rows if row.solver in by_solver]
-    baseline = next(row for row in rows if row.role_of_solver == "baseline" and row.difference is None)
-    methods = [row for row in rows if row.role_of_solver == "method"]
-    controls = [row for row in rows if row.role_of_solver == "control"]
-    contenders = methods[:1] or sorted(controls, key=lambda row: row.difference or 0.0, reverse=True)
-    if not contenders:
+    baseline = baseline_of(evaluated.rows)
+    method = next((row for row in evaluated.rows if row.role_of_solver == "method"), None)
+    contender = method or strongest(row for row in evaluated.rows if row.role_of_solver == "control")
+    if baseline is None or contender is None:
         return None
-    before, after = by_solver[baseline.solver], by_solver[contenders[0].solver]
+    before, after = by_solver[baseline.solver], by_solver[contender.solver]
     return before_after(before, after, run.questions, run.resolved["seed"])
 
 

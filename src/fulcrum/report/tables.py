@@ -72,7 +72,7 @@ def achieved(rows: Sequence[EvaluationRow]) -> Table:
                     _difference(row),
                     _harm(row),
                     _NONE if row.rescue is None else Cell(percent(row.rescue), row.rescue),
-                    Cell(count(row.n), row.n),
+                    _examples(row),
                     Cell(count(row.failures), row.failures),
                     Cell(count(row.calls), row.calls),
                 ],
@@ -81,6 +81,11 @@ def achieved(rows: Sequence[EvaluationRow]) -> Table:
             for row in ordered
         ],
     )
+
+
+def _examples(row: EvaluationRow) -> Cell:
+    beside = "" if row.paired in (None, row.n) else f"{count(row.paired)} paired"
+    return Cell(count(row.n), row.n, beside)
 
 
 def _with_interval(estimate: float | None, low: float | None, high: float | None, *, sign: bool) -> Cell:
@@ -98,7 +103,7 @@ def overview(summaries: Sequence[Summary]) -> Table:
             Row(
                 summary.method,
                 [
-                    Cell(summary.before.task),
+                    Cell(summary.before.task, beside=summary.before.split),
                     _mean(summary.before),
                     _mean(summary.after),
                     _difference(summary.after),

@@ -58,6 +58,7 @@ class Question:
         source: who says so: `vote`, `person`, ...
         statements: what the agents said, round by round.
         words: what people have said of it, the first first.
+        steered: whether these agents learn what people prefer, and not what they veto; else labels only count.
     """
 
     id: str
@@ -67,6 +68,7 @@ class Question:
     source: str
     statements: Sequence[Statement] = ()
     words: Sequence[Word] = ()
+    steered: bool = True
 
     @property
     def revision(self) -> int:

@@ -9,12 +9,11 @@ from fulcrum.review.feedback import FeedbackQueue, Question, Statement, Word
 from fulcrum.review.retest import Measurement, Retest
 from fulcrum.runs import Run
 from fulcrum.runs.catalog import read_resolved, reopen
-from fulcrum.society.arms import LINES
+from fulcrum.society.arms import Line
 from fulcrum.society.debate import Transcript
 from fulcrum.society.feedback import Event, append_feedback, most_split, read_feedback
 from fulcrum.society.labels import label
-from fulcrum.society.records import last_debates, read_answer
-from fulcrum.society.settings import SocietySettings
+from fulcrum.society.records import last_debates, read_answer, settings_of, shown_line, steered
 from fulcrum.strategies.bench import Bench, library_file, served
 from fulcrum.strategies.effects import Effects
 from fulcrum.strategies.fold import Strategy
@@ -104,11 +103,12 @@ class SocietyQuestions:
     """
 
     def __init__(self, run: Path) -> None:
-        resolved = read_resolved(run)
+        settings, seed = settings_of(run), read_resolved(run)["seed"]
         self._run = run
         self._debates = most_split(last_debates(run))
-        settings = SocietySettings.model_validate(resolved["settings"])
-        self._votes = [label(debate, settings, resolved["seed"]) for debate in self._debates]
+        self._line = shown_line(run)
+        self._steered = bool(steered(settings))
+        self._votes = [label(debate, settings, seed) for debate in self._debates]
 
     def questions(self) -> Sequence[Question]:
         """Return all questions, those whose votes are most split first."""
@@ -124,8 +124,9 @@ class SocietyQuestions:
                 votes=debate.votes,
                 label=known.answer,
                 source=known.source,
-                statements=_statements(debate),
+                statements=_statements(self._line, debate),
                 words=said.get(debate.question_id, ()),
+                steered=self._steered,
             )
             for debate, known in zip(self._debates, feedback.correct(self._votes), strict=True)
         ]
@@ -141,9 +142,8 @@ class SocietyQuestions:
         return append_feedback(self._run, [Event(question_id=id, **asdict(word))], heard=revision)
 
 
-def _statements(debate: Transcript) -> list[Statement]:
+def _statements(line: Line, debate: Transcript) -> list[Statement]:
     """Return what was said; a critic that heard nobody was never asked, and what stands there is not its own."""
-    line = LINES["society"]
     found: list[Statement] = []
     for number, statements in enumerate(debate.rounds, start=1):
         for participant, said in enumerate(statements):

@@ -145,7 +145,7 @@ def _word(fields: Fields, who: str, question: Question) -> Word | str:
                 return Word("label", who)
             answer = own if choice == "own" else choice.removeprefix("vote:")
             return Word("label", who, answer=answer) if answer else "choose an answer, or write one"
-        case _ if agent not in last:
+        case _ if agent not in last or not question.steered:
             raise HTTPException(400, "agent: the name of one that took part is needed")
         case "prefer" if last[agent].failed:
             return f"{agent} gave no answer that another could be preferred to; give the right answer, or veto"

@@ -11,7 +11,7 @@ from fulcrum.calls import CallStore
 from fulcrum.errors import FulcrumError, RunError
 from fulcrum.hashing import content_hash
 from fulcrum.recipe import Recipe, check_recipe
-from fulcrum.runs.run import differences, read_events
+from fulcrum.runs.run import differences, read_events, read_models, read_resolved
 from fulcrum.settings import Document
 
 
@@ -44,20 +44,10 @@ def find_runs(folder: Path) -> Iterator[Path]:
     yield from (path.parent for path in sorted(filter(Path.is_file, resolved), key=lambda path: path.stat().st_mtime))
 
 
-def read_resolved(folder: Path) -> dict[str, Any]:
-    """Return the settings that a run was started with.
-
-    Raises:
-        RunError: the folder is not a run.
-    """
-    path = folder / "resolved.json"
-    if not path.is_file():
-        raise RunError(f"{folder}: is not a run folder (no resolved.json); `fulcrum runs list` shows those there are")
-    return read_json(path)
-
-
 def reopen(folder: Path, budget: Mapping[str, str] | None = None) -> Recipe:
     """Return the recipe of an existing run, as it was resolved when the run began, with its last budget.
+
+    Endpoints are called as in the last sitting.
 
     Args:
         folder: the run folder.
@@ -68,8 +58,9 @@ def reopen(folder: Path, budget: Mapping[str, str] | None = None) -> Recipe:
         SettingsError: a limit cannot work.
     """
     resolved = read_resolved(folder)
-    tables: dict[str, Any] = {key: resolved[key] for key in ("method", "task", "seed", "models", "settings")}
-    document = Document(tables | {"budget": read_json(folder / "budget.json")}, str(folder))
+    tables: dict[str, Any] = {key: resolved[key] for key in ("method", "task", "seed", "settings")}
+    sitting = {"models": read_models(folder), "budget": read_json(folder / "budget.json")}
+    document = Document(tables | sitting, str(folder))
     document.override({f"budget.{key}": text for key, text in (budget or {}).items()})
     recipe = check_recipe(document)
     try:

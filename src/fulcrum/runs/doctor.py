@@ -11,7 +11,7 @@ from fulcrum.chat import ChatModel, Completion, Failure, Request, Sampling, comp
 from fulcrum.errors import FulcrumError, MissingExtra, ModelError
 from fulcrum.recipe import JUDGE, Recipe
 from fulcrum.runs.plan import free_memory, some_questions, weight_bytes
-from fulcrum.task import SPLITS
+from fulcrum.task import SPLITS, Task
 from fulcrum.task.scorers import JudgeScorer
 from fulcrum.task.validate import gaps, proved, unchecked, validate
 
@@ -130,7 +130,7 @@ def _model(recipe: Recipe, name: str, roles: list[str]) -> Iterator[Finding]:
     try:
         model = resolve(name)
     except (ModelError, MissingExtra) as error:
-        yield Finding("bad", f"{name}: {error}", f"mend {_where(roles[0])}")
+        yield Finding("bad", f"{name}: {error}", f"mend {_where(recipe, roles[0])}")
         return
     try:
         reached = list(_reachable(model))
@@ -138,16 +138,19 @@ def _model(recipe: Recipe, name: str, roles: list[str]) -> Iterator[Finding]:
         dead = isinstance(model, Endpoint) and reached[0].level == "bad"
         if not dead:  # a call to a dead endpoint would only be tried again and again
             yield from _answers(recipe, model)
-            if JUDGE in roles:
-                yield from _verdict(recipe, model)
+            scorer = recipe.task.scorer
+            if isinstance(scorer, JudgeScorer) and scorer.model == name:
+                yield from _verdict(recipe.task, scorer, model)
     except ModelError as error:
-        yield Finding("bad", f"{name}: {error}", f"mend {_where(roles[0])}")
+        yield Finding("bad", f"{name}: {error}", f"mend {_where(recipe, roles[0])}")
     finally:
         model.close()
 
 
-def _where(role: str) -> str:
-    return "the scorer's model in the task file" if role == JUDGE else f"models.{role}"
+def _where(recipe: Recipe, role: str) -> str:
+    if role in recipe.models:
+        return f"models.{role}"
+    return "the scorer's model in the task file" if role == JUDGE else f"the {role}"
 
 
 def _reachable(model: ChatModel) -> Iterator[Finding]:
@@ -204,11 +207,9 @@ def _answers(recipe: Recipe, model: ChatModel) -> Iterator[Finding]:
         yield Finding("warning", f"{model.name}: gives no log-probabilities", "best-of-n without a judge needs them")
 
 
-def _verdict(recipe: Recipe, model: ChatModel) -> Iterator[Finding]:
+def _verdict(task: Task, scorer: JudgeScorer, model: ChatModel) -> Iterator[Finding]:
     """See whether a judge judges, by an answer that is the reference, or any."""
-    scorer = recipe.task.scorer
-    assert isinstance(scorer, JudgeScorer)
-    examples = (example for split in SPLITS for example in recipe.task.splits.get(split, ()))
+    examples = (example for split in SPLITS for example in task.splits.get(split, ()))
     example = next((one for one in examples if one.target is not None or not scorer.needs_target), None)
     if example is None:
         return

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from fulcrum.atomic import read_json, write_json
-from fulcrum.calls import Spend
+from fulcrum.calls import Spend, spend_stored
 from fulcrum.evaluation.table import EvaluationRow
 from fulcrum.runs.run import Run
 
@@ -26,10 +26,10 @@ def learn(run: Run) -> None:
         BudgetSpent: the budget ended meanwhile; the same call continues.
         FulcrumError: it cannot be run to its end.
     """
-    path, before = run.folder / FILE, _taken(run)
+    path, before = run.folder / FILE, spend_stored(run.store, run.recipe.prices)
     run.recipe.method.learn(run)
     run.budget.check()
-    after = _taken(run)
+    after = spend_stored(run.store, run.recipe.prices)
     if path.exists():
         known = learning_cost(run.folder)
         after = {role: known.get(role, Spend()) + (spend - before.get(role, Spend())) for role, spend in after.items()}
@@ -66,15 +66,3 @@ def price_of_gain(cost: Mapping[str, Spend], rows: Sequence[EvaluationRow]) -> s
     paid = 0.0 if None in prices else sum(price for price in prices if price is not None)
     money = f" and {paid / points:.2g} in money" if paid else ""
     return f"{took}: {calls / points:,.0f} calls{money} for each point gained.{beside}"
-
-
-def _taken(run: Run) -> dict[str, Spend]:
-    """Return what the calls in the store took, by role: those of earlier sittings too."""
-    found: dict[str, Spend] = {}
-    for paid in run.store.paid():
-        cost = run.recipe.prices.cost(paid.model, paid.prompt_tokens, paid.completion_tokens)
-        spend = Spend(
-            paid.calls, 0, paid.unusable, paid.prompt_tokens, paid.completion_tokens, paid.seconds, cost, cost
-        )
-        found[paid.role] = found.get(paid.role, Spend()) + spend
-    return found

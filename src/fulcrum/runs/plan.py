@@ -13,7 +13,7 @@ from fulcrum.calls.ledger import is_local
 from fulcrum.chat import ChatModel, Request, Sampling, complete, resolve
 from fulcrum.errors import ModelError, SettingsError
 from fulcrum.methods import PlannedCalls
-from fulcrum.recipe import Recipe
+from fulcrum.recipe import Recipe, stored_role
 from fulcrum.runs.run import default_folder
 from fulcrum.task import SPLITS, Question, Split
 
@@ -115,7 +115,7 @@ def plan(recipe: Recipe, *, folder: Path | None = None, probe_endpoints: bool = 
     pace: dict[str, tuple[float, str]] = {}
     for role in roles:
         name = recipe.asked[role]
-        if known := _stored_pace((folder or default_folder(recipe)) / "calls.sqlite", role, is_local(name)):
+        if known := _stored_pace((folder or default_folder(recipe)) / "calls.sqlite", stored_role(role), name):
             pace[role] = known
         elif is_local(name) or probe_endpoints:
             answer = max(row.completion_tokens for row in planned if row.role == role)
@@ -147,13 +147,18 @@ def _refuse_hopeless_budget(recipe: Recipe, rows: Sequence[PlanRow]) -> None:
             )
 
 
-def _stored_pace(path: Path, role: str, local: bool) -> tuple[float, str] | None:
-    """Return seconds a call; of an endpoint, whose calls are under way together, the time in which any was."""
+def _stored_pace(path: Path, role: str, name: str) -> tuple[float, str] | None:
+    """Return seconds a call; of an endpoint, whose calls are under way together, the time in which any was.
+
+    A task's own judge may share its role with the method's. Where no call is the model's own it was trained, and has
+    another name since.
+    """
     if not path.is_file():
         return None
     with CallStore(path, read_only=True) as store:
-        paid = [row for row in store.paid() if row.role == role]
-        ended = [] if local else store.ended(role)
+        of_role = [row for row in store.paid() if row.role == role]
+        paid = [row for row in of_role if row.model == name] or of_role
+        ended = [] if is_local(name) else store.ended(role, {row.model for row in paid})
     calls = sum(row.calls for row in paid)
     if not calls:
         return None

@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import math
 import shlex
 import sys
 import time
@@ -9,12 +10,14 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self, TextIO, cast
 
 from fulcrum.atomic import is_partial, read_json, write_json, write_text
-from fulcrum.calls import Budget, CallStore, Ledger, RecordedModel, Spend
+from fulcrum.calls import Budget, CallStore, Ledger, RecordedModel, Spend, spend_stored
 from fulcrum.chat import ChatModel, resolve
+from fulcrum.chat.address import identity_of
 from fulcrum.errors import RunError
 from fulcrum.hashing import content_hash
 from fulcrum.recipe import JUDGE, Recipe
@@ -25,13 +28,16 @@ from fulcrum.task.task import AskingEnvironment
 from fulcrum.training.job import OnStep, Told
 
 _FORMAT = 1
-_FIRST_FILES = frozenset({".lock", "recipe.toml", "command.txt", "environment.json", "budget.json"})
+_FIRST_FILES = frozenset({".lock", "recipe.toml", "command.txt", "environment.json", "budget.json", "models.json"})
 """What a new run writes before `resolved.json`, which makes the folder a run; a kill may leave some of them."""
 
 
 def default_folder(recipe: Recipe) -> Path:
     """Return `runs/NAME-HASH`: the same recipe always has the same folder, so the same command continues it."""
-    return Path("runs") / f"{recipe.name}-{content_hash(recipe.resolved(), 8)}"
+    resolved = recipe.resolved()
+    hashes = [content_hash(resolved | {"models": models}, 8) for models in (dict(recipe.models), resolved["models"])]
+    older, folder = (Path("runs") / f"{recipe.name}-{name}" for name in hashes)
+    return older if older.is_dir() else folder  # older runs have how endpoints are called in their hash
 
 
 class Run:
@@ -69,24 +75,25 @@ class Run:
             raise
         self.ledger = Ledger(prices)
         failed_before = self.store.failed_calls()
-        self.budget = Budget(recipe.keys.budget, self._paid_before(), self._minutes_before(), failed_before)
+        spent_before = sum(spend_stored(self.store, prices).values(), Spend())
+        self.budget = Budget(recipe.keys.budget, spent_before, self._minutes_before(), failed_before)
         self._models: dict[str, ChatModel] = {}
         if self._lock:
             _mend_events(folder)
             self.log("sitting/start", command=_command())
 
     def _enter_folder(self) -> None:
-        resolved = {"format": _FORMAT, **self.recipe.resolved()}
+        limit = {"task_max_tokens": self.recipe.task.max_tokens}
+        resolved = {"format": _FORMAT, **self.recipe.resolved(), **limit}
         path = self.folder / "resolved.json"
-        budget = self.recipe.keys.budget.model_dump(mode="json", exclude_defaults=True)
         if path.exists():
-            changes = differences(read_json(path), resolved)
-            if changes:
+            stored = {**limit, **read_resolved(self.folder)}  # an older run does not tell its limit
+            if changes := differences(stored, resolved):
                 raise RunError(
                     f"{self.folder}: this run was started with other settings: {'; '.join(changes)}. "
                     "Use them again to continue it, or --output another folder"
                 )
-            write_json(self.folder / "budget.json", budget)
+            self._write_sitting()
             return
         names = (child.name for child in self.folder.iterdir() if not is_partial(child))
         if strangers := sorted(set(names) - _FIRST_FILES):
@@ -94,33 +101,24 @@ class Run:
         write_text(self.folder / "recipe.toml", self.recipe.source)
         write_text(self.folder / "command.txt", _command() + "\n")
         write_json(self.folder / "environment.json", environment())
-        write_json(self.folder / "budget.json", budget)
+        self._write_sitting()
         write_json(path, resolved)
 
-    def _paid_before(self) -> Spend:
-        spent = Spend()
-        for paid in self.store.paid():
-            cost = self.recipe.prices.cost(paid.model, paid.prompt_tokens, paid.completion_tokens)
-            spent += Spend(
-                calls=paid.calls,
-                failures=paid.unusable,
-                prompt_tokens=paid.prompt_tokens,
-                completion_tokens=paid.completion_tokens,
-                seconds=paid.seconds,
-                cost=cost,
-                paid_cost=cost,
-            )
-        return spent
+    def _write_sitting(self) -> None:
+        """Note what may differ from sitting to sitting: the limits, and how the models are called."""
+        budget = self.recipe.keys.budget.model_dump(mode="json", exclude_defaults=True)
+        write_json(self.folder / "budget.json", budget)
+        write_json(self.folder / "models.json", dict(self.recipe.models))
 
     def _minutes_before(self) -> float:
-        """Wall time of earlier sittings: from each start to the last thing that it noted."""
-        seconds, start, last = 0.0, None, 0.0
-        for event in self.events():
-            if event["event"] == "sitting/start":
-                seconds += last - start if start is not None else 0.0
-                start = event["time"]
-            last = event["time"]
-        return (seconds + (last - start if start is not None else 0.0)) / 60
+        """Wall time of earlier sittings: from each start to the last thing noted, or called, before the next."""
+        events, seconds = list(self.events()), 0.0
+        starts = [place for place, event in enumerate(events) if event["event"] == "sitting/start"]
+        for first, following in pairwise([*starts, len(events)]):
+            until = events[following]["time"] if following < len(events) else math.inf
+            last = max(events[following - 1]["time"], self.store.last_end(before=until))
+            seconds += last - events[first]["time"]
+        return seconds / 60
 
     def __enter__(self) -> Self:
         return self
@@ -170,11 +168,13 @@ class Run:
 
         Raises:
             ModelError: it cannot be loaded.
+            SettingsError: money is limited and its price is unknown.
         """
         model = self._open(name or self.recipe.models[role])
         return RecordedModel(model, role, self.store, self.ledger, self.budget)
 
     def _open(self, name: str) -> ChatModel:
+        self.recipe.keys.budget.refuse_unpriced(self.ledger.prices, [name])
         if name not in self._models:
             self._models[name] = resolve(name)
         return self._models[name]
@@ -259,6 +259,26 @@ def _lock(folder: Path, *, wait: bool = False) -> TextIO:
         lock.close()
         raise RunError(f"{folder}: another process is working on this run; wait for it or stop it") from None
     return lock
+
+
+def read_resolved(folder: Path) -> dict[str, Any]:
+    """Return the settings that a run was started with.
+
+    Raises:
+        RunError: the folder is not a run.
+    """
+    path = folder / "resolved.json"
+    if not path.is_file():
+        raise RunError(f"{folder}: is not a run folder (no resolved.json); `fulcrum runs list` shows those there are")
+    resolved = read_json(path)
+    models = cast(dict[str, str], resolved["models"])
+    return resolved | {"models": {role: identity_of(name) for role, name in models.items()}}  # as older runs do not
+
+
+def read_models(folder: Path) -> dict[str, str]:
+    """Return the models of a run by role, called as in its last sitting."""
+    path = folder / "models.json"
+    return read_json(path) if path.is_file() else read_json(folder / "resolved.json")["models"]
 
 
 def read_events(folder: Path) -> Iterator[dict[str, Any]]:

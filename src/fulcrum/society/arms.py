@@ -80,7 +80,7 @@ LINES = {
         Line("star", debates=False, critics=False, shared=True, gold=True),
     )
 }
-"""Everything that can be trained, the society first: a simulated person fixes labels of its first debate."""
+"""Everything that can be trained, the society first."""
 
 Inference = Literal["draw", "vote", "equal calls", "debate"]
 
@@ -151,3 +151,8 @@ def lines_of(arms: Sequence[ArmName]) -> list[Line]:
     """Return what must be trained for some arms, the society first."""
     wanted = {ARMS[name].line for name in arms}
     return [line for name, line in LINES.items() if name in wanted]
+
+
+def line_shown(arms: Sequence[ArmName]) -> Line | None:
+    """Return the line whose debates people are shown: the society, else the first that learns from votes, if any."""
+    return next((line for line in lines_of(arms) if not line.gold), None)

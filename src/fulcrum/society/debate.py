@@ -1,7 +1,7 @@
 """The debate: generation agents answer, critics read what the others said and answer again, the last round votes."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, Self
@@ -23,7 +23,7 @@ class Statement:
     Attributes:
         completion: the text, or the failure in its place.
         key: the final answer in it; None if there is none, or the call failed.
-        summary: what it was told of the others; empty in the first round.
+        summary: what it was told of the others; empty in the first round, and where it was not asked again.
     """
 
     completion: Completion
@@ -104,12 +104,17 @@ def rounds_from_json(data: Sequence[Sequence[Mapping[str, Any]]]) -> tuple[tuple
     return tuple(tuple(map(Statement.from_json, statements)) for statements in data)
 
 
-def conversation(messages: Sequence[Message], track: Sequence[Statement], update: str) -> list[tuple[Message, ...]]:
+def asked(track: Sequence[Statement]) -> dict[int, Statement]:
+    """Return by round what a participant said when it was asked: at first, and wherever it was told something."""
+    return {turn: said for turn, said in enumerate(track) if not turn or said.summary}
+
+
+def conversation(messages: Sequence[Message], track: Iterable[Statement], update: str) -> list[tuple[Message, ...]]:
     """Return what one participant saw before each of its statements: the question, and its own debate so far.
 
     Args:
         messages: the question's prompt.
-        track: the participant's statements, by round.
+        track: what it said when it was asked, by round.
         update: template of a critic's prompt.
     """
     prompts = [tuple(messages)]
@@ -117,6 +122,17 @@ def conversation(messages: Sequence[Message], track: Sequence[Statement], update
         told = user(update.format(summary=statement.summary))
         prompts.append((*prompts[-1], assistant(before.completion.text), told))
     return prompts
+
+
+def vote(transcript: Transcript, seed: int, sample: int = 0) -> str | None:
+    """Return the final answer that most gave in the last round; None if nobody gave one.
+
+    Args:
+        transcript: the debate.
+        seed: of the lot that decides a tie.
+        sample: index of the attempt at the question, which has a lot of its own.
+    """
+    return majority([said.key for said in transcript.last], seed_from(seed, transcript.question_id, sample))
 
 
 class Debate:
@@ -167,7 +183,7 @@ class Debate:
         completions = [statement.completion for statement in transcript.last]
         if failure := failure_to_pass_on(completions):
             return failure
-        winner = majority([said.key for said in transcript.last], seed_from(self._seed, turn.question.id, turn.sample))
+        winner = vote(transcript, self._seed, turn.sample)
         return next(said.completion for said in transcript.last if said.completion.ok and said.key == winner)
 
     def hold(self, turns: Sequence[Turn], seeds: Sequence[int | None] | None = None) -> list[Transcript]:
@@ -199,7 +215,7 @@ class Debate:
         told: Sequence[tuple[Completion | None, str]],
     ) -> None:
         """Let participants say something on every question; `told` is a summary, or the failure to make one."""
-        asked: list[tuple[_Floor, int, str]] = []
+        heard: list[tuple[_Floor, int, str]] = []
         requests: list[Request] = []
         speakers: list[Speaker] = []
         places = [(place, participant) for place in floor for participant in participants]
@@ -208,16 +224,17 @@ class Debate:
             if failure is not None:
                 track.append(Statement(failure, None))
             elif track and (not track[-1].completion.ok or not summary):
-                track.append(track[-1])  # silent, or nobody else to hear
+                track.append(replace(track[-1], summary=""))  # silent, or nobody else to hear
             else:
-                prompt = conversation(place.turn.messages, [*track, _told(summary)], self._settings.update)[-1]
+                said = [*asked(track).values(), _told(summary)]
+                prompt = conversation(place.turn.messages, said, self._settings.update)[-1]
                 sample = place.turn.sample * len(self._cast.generators) + participant
                 sampling = replace(self._sampling, seed=place.seed)
                 requests.append(Request(prompt, sampling, place.turn.question.tools, sample))
                 speakers.append(agents[participant])
-                asked.append((place, participant, summary))
+                heard.append((place, participant, summary))
         answers = self._voices.ask(speakers, requests)
-        for (place, participant, summary), answer in zip(asked, answers, strict=True):
+        for (place, participant, summary), answer in zip(heard, answers, strict=True):
             place.tracks[participant].append(
                 Statement(answer, self._answer_key(answer.text) if answer.ok else None, summary)
             )

@@ -8,18 +8,19 @@ from statistics import fmean
 
 from fulcrum.chat import Request
 from fulcrum.society.cast import Cast, Speaker, Voices
-from fulcrum.society.debate import Transcript
+from fulcrum.society.debate import Transcript, vote
 
 NGRAM = 3
 """Characters of the pieces whose TF-IDF vectors stand in for embeddings."""
 
 
-def diversity(debates: Sequence[Transcript], gold: Mapping[str, str | None]) -> dict[str, float]:
+def diversity(debates: Sequence[Transcript], gold: Mapping[str, str | None], seed: int) -> dict[str, float]:
     """Return the diversity of a cast over some debates.
 
     Args:
         debates: debates of at least two participants.
         gold: right answers, for the measures that need them; questions without are left out of these.
+        seed: of the debates: it decides tied votes as they were decided there.
 
     Returns:
         consensus: share of participants whose last answer is the vote's.
@@ -29,10 +30,11 @@ def diversity(debates: Sequence[Transcript], gold: Mapping[str, str | None]) -> 
         unused: any_right minus the share that the vote gets right: what better choosing could still win.
         error_overlap: of the questions that one of two participants gets wrong at first, the share that both do;
             mean over all pairs.
-        same_error: of those that both get wrong, the share with the same wrong answer.
+        same_error: of those that both get wrong, the share with the same wrong answer; one that failed or cannot be
+            read is no answer.
         dissimilarity: 1 - cosine of the TF-IDF vectors of two participants' first texts; mean over pairs.
     """
-    votes = {debate.question_id: (debate.votes.most_common(1) or [(None, 0)])[0][0] for debate in debates}
+    votes = {debate.question_id: vote(debate, seed) for debate in debates}
     found = {
         "consensus": fmean(
             said.key is not None and said.key == votes[d.question_id] for d in debates for said in d.last
@@ -65,7 +67,7 @@ def _errors(debates: Sequence[Transcript], gold: Mapping[str, str | None]) -> tu
             wrong = [key is None or key != gold[debate.question_id] for key in (one, other)]
             either += any(wrong)
             both += all(wrong)
-            same += all(wrong) and one == other
+            same += all(wrong) and one == other and one is not None
     return both / either if either else 0.0, same / both if both else 0.0
 
 
@@ -91,7 +93,7 @@ def _cosine(one: Mapping[str, float], other: Mapping[str, float]) -> float:
 
 
 def likelihoods(voices: Voices, cast: Cast, debates: Sequence[Transcript]) -> dict[str, float]:
-    """Return how the generation agents rate each other's first answers.
+    """Return how the generation agents rate each other's first answers; nothing if each of these failed.
 
     The cast must be seated, and the debates be its own.
 
@@ -112,6 +114,8 @@ def likelihoods(voices: Voices, cast: Cast, debates: Sequence[Transcript]) -> di
                 requests.append(Request(debate.messages))
                 texts.append(said.completion.text)
                 pairs.append((author, reader))
+    if not requests:
+        return {}
     means = [math.fsum(tokens) / len(tokens) for tokens in voices.rate(speakers, requests, texts)]
     own = [-mean for (author, reader), mean in zip(pairs, means, strict=True) if author == reader]
     others = [-mean for (author, reader), mean in zip(pairs, means, strict=True) if author != reader]

@@ -16,7 +16,7 @@ from fulcrum.chat import Message
 from fulcrum.errors import RunError
 from fulcrum.hashing import canonical_json, content_hash, seed_from
 from fulcrum.society.arms import LINES
-from fulcrum.society.debate import Transcript, conversation
+from fulcrum.society.debate import Transcript, asked, conversation
 from fulcrum.society.labels import PseudoLabel, margin
 from fulcrum.society.rows import Vetoes
 from fulcrum.society.settings import AnnotatorSettings
@@ -109,12 +109,10 @@ def _prompt(event: Event, debate: Transcript, update: str) -> tuple[Message, ...
         if event.agent == line.generator(participant):
             return debate.messages
         if event.agent == line.critic(participant):
-            track = debate.track(participant)
-            prompts = conversation(debate.messages, track, update)
-            asked = [
-                (said.completion.text, prompt) for said, prompt in zip(track, prompts, strict=True) if said.summary
-            ]
-            return dict(reversed(asked)).get(event.rejected, asked[-1][1]) if asked else None
+            said = asked(debate.track(participant)).values()
+            prompts = conversation(debate.messages, said, update)
+            turns = [(one.completion.text, prompt) for one, prompt in zip(said, prompts, strict=True)][1:]
+            return dict(reversed(turns)).get(event.rejected, turns[-1][1]) if turns else None
     return None
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, Self
 
 from fulcrum.errors import TaskError
@@ -80,19 +80,32 @@ def all_said(label: PseudoLabel, debates: Iterable[Transcript]) -> bool:
     )
 
 
+def by_chance(labels: Sequence[PseudoLabel]) -> bool:
+    """Return whether no two agents agreed on any question, so that their votes are chance."""
+    return all(max(label.votes.values(), default=0) < 2 for label in labels)
+
+
+def without_chance(labels: Sequence[PseudoLabel]) -> list[PseudoLabel]:
+    """Return the labels; where all votes are chance, only what people said is still one."""
+    if not by_chance(labels):
+        return list(labels)
+    return [replace(label, answer=None) if label.source == "vote" else label for label in labels]
+
+
 def nothing_to_learn(debates: Sequence[Transcript], labels: Sequence[PseudoLabel]) -> str | None:
     """Return why these debates teach nothing, in a sentence; None if they do.
 
     A base that is always right, or always wrong in one way, never disagrees; one that is never right finds no two
-    agents that agree, or no answer at all.
+    agents that agree, or no answer at all: then only a person's answers are left to learn.
     """
-    if not any(label.votes for label in labels):
+    taught = any(label.source == "person" and label.answer is not None for label in labels)
+    if not taught and not any(label.votes for label in labels):
         return (
             f"None of the agents gave a final answer that can be read, on any of {len(debates)} questions: there is "
             "nothing to vote on. Look at the answers in the debates, and let the task's prompt ask for the form that "
             "its scorer reads."
         )
-    if len(debates[0].last) > 1 and all(max(label.votes.values(), default=0) < 2 for label in labels):
+    if not taught and by_chance(labels):
         return (
             f"No two agents agreed on any of {len(debates)} questions: their votes are chance, and would be learnt as "
             "such. Take easier questions, a stronger model, or a lower debate.temperature."

@@ -85,12 +85,12 @@ def improve(workshop: Workshop, line: Line) -> Outcome:
         if not line.gold:
             workshop.report_labels(held, labels)
         labels = workshop.corrected(held, labels)
-        if not line.gold and (ended := nothing_to_learn(held.debates, labels)):
+        preferred = any(workshop.preferences(held, agent) for agent in agents)
+        if not (line.gold or preferred) and (ended := nothing_to_learn(held.debates, labels)):
             break
         session, labels = workshop.debate_again(held, labels, agents)
         vetoes, seed = workshop.vetoes(line), workshop.seed(line, number)
         rows = training_rows(line, session.debates, labels, settings, seed, vetoes)
-        preferred = any(workshop.preferences(session, agent) for agent in rows)
         if not preferred and (ended := too_few(rows, settings.min_rows)):
             break
         before = agents

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from fulcrum.atomic import write_json
+from fulcrum.chat import Failure
 from fulcrum.errors import RunError
 from fulcrum.evaluation.pairing import Outcome, mean_of, outcomes, pair
 from fulcrum.evaluation.rollouts import SolverRollouts
@@ -47,13 +48,14 @@ class Point:
         split: on which examples.
         n: examples with a score.
         right: those that are fully right.
-        mean: mean score.
-        low: lower end of its 95 % interval.
+        mean: mean score; None if there is no example with a score.
+        low: lower end of its 95 % interval, which is from 0 to 1 if there is none.
         high: upper end.
         calls: calls behind one answer.
         tokens: tokens behind one answer.
         diversity: of its participants, if there are several.
         values: score of each example, for paired comparisons.
+        failed: what every answer failed of, if there is no example with a score.
     """
 
     arm: str
@@ -61,13 +63,14 @@ class Point:
     split: Split
     n: int
     right: int
-    mean: float
+    mean: float | None
     low: float
     high: float
     calls: float
     tokens: float
     diversity: Mapping[str, float] = field(default_factory=dict[str, float])
     values: Mapping[str, float] = field(default_factory=dict[str, float])
+    failed: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return the point as JSON."""
@@ -85,17 +88,18 @@ class Point:
 
 
 def point_of(iteration: int, result: SolverRollouts, diversity: Mapping[str, float]) -> Point:
-    """Return the point that some rollouts make.
+    """Return the point that some rollouts make; after training they may all have failed by the agents' own doing.
 
     Raises:
-        RunError: every answer ended in a failed call.
+        RunError: every answer ended in a failed call, before any training or by no doing of the agents.
     """
     achieved = outcomes(result.rollouts)
     mean = mean_of(achieved)
-    if mean is None:
-        kinds = ", ".join(sorted({str(rollout.score.details["failure"]) for rollout in result.rollouts}))
+    kinds = sorted({rollout.score.details["failure"] for rollout in result.rollouts}) if mean is None else []
+    failed = ", ".join(kinds)
+    if kinds and not (iteration and all(Failure(kind).paid for kind in kinds)):
         raise RunError(
-            f"{result.solver}: each of {len(result.rollouts)} answers on the {result.split} split failed ({kinds}); "
+            f"{result.solver}: each of {len(result.rollouts)} answers on the {result.split} split failed ({failed}); "
             "if they were truncated raise settings.debate.max_tokens, else look at `fulcrum calls stats RUN`"
         )
     spend = result.total
@@ -105,13 +109,14 @@ def point_of(iteration: int, result: SolverRollouts, diversity: Mapping[str, flo
         result.split,
         len(achieved),
         sum(outcome.solved >= 1 for outcome in achieved.values()),
-        mean.estimate,
-        mean.low,
-        mean.high,
+        mean and mean.estimate,
+        mean.low if mean else 0.0,
+        mean.high if mean else 1.0,
         spend.answers / len(result.rollouts),
         spend.tokens / len(result.rollouts),
         diversity,
         {question_id: outcome.value for question_id, outcome in achieved.items()},
+        failed,
     )
 
 
@@ -128,13 +133,15 @@ def transcripts_of(result: SolverRollouts, task: Task) -> list[Transcript]:
 def plateau(points: Sequence[Point], line: Line, iteration: int, settings: SocietySettings) -> str | None:
     """Return why a line should stop after an iteration, in a sentence; None if it should go on.
 
-    It stops when its agents hardly disagree any more, or when `patience` iterations together brought no significant
-    gain: the paired 95 % interval of the difference reaches zero.
+    It stops when every answer failed, when its agents hardly disagree any more, or when `patience` iterations together
+    brought no significant gain: the paired 95 % interval of the difference reaches zero.
     """
     own = _of_line(points, line, settings)
     if iteration not in own:
         return None
     now = own[iteration]
+    if now.failed:
+        return f"Stopped after iteration {iteration}: every dev answer failed ({now.failed})."
     disagreement = now.diversity.get("disagreement")
     if disagreement is not None and disagreement < settings.min_disagreement:
         return (
@@ -153,13 +160,17 @@ def plateau(points: Sequence[Point], line: Line, iteration: int, settings: Socie
     return None
 
 
-def best_iteration(points: Sequence[Point], line: Line, settings: SocietySettings, last: int) -> int:
+def best_iteration(points: Sequence[Point], line: Line, settings: SocietySettings, last: int) -> int | None:
     """Return the iteration that is best on dev, the earliest of equal ones; without dev questions, the last.
 
-    All iterations were asked the same questions, and an answer that failed is worth nothing here.
+    All iterations were asked the same questions, and an answer that failed is worth nothing here. None if each was
+    measured and every answer failed.
     """
     trained = [point for number, point in _of_line(points, line, settings).items() if number]
-    return max(trained, key=lambda one: (sum(one.values.values()), -one.iteration)).iteration if trained else last
+    if not trained:
+        return last
+    best = max(trained, key=lambda one: (sum(one.values.values()), -one.iteration))
+    return best.iteration if best.n else None
 
 
 def _of_line(points: Sequence[Point], line: Line, settings: SocietySettings) -> dict[int, Point]:
@@ -214,8 +225,9 @@ def write_curve(folder: Path, points: Sequence[Point], iterations: int) -> None:
     for point in points:
         for x in [point.iteration] if point.arm in measured else sorted({0, iterations}):
             place = {"series": point.arm, "x": x, "x_label": "iteration"}
-            interval = {"low": point.low * 100, "high": point.high * 100}
-            drawn.append({**place, "y": point.mean * 100, **interval, "y_label": f"{point.split} score, points"})
+            if point.mean is not None:
+                interval = {"low": point.low * 100, "high": point.high * 100}
+                drawn.append({**place, "y": point.mean * 100, **interval, "y_label": f"{point.split} score, points"})
             drawn += [
                 {**place, "series": point.arm + line, "y": point.diversity[measure] * unit, "y_label": chart}
                 for measure, line, chart, unit in _DRAWN

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from fulcrum.artifact import Artifact, Deployed, OpenModel
 from fulcrum.errors import TaskError
-from fulcrum.methods import Contender, PlannedCalls, Role, prompt_tokens
+from fulcrum.methods import Contender, PlannedCalls, Role, asked_by_the_task, prompt_tokens
 from fulcrum.recipe import Recipe
 from fulcrum.runs import Run
 from fulcrum.society.arms import ARMS, lines_of
@@ -45,21 +45,26 @@ class SocietyMethod:
         task = _suited(recipe.task, settings)
         debate, answer = settings.debate, settings.debate.max_tokens or recipe.task.max_tokens
         dev = min(settings.measure, len(task.splits.get("dev", ())))
-        prompt = prompt_tokens(task)
+        # the answers of the others, or a participant's own and what it was told of them
+        heard = max(debate.agents - 1, 2 * (debate.rounds - 1)) * max(answer, debate.summary_tokens)
+        prompt = prompt_tokens(task, answer) + heard
         again = settings.again * min(settings.annotator.labels, settings.questions)
         rows: list[PlannedCalls] = []
         for line in lines_of(settings.arms):
             calls = line.settings(debate).calls if line.debates else debate.agents
             asked = settings.iterations * (settings.questions + (0 if line.gold else again)) * calls
-            rows.append(PlannedCalls(f"debates of {line.name}", "agent", asked, prompt + answer, answer))
+            rows.append(PlannedCalls(f"debates of {line.name}", "agent", asked, prompt, answer))
         calls = {name: ARMS[name].settings(debate).calls for name in settings.arms}
         often = {name: settings.iterations + 1 if ARMS[name].line else 1 for name in settings.arms}
         measured = dev * (1 + sum(calls[name] * often[name] for name in calls))
-        tested = len(task.examples("test")) * (1 + sum(calls.values()) + settings.distil)
-        rows.append(PlannedCalls("measuring iterations", "agent", measured, prompt + answer, answer))
+        test = len(task.examples("test"))
+        tested = test * (1 + sum(calls.values()) + settings.distil)
+        rows.append(PlannedCalls("measuring iterations", "agent", measured, prompt, answer))
         if settings.distil:
-            rows.append(PlannedCalls("distilling", "agent", settings.questions * debate.calls, prompt + answer, answer))
-        rows.append(PlannedCalls("evaluation", "agent", tested, prompt + answer, answer))
+            rows.append(PlannedCalls("distilling", "agent", settings.questions * debate.calls, prompt, answer))
+        rows.append(PlannedCalls("evaluation", "agent", tested, prompt, answer))
+        scored = dev * (1 + sum(often.values())) + test * (1 + len(calls) + settings.distil)
+        rows += asked_by_the_task(recipe, answer, scored)
         return [row for row in rows if row.calls]
 
     def learn(self, run: Run) -> None:
@@ -68,7 +73,7 @@ class SocietyMethod:
         _suited(run.task, settings)
         history = learn(run, settings)
         agents = history.agents("society")
-        sentence = history.ended.get("society", "")
+        sentence = next(iter(history.ended.values()), "")  # the society's, if it is among them
         if agents is None:
             shutil.rmtree(run.artifact, ignore_errors=True)
             run.log("learned", artifact=None, sentence=sentence)

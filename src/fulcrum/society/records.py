@@ -7,10 +7,12 @@ from pathlib import Path
 
 from fulcrum.atomic import read_json, read_lines
 from fulcrum.errors import RunError
-from fulcrum.runs.catalog import reopen
+from fulcrum.runs.catalog import read_resolved, reopen
+from fulcrum.society.arms import LINES, Line, line_shown, lines_of
 from fulcrum.society.debate import Transcript
 from fulcrum.society.history import FILE, read_history
 from fulcrum.society.rows import Kind, TrainingRow
+from fulcrum.society.settings import SocietySettings
 from fulcrum.society.workshop import ROWS, read_debates
 
 
@@ -77,19 +79,43 @@ def explain(run: Path, row_id: str) -> tuple[LearnedRow, Transcript]:
     )
 
 
-def last_debates(run: Path, line: str = "society") -> list[Transcript]:
-    """Return the last debates of a line; of a run that has not learned yet, the first.
+def settings_of(run: Path) -> SocietySettings:
+    """Return the settings that a society's run was started with."""
+    return SocietySettings.model_validate(read_resolved(run)["settings"])
+
+
+def steered(settings: SocietySettings) -> list[str]:
+    """Return the agents that learn what people prefer, and not what they veto: the society's, if there is one."""
+    line = LINES["society"]
+    return line.agents(settings.debate.agents) if line in lines_of(settings.arms) else []
+
+
+def shown_line(run: Path) -> Line:
+    """Return the line of a run whose debates people are shown.
+
+    Raises:
+        RunError: none of its lines learns from votes.
+    """
+    line = line_shown(settings_of(run).arms)
+    if line is None:
+        raise RunError(f"{run}: nothing that settings.arms names learns from votes, so there are no labels to speak of")
+    return line
+
+
+def last_debates(run: Path) -> list[Transcript]:
+    """Return the last debates that people are shown; of a run that has not learned yet, the first.
 
     Raises:
         RunError: there are none.
     """
+    line = shown_line(run)
     if (run / FILE).is_file():
-        stage = read_history(run).debates.get(line)
+        stage = read_history(run).debates.get(line.name)
     else:
-        finished = (run / "stages").glob(f"debate-{line}-1-*/finished.json")
+        finished = (run / "stages").glob(f"debate-{line.name}-1-*/finished.json")
         stage = next((path.parent.name for path in finished), None)
     if stage is None:
-        raise RunError(f"{run}: holds no finished debate of {line!r}; run `fulcrum train` first")
+        raise RunError(f"{run}: holds no finished debate of {line.name!r}; run `fulcrum train` first")
     return read_debates(run / "stages" / stage)
 
 

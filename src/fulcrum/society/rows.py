@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 from fulcrum.chat import Message
 from fulcrum.hashing import content_hash, seed_from
 from fulcrum.society.arms import Line
-from fulcrum.society.debate import Transcript, conversation
+from fulcrum.society.debate import Transcript, asked, conversation
 from fulcrum.society.labels import PseudoLabel
 from fulcrum.society.settings import SocietySettings
 from fulcrum.training.rows import ChatRow
@@ -138,7 +138,7 @@ def _pool(
     first, last = debate.first[participant], debate.last[participant]
     if label.answer is None or last.key != label.answer or (critic, label.question_id) in vetoes:
         return None
-    if not last.summary:
+    if len(asked(debate.track(participant))) == 1:
         return None  # it heard nobody, so it was never asked as a critic
     return "kept" if first.key == label.answer else "corrected"
 
@@ -146,12 +146,12 @@ def _pool(
 def _trajectory(
     agent: str, participant: int, kind: Kind, debate: Transcript, label: PseudoLabel, settings: SocietySettings
 ) -> list[TrainingRow]:
-    """Return a critic's debate as rows: its last turn, or one row for each of its turns."""
-    track = debate.track(participant)
-    prompts = conversation(debate.messages, track, settings.debate.update)
+    """Return a critic's debate as rows: the last turn in which it was asked, or one row for each of these."""
+    said = asked(debate.track(participant))
+    prompts = conversation(debate.messages, said.values(), settings.debate.update)
     rows = [
-        TrainingRow(agent, participant, turn, kind, label, prompt, said.completion.text)
-        for turn, (prompt, said) in enumerate(zip(prompts, track, strict=True))
+        TrainingRow(agent, participant, turn, kind, label, prompt, one.completion.text)
+        for (turn, one), prompt in zip(said.items(), prompts, strict=True)
     ]
     return rows if settings.critic_loss == "all" else rows[-1:]
 

@@ -13,6 +13,12 @@ from fulcrum.workers import Tell
 
 WEIGHTS = "weights"
 
+_SHARED = (
+    *("tuning", "lora_rank", "lora_alpha", "seed", "dtype"),
+    *("micro_batch_size", "gradient_checkpointing", "checkpoint_every"),
+)
+"""What training on preferences shares with that on rows: the form of the weights, and what fits in memory."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
@@ -65,7 +71,7 @@ def train(job: TuningJob, tell: Tell) -> None:
         finetune(base, chats, learned, training, adapter=None if full else tuning.start, on_step=on_step)
     if not tuning.preferences:
         return
-    shape = {key: getattr(training, key) for key in ("tuning", "lora_rank", "lora_alpha", "seed", "dtype")}
+    shape = {key: getattr(training, key) for key in _SHARED}
     prefer(
         str(learned) if full and learned else job.source,
         tuning.preferences,

@@ -1,7 +1,7 @@
 """Where a society is made: every step of the algorithm as a stage of a run, so that a kill costs nothing."""
 
 import random
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,12 +18,12 @@ from fulcrum.evaluation.solver import Solver, Turn
 from fulcrum.hashing import content_hash, seed_from
 from fulcrum.runs import Run
 from fulcrum.runs.learn import RIVALS
-from fulcrum.society.arms import ARMS, Agents, Arm, Line
+from fulcrum.society.arms import ARMS, Agents, Arm, Line, line_shown
 from fulcrum.society.cast import Cast, Speaker, Voices, adapter_host
 from fulcrum.society.debate import Debate, Transcript
 from fulcrum.society.diversity import diversity, likelihoods
 from fulcrum.society.feedback import Feedback, append_feedback, read_feedback, simulate
-from fulcrum.society.labels import PseudoLabel, all_said, label_report, right_answers
+from fulcrum.society.labels import PseudoLabel, all_said, label_report, right_answers, without_chance
 from fulcrum.society.measure import DIRECT, Point, point_of, transcripts_of
 from fulcrum.society.rows import TrainingRow, Vetoes, empty_pools
 from fulcrum.society.settings import DebateSettings, SocietySettings
@@ -202,8 +202,14 @@ class Workshop:
             **self._who(agents),
             **({"after": earlier.stage} if earlier else {}),
         }
-        folder = self.run.stage(f"{kind}-{line.name}-{iteration}", inputs, work)
+        folder = self._answered(f"{kind}-{line.name}-{iteration}", inputs, work)
         return Session(line, iteration, folder.name, read_debates(folder))
+
+    def _answered(self, name: str, inputs: Mapping[str, Any], work: Callable[[Path], None]) -> Path:
+        """Do a stage of answers; one that was finished before their limit was an input does not tell it, and stands."""
+        if not (self.run.stage_folder(name, inputs) / "finished.json").exists():
+            inputs = {**inputs, "max_tokens": self._limit}
+        return self.run.stage(name, inputs, work)
 
     def _who(self, agents: Agents | None) -> dict[str, Any]:
         """Return what the answers of some agents depend on; weights are known by their stage, which is a hash."""
@@ -217,9 +223,9 @@ class Workshop:
         return path.relative_to(self.run.folder).as_posix()
 
     def corrected(self, session: Session, labels: Sequence[PseudoLabel]) -> list[PseudoLabel]:
-        """Return the labels after what people said; a simulated person speaks after the society's first debate."""
+        """Return the labels after what people said, a simulated one after the first debate that people are shown."""
         annotator = self.settings.annotator
-        if annotator.labels and session.line.name == "society" and session.iteration == 1:
+        if annotator.labels and session.line == line_shown(self.settings.arms) and session.iteration == 1:
 
             def work(folder: Path) -> None:
                 events = simulate(session.debates, right_answers(self.task, "train"), annotator, self.run.recipe.seed)
@@ -228,7 +234,7 @@ class Workshop:
 
             inputs = {"annotator": annotator.model_dump(), "labels": [label.to_json() for label in labels]}
             self.run.stage("annotate", inputs, work)
-        return list(labels) if session.line.gold else self._feedback.correct(labels)
+        return list(labels) if session.line.gold else without_chance(self._feedback.correct(labels))
 
     @property
     def _feedback(self) -> Feedback:
@@ -371,7 +377,7 @@ class Workshop:
                 limit=limit,
             )
             debates = transcripts_of(result, self.task)
-            found = diversity(debates, right_answers(self.task, split)) if debates else {}
+            found = diversity(debates, right_answers(self.task, split), self.run.recipe.seed) if debates else {}
             if solver.name == "society" and (rated := debates[: self.settings.likelihood]):
                 found |= likelihoods(self._voices, ARMS["society"].cast(agents, self.settings.debate), rated)
             write_json(folder / "point.json", point_of(iteration, result, found).to_json())
@@ -384,7 +390,7 @@ class Workshop:
             "seed": self.run.recipe.seed,
             **self._who(agents),
         }
-        folder = self.run.stage(f"measure-{split}-{solver.name}-{iteration}", inputs, work)
+        folder = self._answered(f"measure-{split}-{solver.name}-{iteration}", inputs, work)
         return Point.from_json(read_json(folder / "point.json"))
 
 

@@ -84,6 +84,27 @@ def served(library: Library, settings: StrategiesSettings) -> list[Strategy]:
     return kept(library) if settings.serve == "proposed" else library.strategies("approved")
 
 
+def served_or_refused(place: Path, library: Library, settings: StrategiesSettings) -> list[Strategy]:
+    """Return what may stand in a prompt.
+
+    Args:
+        place: the library's, for the message.
+        library: where it stands.
+        settings: what is served.
+
+    Raises:
+        RunError: nothing is.
+    """
+    strategies = served(library, settings)
+    if not strategies:
+        waiting = len(library.strategies("proposed"))
+        raise RunError(
+            f"{place}: no strategy is approved, so there is nothing to serve; {waiting} wait for review: "
+            'fulcrum strategies list, approve (or train with settings.serve = "proposed", for an experiment)'
+        )
+    return strategies
+
+
 @dataclass(frozen=True)
 class Bench:
     """A run, seen by the method."""
@@ -99,6 +120,16 @@ class Bench:
     def wording(self) -> Wording:
         """How its models are spoken to."""
         return wording_for(self.run.recipe.keys.task, self.settings)
+
+    def measured(self, library: Library) -> list[Strategy]:
+        """Return what an evaluation serves; an experiment may show that nothing was worth keeping.
+
+        Raises:
+            RunError: nothing is approved, so that all calls would show nothing.
+        """
+        if self.settings.serve == "proposed":
+            return served(library, self.settings)
+        return served_or_refused(self.run.folder, library, self.settings)
 
     @property
     def task(self) -> Task:

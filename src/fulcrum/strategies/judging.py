@@ -10,6 +10,9 @@ from fulcrum.strategies.solver import Student
 from fulcrum.strategies.wording import Wording, transcript
 from fulcrum.task import Task
 
+COMPARISON_TOKENS = 256
+"""Limit of what a judge says of two replies."""
+
 
 @dataclass(frozen=True, slots=True)
 class Preference:
@@ -79,7 +82,7 @@ class ModelJudge:
 
     def compare(self, cases: Sequence[Compared]) -> list[Preference | None]:
         """Ask about every case in both orders, in one batch."""
-        sampling = Sampling(max_tokens=256)
+        sampling = Sampling(max_tokens=COMPARISON_TOKENS)
         requests: list[Request] = []
         for case in cases:
             teacher, student = shown(case.teacher), shown(case.student)

@@ -10,7 +10,6 @@ for each round:
 """
 
 import random
-import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -72,9 +71,8 @@ def learn_library(run: Run) -> tuple[Path, list[dict[str, Any]]]:
 def _round(run: Run, before: Path | None, number: int, beta: float, folder: Path) -> None:
     """Do one round, from the library of the round before."""
     path = folder / "library.jsonl"
-    path.unlink(missing_ok=True)  # what a kill left
-    if before is not None:
-        shutil.copyfile(before / "library.jsonl", path)
+    # Over what a kill left; and where nothing is ever proposed there must be a library all the same.
+    path.write_bytes((before / "library.jsonl").read_bytes() if before else b"")
     round_ = _Round(Bench(run), Library(path, clock=lambda: f"round {number + 1}"), number, beta)
     write_json(folder / "round.json", round_.go(folder))
 

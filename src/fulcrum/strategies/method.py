@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 from fulcrum.artifact import CARD, Artifact, Deployed, OpenModel, write_card
 from fulcrum.atomic import write_json, write_text
 from fulcrum.errors import RunError, SettingsError
-from fulcrum.methods import Contender, PlannedCalls, Role, planned_turns, prompt_tokens
+from fulcrum.methods import Contender, PlannedCalls, Role
 from fulcrum.recipe import Recipe
 from fulcrum.runs import Run
-from fulcrum.strategies.bench import LIBRARY, Bench, kept, served, wording_for
+from fulcrum.strategies.bench import LIBRARY, Bench, kept, served, served_or_refused, wording_for
 from fulcrum.strategies.effects import measure_library
 from fulcrum.strategies.finetuned import REPLIES, finetuned_student, tune
 from fulcrum.strategies.lab import LabWording
@@ -20,6 +20,7 @@ from fulcrum.strategies.library import Library
 from fulcrum.strategies.logs import Logs, take_in
 from fulcrum.strategies.markdown import to_markdown
 from fulcrum.strategies.placebo import placebo
+from fulcrum.strategies.plan import planned_calls
 from fulcrum.strategies.release import refuse_unreleased
 from fulcrum.strategies.retrieval import Retriever
 from fulcrum.strategies.settings import StrategiesSettings
@@ -28,9 +29,6 @@ from fulcrum.strategies.suggestions import Asked
 
 ROUNDS = "rounds.json"
 """File of the artifact with a record for each round."""
-
-_REPLY_TOKENS = 40
-_STRATEGY_TOKENS = 60
 
 
 class StrategiesMethod:
@@ -55,42 +53,14 @@ class StrategiesMethod:
     }
 
     def plan(self, recipe: Recipe) -> Sequence[PlannedCalls]:
-        """Return the calls of learning and of evaluation, for dialogues of average length."""
-        settings, task = recipe.settings_as(StrategiesSettings), recipe.task
+        """Return the calls of learning and of evaluation; `fulcrum.strategies.plan` says what is estimated.
+
+        Raises:
+            SettingsError: the recipe cannot work.
+            RunError: the teacher's handbook is not what it was.
+        """
         _refuse_what_cannot_work(recipe)
-        length = planned_turns(task)
-        turns = settings.rounds * min(settings.dialogues, len(task.examples("train"))) * length
-        prompt, asked = prompt_tokens(task), settings.rounds * settings.requests
-        test = len(task.examples("test")) * length
-        judged = "judge" in recipe.models
-        strategies = max(1, asked // 10)  # most of what a teacher suggests it has suggested before
-        accepted = max(1, strategies // 4)
-        tried = (strategies + settings.rounds) * min(settings.trial_dialogues, settings.dialogues) * length
-        measured = 2 * accepted * settings.effect_dialogues * length
-        gap = settings.rounds * settings.gap_dialogues * length
-        ceiling = min(gap, settings.gap_dialogues * length)
-        continued = 0 if judged else turns * length
-        evaluated = (5 + settings.finetune) * test
-        finished = tried + gap + ceiling + measured + evaluated + test
-        rows = [
-            PlannedCalls("rounds", "student", turns, prompt, _REPLY_TOKENS),
-            PlannedCalls("rounds", "teacher", turns, prompt, _REPLY_TOKENS),
-            PlannedCalls("judging", "judge", 2 * turns if judged else 0, prompt, 1),
-            PlannedCalls("judging", "student", continued, prompt, _REPLY_TOKENS),
-            PlannedCalls("strategies", "teacher", asked, prompt, _STRATEGY_TOKENS),
-            PlannedCalls("trials", "student", tried, prompt, _REPLY_TOKENS),
-            PlannedCalls("gap", "student", gap, prompt, _REPLY_TOKENS),
-            PlannedCalls("gap", "teacher", ceiling, prompt, _REPLY_TOKENS),
-            PlannedCalls("effects", "student", measured, prompt, _REPLY_TOKENS),
-            PlannedCalls("evaluation", "student", evaluated, prompt, _REPLY_TOKENS),
-            PlannedCalls("evaluation", "teacher", test, prompt, _REPLY_TOKENS),
-        ]
-        judgements = finished // length + (0 if judged else 2 * turns)
-        for role in (role for role in recipe.asked if role not in recipe.models):  # the task's own models
-            # A judge is asked once a finished dialogue, who plays the customer at every turn.
-            calls = judgements if role.startswith("judge") else turns + continued + finished
-            rows.append(PlannedCalls("all dialogues", role, calls, prompt, _REPLY_TOKENS))
-        return [row for row in rows if row.calls]
+        return planned_calls(recipe)
 
     def learn(self, run: Run) -> None:
         """Run the rounds, measure what they kept, and write the library, its page, its curve and its card."""
@@ -116,13 +86,17 @@ class StrategiesMethod:
         write_json(run.artifact / ROUNDS, curve)
         write_json(run.artifact / "curve.json", _points(curve))
         _describe(run, library, curve)
-        run.log("learned", artifact=LIBRARY, strategies=len(kept(library)))
+        run.log("learned", artifact=LIBRARY, strategies=len(kept(library)), **_next(run, library))
 
     def contenders(self, run: Run) -> Sequence[Contender]:
-        """Return the student alone, with the library, with each control, and the teacher as ceiling."""
+        """Return the student alone, with the library, with each control, and the teacher as ceiling.
+
+        Raises:
+            RunError: nothing is learned, or nothing of it is approved.
+        """
         bench = Bench(run)
         library = Library(_library_of(run))
-        strategies = served(library, bench.settings)
+        strategies = bench.measured(library)
         retriever = Retriever(strategies, bench.settings.retrieval)
         wording = bench.wording
         advisers = {
@@ -148,13 +122,7 @@ class StrategiesMethod:
         """
         settings = StrategiesSettings.model_validate(artifact.settings)
         library = Library(artifact.folder / LIBRARY)
-        strategies = served(library, settings)
-        if not strategies:
-            waiting = len(library.strategies("proposed"))
-            raise RunError(
-                f"{artifact.folder}: no strategy is approved, so there is nothing to serve; {waiting} wait for review: "
-                'fulcrum strategies list, approve (or train with settings.serve = "proposed", for an experiment)'
-            )
+        strategies = served_or_refused(artifact.folder, library, settings)
         refuse_unreleased(artifact.folder, strategies)
         wording = wording_for(artifact.task, settings)
         return StrategyRewriter(retrieved(Retriever(strategies, settings.retrieval), wording), wording)
@@ -235,6 +203,18 @@ def _points(rounds: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         {"series": "retrieved", "x": size, "y": score, "x_label": "strategies kept", "y_label": "dev score, points"}
         for size, score in by_size.items()
     ]
+
+
+def _next(run: Run, library: Library) -> dict[str, str]:
+    """Return what to say and what to do next where nothing that was learned is served yet."""
+    if served(library, run.recipe.settings_as(StrategiesSettings)):
+        return {}
+    if not (waiting := len(kept(library))):
+        return {"sentence": "No strategy passed its trial.", "next": f"fulcrum strategies list {run.folder}"}
+    return {
+        "sentence": f"Waiting for review: {waiting}; none is served yet, so that an evaluation could show nothing.",
+        "next": f"fulcrum review {run.folder}, then fulcrum evaluate {run.folder}",
+    }
 
 
 def _describe(run: Run, library: Library, curve: Sequence[Mapping[str, Any]]) -> None:

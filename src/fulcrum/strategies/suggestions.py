@@ -24,7 +24,8 @@ from fulcrum.strategies.words import (
     words,
 )
 
-_STRATEGY_TOKENS = 512
+STRATEGY_TOKENS = 512
+"""Limit of what the teacher writes of one turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,7 @@ def ask_teacher(bench: Bench, judged: Sequence[tuple[Compared, Preference]]) -> 
     """
     wording = bench.wording
     prompts = [wording.ask(case.state.messages, shown(case.teacher), shown(case.student)) for case, _ in judged]
-    sampling = Sampling(max_tokens=_STRATEGY_TOKENS)
+    sampling = Sampling(max_tokens=STRATEGY_TOKENS)
     answers = complete(bench.teacher_model, [Request(prompt, sampling) for prompt in prompts])
     bench.check()
     asked = Asked()

@@ -30,6 +30,7 @@ from fulcrum.task.files import read_rows
 from fulcrum.task.load import Sizes, TaskSpec
 from fulcrum.task.scorers.json import find_json
 from fulcrum.task.split import split_by_hash
+from fulcrum.task.task import SPEECH_TOKENS, VERDICT_TOKENS
 from fulcrum.task.taskfile import Shares
 
 VERSION = 1
@@ -197,7 +198,7 @@ class SimulatedDialogue:
             return
         self._turns += 1
         self._messages = (*self._messages, completion.message())
-        answer = self._ask("customer", self._as_customer(), max_tokens=256)
+        answer = self._ask("customer", self._as_customer(), SPEECH_TOKENS)
         if answer.failure is not None:
             self._failure = answer.failure
             return
@@ -212,7 +213,7 @@ class SimulatedDialogue:
         told = system_message(_JUDGE.format(policy=self._policy, secret=self._secret))
         names = {"user": "customer", "assistant": "agent"}
         talk = "\n".join(f"{names[m.role]}: {m.content}" for m in self._messages if m.role in names)
-        answer = self._ask("judge", (told, user(talk)), max_tokens=1024)
+        answer = self._ask("judge", (told, user(talk)), VERDICT_TOKENS)
         if answer.failure is not None:
             return failed(answer.failure)
         try:

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from fulcrum.calls import Budget
 from fulcrum.chat import ChatModel, Completion, Failure, Request, Sampling, complete
+from fulcrum.evaluation.rollouts import advance
 from fulcrum.supplement.forms import NONE, NOTHING, Supplement
 from fulcrum.supplement.trials import Trial, Written
 from fulcrum.supplement.wording import When, Wording, prompt_of
@@ -130,8 +132,8 @@ class Bench:
             self.budget.check()
             speaking = [attempt for attempt in waiting if attempt.score is None]
             completions = complete(self.actor, [self._request(attempt) for attempt in speaking])
-            for attempt, completion in zip(speaking, completions, strict=True):
-                attempt.take_answer(completion)
+            said = zip(speaking, completions, strict=True)
+            advance(self.task, [partial(attempt.take_answer, completion) for attempt, completion in said])
             self.budget.check()
         size = self.samples
         return [_trial(attempts[start : start + size]) for start in range(0, len(attempts), size)]

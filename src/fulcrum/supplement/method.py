@@ -6,7 +6,7 @@ from typing import ClassVar
 from fulcrum.artifact import Artifact, Deployed, OpenModel, read_artifact
 from fulcrum.chat import ChatModel, Sampling
 from fulcrum.evaluation.baselines import Direct, SelfConsistency
-from fulcrum.methods import Contender, PlannedCalls, Role, planned_turns, prompt_tokens
+from fulcrum.methods import Contender, PlannedCalls, Role, asked_by_the_task, planned_turns, prompt_tokens
 from fulcrum.recipe import Recipe
 from fulcrum.runs import Run
 from fulcrum.supplement.artifact import STATIC_PROMPT, generator_name, write_artifact
@@ -60,7 +60,8 @@ class SupplementMethod:
         _refuse_what_cannot_work(recipe)
         train, dev, test = (len(task.examples(split)) for split in ("train", "dev", "test"))
         train, dev = min(settings.queries or train, train), min(settings.dev_queries or dev, dev)
-        prompt, answer, note = prompt_tokens(task), settings.answer_tokens or task.max_tokens, settings.max_tokens
+        answer, note = settings.answer_tokens or task.max_tokens, settings.max_tokens
+        prompt = prompt_tokens(task, answer)
         length = planned_turns(task)
         notes = length if settings.when == "turn" else 1
         pools = {"warm start": warm_start_pool(settings)}
@@ -86,7 +87,9 @@ class SupplementMethod:
         answered = (8 + (settings.when == "turn")) * length + (settings.votes + 1 if task.scorer else 0)
         rows.append(PlannedCalls("evaluation", "generator", written * test, prompt, max(note, answer)))
         rows.append(PlannedCalls("evaluation", "actor", answered * test, prompt + note, answer))
+        turns = sum(row.calls for row in rows if row.role == "actor")
         rows.append(PlannedCalls("evaluation, own notes", "actor", notes * test, prompt, note))
+        rows += asked_by_the_task(recipe, answer, turns // length + test * bool(task.scorer))  # the generator alone
         return [row for row in rows if row.calls]
 
     def learn(self, run: Run) -> None:

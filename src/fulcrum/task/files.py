@@ -5,9 +5,11 @@ Also the conversations that a row may hold.
 
 import csv
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any, NoReturn, cast, get_args
 
 from fulcrum.chat import Message, Role
@@ -15,6 +17,9 @@ from fulcrum.errors import TaskError
 from fulcrum.hashing import canonical_json
 from fulcrum.lazy import load
 from fulcrum.settings import nearest
+
+_READING_CSV = Lock()
+_LONGEST_CELL = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +137,19 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON; write null or a number")
 
 
+@contextmanager
+def _cells_of_any_length() -> Generator[None]:
+    """Lift the limit of 128 KiB a cell, which the csv module has for the whole process, and put it back."""
+    with _READING_CSV:
+        before = csv.field_size_limit(_LONGEST_CELL)
+        try:
+            yield
+        finally:
+            csv.field_size_limit(before)
+
+
 def _read_csv(path: Path) -> Iterator[Row]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
+    with path.open(encoding="utf-8-sig", newline="") as file, _cells_of_any_length():
         reader = csv.reader(file, strict=True)
         try:
             header = next(reader, None)

@@ -55,9 +55,13 @@ class Environment(Protocol):
         ...
 
 
+SPEECH_TOKENS, VERDICT_TOKENS = 256, 1024
+"""Limits of what a simulated customer says in a turn, and of what a judge says of a dialogue: plans count with them."""
+
+
 @runtime_checkable
 class AskingEnvironment(Environment, Protocol):
-    """An environment that asks models of its own, such as one that plays the customer."""
+    """An environment that asks models of its own: one that plays the customer, say, and a judge of the whole."""
 
     @property
     def models(self) -> Mapping[str, str]:
@@ -200,7 +204,7 @@ class Task:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Content hash of data, prompt and scorer or environment: it changes if a score could."""
+        """Content hash of data, prompt and scorer or environment: it changes if the score of an answer could."""
         return content_hash(
             {
                 "template": self.template.to_json(),

@@ -181,6 +181,11 @@ def _example(row: Row, settings: TaskFile, *, labelled: bool) -> Example:
         known = list(settings.fields or inputs)
         near = nearest(hidden[0], known)
         raise TaskError(f"{row.source}: the prompt shows {{{hidden[0]}}}; the inputs are {', '.join(known)}{near}")
+    if nulls := sorted(name for name in template.names() if row.values[name] is None):
+        raise TaskError(
+            f"{row.source}: the prompt shows {{{nulls[0]}}}, which is null here; write an empty text if nothing "
+            "belongs there, or leave the row out"
+        )
     target = row.values.get(settings.target) if settings.target else None
     target = None if target == "" else target
     if labelled and settings.target and target is None:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from threading import Lock
 from typing import Self
 
 from pydantic import PositiveInt, PrivateAttr, field_validator, model_validator
@@ -20,6 +21,7 @@ _RATE = """You judge an answer to a question. {standard}
 Think briefly, then end with one line: {options}."""
 _OPTIONS = ('"Verdict: yes" if it does', '"Verdict: partly" if it does in part', '"Verdict: no" if it does not')
 _VERDICT = re.compile(r"\bverdict\W*(?:answer\W*)?(1|2|tie|yes|partly|no)\b", re.IGNORECASE)
+_OPENING = Lock()
 
 _Asked = tuple[tuple[Message, ...], Mapping[str, float]]
 """A prompt for the judge, and what each of its verdicts is worth."""
@@ -77,11 +79,11 @@ class JudgeScorer(ConfiguredScorer):
 
     def score(self, example: Example, text: str) -> Score:
         """Return the mean of both orders, or a failure if one of the two gave no verdict."""
-        if self._judge is None:
-            self._judge = resolve(self.model)
+        with _OPENING:  # many answers may be scored at once
+            judge = self._judge = self._judge or resolve(self.model)
         asked = self._comparisons(example, text) if self.reference else self._ratings(example, text)
         sampling = Sampling(max_tokens=self.max_tokens)
-        replies = complete(self._judge, [Request(prompt, sampling) for prompt, _ in asked])
+        replies = complete(judge, [Request(prompt, sampling) for prompt, _ in asked])
         worths: list[float] = []
         for reply, (_, worth) in zip(replies, asked, strict=True):
             if reply.failure is not None:

@@ -1,6 +1,7 @@
 """A function of the user says what an answer is worth."""
 
 import inspect
+import json
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -46,11 +47,12 @@ class PythonScorer(ConfiguredScorer):
         """Return what the function says.
 
         Raises:
-            TaskError: it raises an error, or returns something else.
+            TaskError: it raises an error, or returns something else, or a score that is no plain JSON.
         """
         where = f"{example.source or example.id}: scorer {self.function}"
         result: object = call_function(self._scoring, where, text, example.target, example.fields)
         if isinstance(result, Score):
+            _refuse_what_no_file_holds(result, where)
             return result
         if isinstance(result, bool | int | float) and 0 <= result <= 1:
             return graded(float(result))
@@ -78,3 +80,14 @@ class PythonScorer(ConfiguredScorer):
     def _making_gold(self) -> Callable[[Any, Any], str] | None:
         name = self.gold_function
         return import_function(name, "scorer.gold_function", self._folder) if name else None
+
+
+def _refuse_what_no_file_holds(score: Score, where: str) -> None:
+    """Refuse a score that the rollouts could not be written with, before all other answers are paid for."""
+    try:
+        json.dumps([score.value, score.feedback, dict(score.details)], allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise TaskError(
+            f"{where}: its score is no plain JSON ({error}); give details of Python's own numbers, texts, lists and "
+            "dicts: float(x) for a number of numpy's, None for NaN"
+        ) from error

@@ -1,0 +1,50 @@
+"""How an endpoint is called: the options of its name, and which of them can change an answer."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from fulcrum.settings import Settings
+
+DEFAULT_KEY = "OPENAI_API_KEY"
+
+_CALLING = frozenset({"timeout", "concurrency", "retries", "backoff", "key_env"})
+"""Options that say how a call is made; every other one belongs to the identity of the model."""
+
+
+class EndpointSettings(Settings):
+    """Options of an endpoint's name, `http://HOST/v1?timeout=60&concurrency=32#MODEL`.
+
+    Attributes:
+        timeout: seconds that one try of a call may take, from connecting to the last byte.
+        concurrency: most calls under way at once; the true number is discovered, see `Limiter`.
+        retries: further tries after a timeout, a dropped connection, a broken reply, or a status that may pass.
+        backoff: seconds before the first retry, doubled each time, unless the endpoint says how long to wait.
+        key_env: environment variable that holds the API key.
+        thinking: `template` sends `Sampling.thinking` to the chat template; by default the server decides.
+    """
+
+    timeout: float = Field(default=120.0, gt=0)
+    concurrency: int = Field(default=64, ge=1)
+    retries: int = Field(default=5, ge=0)
+    backoff: float = Field(default=0.5, ge=0)
+    key_env: str = DEFAULT_KEY
+    thinking: Literal["server", "template"] = "server"
+
+    def identity(self) -> dict[str, str]:
+        """Return the options that can change an answer and are not at their defaults."""
+        return self.model_dump(exclude=set(_CALLING), exclude_defaults=True)
+
+
+def identity_of(name: str) -> str:
+    """Return a model's name without what says only how an endpoint is called: two such names give the same answers.
+
+    >>> identity_of("https://host/v1?timeout=60&thinking=template#model")
+    'https://host/v1?thinking=template#model'
+    """
+    if not name.startswith(("http:", "https:")):
+        return name
+    address, separator, model = name.partition("#")
+    place, _, query = address.partition("?")
+    kept = "&".join(option for option in query.split("&") if option.partition("=")[0] not in _CALLING)
+    return f"{place}{'?' * bool(kept)}{kept}{separator}{model}"
