@@ -6,6 +6,7 @@ import pytest
 
 from fulcrum.calls import CallStore
 from fulcrum.chat import Completion, Request, Usage, user
+from fulcrum.cli import common
 from fulcrum.cli.calls import stats
 from fulcrum.cli.common import console
 from fulcrum.cli.matrix import print_transfer
@@ -29,8 +30,8 @@ LONG = "http://inference.example.com:8000/v1#organisation/a-model-of-70b-instruc
 def test_no_name_and_no_figure_is_cut_however_narrow_the_terminal(
     width: int | None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    if width is not None:
-        monkeypatch.setattr(console, "_width", width)
+    monkeypatch.delenv("COLUMNS", raising=False)  # which the tests' own workers set
+    monkeypatch.setattr(console, "_width", width or common.console_for().width)
     with CallStore(tmp_path / "calls.sqlite") as store:
         answer = Completion("x", usage=Usage(123_456_789, 2_345_678), seconds=98_765.4)
         store.put(ScriptedModel(name=LONG), "judge", [("ab" * 16, Request((user("x"),)), answer)])

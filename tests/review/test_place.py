@@ -60,7 +60,9 @@ def test_a_failed_call_and_a_critic_that_was_not_asked_are_told_apart_from_what_
 def test_where_no_society_is_trained_people_can_only_say_what_is_right(society: Path) -> None:
     (society / "stages" / "debate-society-1-abc").rename(society / "stages" / "debate-voted-1-abc")
     settings = {"arms": ["base", "majority-ft"]}
-    (society / "resolved.json").write_text(json.dumps({"method": "society", "settings": settings, "seed": 0}))
+    (society / "resolved.json").write_text(
+        json.dumps({"method": "society", "models": {}, "settings": settings, "seed": 0})
+    )
     (question, _) = SocietyQuestions(society).questions()
     assert not question.steered and {said.agent for said in question.statements} == {"agent"}
 

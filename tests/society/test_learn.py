@@ -300,27 +300,6 @@ def test_called_again_it_asks_and_trains_nothing(train: Train) -> None:
     assert before == ((folder / "society.json").read_bytes(), (folder / "iterations.json").read_bytes())
 
 
-def test_another_limit_of_the_task_asks_again_what_it_could_have_cut(
-    train: Train, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    train()
-    longer = replace(sums_task(), max_tokens=200)
-    monkeypatch.setitem(globals(), "sums_task", lambda: longer)
-    _, model, _, _ = train()
-    assert model.requests and {one.sampling.max_tokens for one in model.requests} <= {200, 256}
-
-
-def test_what_a_run_of_before_limits_were_noted_has_finished_stands(train: Train) -> None:
-    history, _, _, folder = train()
-    for stage in [*folder.glob("stages/debate-*"), *folder.glob("stages/measure-*")]:
-        inputs = read_json(stage / "inputs.json")
-        assert inputs.pop("max_tokens") == 20
-        stage.rename(stage.with_name(f"{stage.name.rpartition('-')[0]}-{content_hash(inputs, 12)}"))
-    (folder / "calls.sqlite").unlink()
-    again, model, _, _ = train()
-    assert not model.requests and again.iterations == history.iterations
-
-
 def test_a_persons_label_changes_what_is_learnt_and_a_veto_takes_it_out(train: Train) -> None:
     _, _, before, folder = train()
     row = before.rows["finetune-society-1-generator-1"][0]

@@ -18,15 +18,16 @@ _WIDE = 400
 """Columns of text that no terminal shows: a file or another program has no width by which to cut it."""
 
 
-def _console(*, stderr: bool = False) -> Console:
+def console_for(*, stderr: bool = False) -> Console:
+    """Return a console that is as wide as its terminal or, where no terminal shows it, as its widest table."""
     shown = (sys.stderr if stderr else sys.stdout).isatty() or "COLUMNS" in os.environ
     return Console(markup=False, stderr=stderr, width=None if shown else _WIDE)
 
 
-console = _console()
+console = console_for()
 """Results: standard output. Names of runs and solvers, paths and texts of models may hold brackets."""
 
-log = _console(stderr=True)
+log = console_for(stderr=True)
 """Progress and remarks: standard error."""
 
 

@@ -1,7 +1,7 @@
 """Where a society is made: every step of the algorithm as a stage of a run, so that a kill costs nothing."""
 
 import random
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -202,14 +202,8 @@ class Workshop:
             **self._who(agents),
             **({"after": earlier.stage} if earlier else {}),
         }
-        folder = self._answered(f"{kind}-{line.name}-{iteration}", inputs, work)
+        folder = self.run.stage(f"{kind}-{line.name}-{iteration}", inputs, work)
         return Session(line, iteration, folder.name, read_debates(folder))
-
-    def _answered(self, name: str, inputs: Mapping[str, Any], work: Callable[[Path], None]) -> Path:
-        """Do a stage of answers; one that was finished before their limit was an input does not tell it, and stands."""
-        if not (self.run.stage_folder(name, inputs) / "finished.json").exists():
-            inputs = {**inputs, "max_tokens": self._limit}
-        return self.run.stage(name, inputs, work)
 
     def _who(self, agents: Agents | None) -> dict[str, Any]:
         """Return what the answers of some agents depend on; weights are known by their stage, which is a hash."""
@@ -390,7 +384,7 @@ class Workshop:
             "seed": self.run.recipe.seed,
             **self._who(agents),
         }
-        folder = self._answered(f"measure-{split}-{solver.name}-{iteration}", inputs, work)
+        folder = self.run.stage(f"measure-{split}-{solver.name}-{iteration}", inputs, work)
         return Point.from_json(read_json(folder / "point.json"))
 
 
