@@ -16,12 +16,16 @@ from support.desk import write_desk
 from support.sums import write_sums
 
 
-def test_no_model_is_asked_more_or_reads_and_writes_more_than_the_plan_says(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A recipe whose desk has a customer and a judge of its own."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    recipe = read_recipe(write_desk(tmp_path), {"settings.serve": "proposed"})
+    return write_desk(tmp_path)
+
+
+def test_no_model_is_asked_more_or_reads_and_writes_more_than_the_plan_says(desk: Path, tmp_path: Path) -> None:
+    recipe = read_recipe(desk, {"settings.serve": "proposed"})
     with open_run(recipe, tmp_path / "run") as run:
         learn(run)
         evaluate_run(run)
@@ -40,12 +44,8 @@ def test_no_model_is_asked_more_or_reads_and_writes_more_than_the_plan_says(
         assert row.completion_tokens / row.calls <= planned[row.model, "written"] / calls, row.model
 
 
-def test_the_pace_of_a_tasks_own_models_is_known_and_its_judge_is_not_the_methods(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    recipe = read_recipe(write_desk(tmp_path), {"settings.gap_dialogues": "0"})
+def test_the_pace_of_a_tasks_own_models_is_known_and_its_judge_is_not_the_methods(desk: Path, tmp_path: Path) -> None:
+    recipe = read_recipe(desk, {"settings.gap_dialogues": "0"})
     with open_run(recipe, tmp_path / "run") as run:
         learn(run)
     with CallStore(tmp_path / "run" / "calls.sqlite", read_only=True) as store:
@@ -56,11 +56,8 @@ def test_the_pace_of_a_tasks_own_models_is_known_and_its_judge_is_not_the_method
     }
 
 
-def test_the_models_of_a_task_are_planned_for_whatever_the_method(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    write_desk(tmp_path)
+@pytest.mark.usefixtures("desk")
+def test_the_models_of_a_task_are_planned_for_whatever_the_method(tmp_path: Path) -> None:
     document = Document({"method": "baseline", "task": "dialogue:support.toml", "settings": {"shots": 0}})
     recipe = check_recipe(document)
     calls = {row.role: row.calls for row in recipe.method.plan(recipe)}

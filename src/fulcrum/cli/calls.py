@@ -10,7 +10,7 @@ from fulcrum.calls import CallStore, Prices, read_prices
 from fulcrum.calls.store import Call
 from fulcrum.cli.common import console, print_json, shorten
 from fulcrum.errors import StoreError
-from fulcrum.evaluation.render import table_of
+from fulcrum.evaluation.figures import table_of
 from fulcrum.hashing import canonical_json
 
 calls = App(name="calls", help="What a run's call store holds: totals, single calls, export.")

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from fulcrum.chat import resolve
 from fulcrum.cli.common import console, log, print_json
-from fulcrum.evaluation.render import table_of
+from fulcrum.evaluation.figures import table_of
 from fulcrum.lab.recipes import FOLDER, RECIPES, recipe
 from fulcrum.lab.shop import Shop
 from fulcrum.lab.tasks import TASKS

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from fulcrum.cli.common import console, print_json
-from fulcrum.evaluation.render import interval_text, percent_text, points_text, table_of
+from fulcrum.evaluation.figures import table_of
+from fulcrum.evaluation.render import interval_text, percent_text, points_text
 from fulcrum.runs.transfer import TransferCell
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from fulcrum.cli.common import RecipeFlags, console, print_json
-from fulcrum.evaluation.render import table_of
+from fulcrum.evaluation.figures import table_of
 from fulcrum.runs.plan import Plan
 from fulcrum.runs.plan import plan as make_plan
 

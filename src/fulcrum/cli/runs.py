@@ -9,7 +9,7 @@ from cyclopts import App, Parameter
 from fulcrum.atomic import read_json
 from fulcrum.cli.common import console, print_json
 from fulcrum.errors import RunError
-from fulcrum.evaluation.render import table_of
+from fulcrum.evaluation.figures import table_of
 from fulcrum.runs.catalog import compare_settings, find_runs, read_resolved, summarise
 from fulcrum.runs.run import read_events
 

@@ -11,7 +11,8 @@ from fulcrum.cli.common import console, print_json
 from fulcrum.cli.matrix import print_transfer
 from fulcrum.cli.progress import show_calls
 from fulcrum.errors import RunError
-from fulcrum.evaluation.render import interval_text, percent_text, table_of
+from fulcrum.evaluation.figures import table_of
+from fulcrum.evaluation.render import interval_text, percent_text
 from fulcrum.evaluation.results import read_results
 from fulcrum.evaluation.statistics import Interval
 from fulcrum.recipe import Recipe

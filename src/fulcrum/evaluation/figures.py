@@ -1,5 +1,10 @@
 """Figures made readable."""
 
+from collections.abc import Sequence
+
+from rich import box
+from rich.table import Table
+
 _MINUS = "\u2212"
 """A true minus sign: a screen reader says it, where it leaves a hyphen out."""
 
@@ -49,3 +54,13 @@ def money(cost: float | None) -> str:
 def number(value: float) -> str:
     """Return a figure of a curve in at most four digits that say something."""
     return f"{value:.4g}".replace("-", _MINUS)
+
+
+def table_of(texts: Sequence[str], figures: Sequence[str], title: str | None = None) -> Table:
+    """Return an empty table whose texts fold where it is narrow, so that none is cut, and whose figures do not."""
+    table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    for heading in texts:
+        table.add_column(heading, overflow="fold")
+    for heading in figures:
+        table.add_column(heading, justify="right", no_wrap=True)
+    return table

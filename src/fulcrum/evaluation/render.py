@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from rich import box
 from rich.console import Group
 from rich.table import Table
 
 from fulcrum.evaluation.compare import RunDifference
 from fulcrum.evaluation.diagnosis import no_control
+from fulcrum.evaluation.figures import table_of
 from fulcrum.evaluation.table import EvaluationRow, baseline_of, rivals_of, strongest
 
 _ORDER = ("baseline", "method", "control", "ceiling")
@@ -65,16 +65,6 @@ def difference_table(differences: Sequence[RunDifference]) -> Table:
             f"{pairing.rescued:,}",
             f"{pairing.p_value:.3g}",
         )
-    return table
-
-
-def table_of(texts: Sequence[str], figures: Sequence[str], title: str | None = None) -> Table:
-    """Return an empty table whose texts fold where it is narrow, so that none is cut, and whose figures do not."""
-    table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
-    for heading in texts:
-        table.add_column(heading, overflow="fold")
-    for heading in figures:
-        table.add_column(heading, justify="right", no_wrap=True)
     return table
 
 
