@@ -12,7 +12,7 @@ from scipy.sparse import csr_matrix
 from scipy.stats import rankdata
 
 from fulcrum.errors import SettingsError
-from fulcrum.tfidf import unit_rows
+from fulcrum.tfidf import frequencies, unit_rows, word_counts
 
 FOLDS = 4
 _L2 = 1e-2
@@ -34,7 +34,7 @@ def separability(ours: Sequence[str], others: Sequence[str]) -> float:
     first, second = ours[:_MOST_ROWS], others[:_MOST_ROWS]
     if min(len(first), len(second)) < 2:
         raise SettingsError("separability: two rows of each kind are the least that can be told apart")
-    words = [_words(text) for text in (*first, *second)]
+    counts = word_counts(_words(text) for text in (*first, *second))
     kind = np.array([1.0] * len(first) + [0.0] * len(second))
     # Rows of a kind are dealt to the folds in turn, so that each fold has some of both.
     folds = min(FOLDS, len(first), len(second))
@@ -43,7 +43,7 @@ def separability(ours: Sequence[str], others: Sequence[str]) -> float:
     areas: list[float] = []
     for held_out in range(folds):
         seen = fold != held_out
-        features = _tf_idf(words, seen)
+        features = _tf_idf(counts, seen)
         weights = _probe(features[np.flatnonzero(seen)], kind[seen])
         scores[~seen] = features[np.flatnonzero(~seen)] @ weights
         areas.append(area_under_curve(scores[~seen], kind[~seen]))
@@ -62,10 +62,10 @@ def _words(text: str) -> list[str]:
     return re.findall(r"\w+|[^\w\s]", text.lower())
 
 
-def _tf_idf(words: Sequence[Sequence[str]], seen: NDArray[np.bool_]) -> csr_matrix:
-    """Return unit rows over the words of the rows seen; what only others say has no column."""
-    frequency = Counter(word for row, known in zip(words, seen, strict=True) if known for word in set(row))
-    return unit_rows(words, {word: np.log((1 + seen.sum()) / (1 + count)) + 1 for word, count in frequency.items()})
+def _tf_idf(counts: csr_matrix, seen: NDArray[np.bool_]) -> csr_matrix:
+    """Return unit rows over the words of the rows seen; what only others say weighs nothing."""
+    known = frequencies(counts[np.flatnonzero(seen)])
+    return unit_rows(counts, np.where(known > 0, np.log((1 + seen.sum()) / (1 + known)) + 1, 0.0))
 
 
 def _probe(features: csr_matrix, kind: Vector) -> Vector:

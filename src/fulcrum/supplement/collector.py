@@ -3,7 +3,7 @@
 import math
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,7 +18,7 @@ from fulcrum.supplement.trials import Trial, Written, asked_about
 from fulcrum.supplement.writer import SupplementWriter
 
 LOOKS = 10
-"""How often at most the adaptive schedule looks at what a pool has brought so far."""
+"""How often the adaptive schedule looks at what a pool has brought so far, if all its questions lack something."""
 
 PATIENCE = 2
 """How many times the fixed schedule's drafts the adaptive one has written at most for a question that lacks winners."""
@@ -64,14 +64,13 @@ class Collector:
         trials: list[Trial] = []
         for lot in range(PATIENCE):
             if self._room(pool, trials) > 0:
-                written = self.bench.write(
-                    self._wishes(pool, list(self._lacks(pool, queries, trials)), lot), self.writer
-                )
-                trials += self.bench.play([wish for wish in written if self._is_free(wish)], self.writer)
-                trials = self._most_promising(pool, [wish for wish in written if not self._is_free(wish)], trials)
+                written = self.bench.write(self._wishes(pool, self._lacks(pool, queries, trials), lot), self.writer)
+                free = {wish for wish in written if self._is_free(wish)}
+                trials += self.bench.play([wish for wish in written if wish in free], self.writer)
+                trials = self._most_promising(pool, [wish for wish in written if wish not in free], trials)
         return trials
 
-    def _wishes(self, pool: Pool, queries: Sequence[str], lot: int) -> list[Wish]:
+    def _wishes(self, pool: Pool, queries: Collection[str], lot: int) -> list[Wish]:
         places = [(query, place) for place in range(lot * pool.size, (lot + 1) * pool.size) for query in queries]
         return [wish for query, place in places if (wish := self._wish(pool, query, place))]
 
@@ -116,7 +115,8 @@ class Collector:
             if not waiting:
                 break
             worth = promise.of(self._known(tried), [(wish.query, _text(wish)) for wish in waiting])
-            ranked = sorted(zip(waiting, worth, strict=True), key=lambda one: -one[1] * lacks[one[0].query])
+            # What differs by a rounding is alike, so that machines and numbers of threads choose the same.
+            ranked = sorted(zip(waiting, worth, strict=True), key=lambda one: -round(one[1], 9) * lacks[one[0].query])
             taken: Counter[str] = Counter()
             wave: list[Wish] = []
             for wish, _ in ranked:
@@ -135,12 +135,16 @@ class Collector:
         return Promise(questions, [*written, *map(_text, waiting)])
 
     def _known(self, trials: Sequence[Trial]) -> list[Tried]:
-        return [
-            Tried(query, option.supplement.text, self.rule.helps(option))
-            for (query, since), said in self.rule.options([*self.before, *trials], self.alone).items()
+        """Return what each note was worth, in the order in which they were tried; nothing of notes at every turn."""
+        every = [*self.before, *trials] if self.bench.when == "start" else []
+        helps = {
+            (query, option.supplement): self.rule.helps(option)
+            for (query, _), said in self.rule.options(every, self.alone).items()
             for option in said
-            if not since and option.supplement.form != NONE and self.bench.when == "start"
-        ]
+            if option.supplement.form != NONE
+        }
+        tried = dict.fromkeys((trial.query, one.supplement) for trial in every for one in trial.written)
+        return [Tried(query, note.text, helps[query, note]) for query, note in tried if (query, note) in helps]
 
     def _lacks(self, pool: Pool, queries: Iterable[str], trials: Sequence[Trial]) -> dict[str, int]:
         """Return which questions lack something: 1 for supplements that help, -1 for losers alone.
@@ -154,7 +158,8 @@ class Collector:
             options = found.get((query, ()), ())
             helping, losing = self.rule.signs(options)
             if not pool.losers_wanted:
-                lacks[query] = int(helping + len(self._winners.get(query, ())) < enough * (pool.number + 1))
+                known = {option.supplement for option in options if self.rule.helps(option)}
+                lacks[query] = int(len(known.union(self._winners.get(query, ()))) < enough * (pool.number + 1))
             elif self.rule.labels == "uplift" and self.alone[query] >= 1.0:
                 lacks[query] = -int(losing < enough and len(options) <= pool.size // HARM)
             else:

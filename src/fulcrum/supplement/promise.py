@@ -1,9 +1,7 @@
 # pyright: basic
 """Which drafts are worth a call of the actor, told from what like drafts were worth on like questions."""
 
-import math
 import re
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -13,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from fulcrum.scripts import UNSPACED
-from fulcrum.tfidf import unit_rows
+from fulcrum.tfidf import frequencies, unit_rows, word_counts
 
 LEARNT = 3000
 """Trials that are learned from at most, the latest: the cost grows with their square."""
@@ -44,7 +42,7 @@ class Promise:
     Two trials are alike if their questions are and their notes are: the kernel is the product of both cosines, over the
     words of questions and over the words and pairs of words of notes, where rare ones weigh most and what all texts
     share nothing. So what a word means, once a note that says it has helped, is promising wherever the word is, and a
-    meaning that has failed is not tried for it again.
+    meaning that has failed is tried last.
 
     Args:
         questions: what the prompt shows of each, by id.
@@ -55,8 +53,8 @@ class Promise:
         texts = list(dict.fromkeys(notes))
         self._place_of_question = {query: place for place, query in enumerate(questions)}
         self._place_of_note = {text: place for place, text in enumerate(texts)}
-        self._questions = _rows([_words(text) for text in questions.values()])
-        self._notes = _rows([_with_pairs(_words(text)) for text in texts])
+        self._questions = _rows(_words(text) for text in questions.values())
+        self._notes = _rows(_with_pairs(_words(text)) for text in texts)
 
     def of(self, tried: Sequence[Tried], drafts: Sequence[tuple[str, str]]) -> list[float]:
         """Return for each draft how much likelier than others it is to help; 0 for one that is like nothing tried.
@@ -92,6 +90,6 @@ def _with_pairs(words: Sequence[str]) -> list[str]:
     return [*words, *(f"{one} {other}" for one, other in pairwise(words))]
 
 
-def _rows(documents: Sequence[Sequence[str]]) -> csr_matrix:
-    frequency = Counter(word for document in documents for word in set(document))
-    return unit_rows(documents, {word: math.log(len(documents) / count) for word, count in frequency.items()})
+def _rows(documents: Iterable[Sequence[str]]) -> csr_matrix:
+    counts = word_counts(documents)
+    return unit_rows(counts, np.log(counts.shape[0] / frequencies(counts)))

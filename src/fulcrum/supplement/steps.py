@@ -95,11 +95,11 @@ class Steps:
     @cached_property
     def _alone(self) -> dict[str, float]:
         """Line 1: the actor's mean score without help, by the same rule as that of a supplement."""
-        labels: dict[str, list[float]] = {}
-        for trial in (*self._unhelped, *self._redrawn):
-            if trial.labels:
-                labels.setdefault(trial.query, []).extend(trial.labels)
-        return {query: fmean(found) for query, found in labels.items()}
+        redrawn = {trial.query: trial for trial in self._redrawn}
+        joined = (
+            trial.with_attempts(redrawn[trial.query]) if trial.query in redrawn else trial for trial in self._unhelped
+        )
+        return {trial.query: fmean(trial.labels) for trial in joined if trial.labels}
 
     def refuse_hopeless(self) -> None:
         """Stop before anything more is paid, if no supplement can help.

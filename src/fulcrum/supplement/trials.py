@@ -1,7 +1,7 @@
 """Supplements tried in front of the actor, and the store that keeps them: one line of JSON each."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -61,6 +61,16 @@ class Trial:
         if set(self.verdicts) <= {"unparsable", "failed"}:
             return []
         return [value for value in self.values if value is not None]
+
+    def with_attempts(self, other: "Trial") -> Self:
+        """Return the trial with the attempts of another one of the same."""
+        return replace(
+            self,
+            values=self.values + other.values,
+            verdicts=self.verdicts + other.verdicts,
+            answers=self.answers + other.answers,
+            calls=self.calls + other.calls,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return the trial as a line of the store holds it."""
