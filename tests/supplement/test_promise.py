@@ -1,5 +1,7 @@
 """Which drafts are worth a call."""
 
+import random
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -60,6 +62,30 @@ def test_only_the_latest_trials_are_learned_from(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(promise, "LEARNT", 2)
     recent = (Tried("sold", LARGE, True), Tried("other", DEAR, False))
     assert promised(Tried("town", CHEAP, True), *recent) == promised(*recent)
+
+
+def test_what_differs_by_a_rounding_is_alike() -> None:
+    """Questions that differ only in a number; the sums of equal terms in another order differ in the last places."""
+    questions = {str(number): f"{number} {'ax bo cy du'.split()[number % 4]}" for number in range(200)}
+    notes = [f"{form} {colour} {how}" for form in "cpa" for colour in ("red", "blue") for how in ("sure", "so")]
+    drafts = [(query, note) for query in questions for note in notes]
+    tried = [Tried(query, note, place % 3 == 0) for place, (query, note) in enumerate(drafts[::7])]
+    judge = Promise(questions, notes)
+    ranks = [
+        sorted(drafts, key=dict(zip(given, judge.of(known, given), strict=True)).__getitem__)
+        for given, known in ((drafts, tried), (drafts[::-1], tried[::-1]))
+    ]
+    assert ranks[0] == ranks[1]
+
+
+def test_many_drafts_fit_the_memory() -> None:
+    rng = random.Random(0)
+    notes = (" ".join(str(rng.randrange(9000)) for _ in range(100)) for _ in range(2000))
+    tracemalloc.start()
+    Promise(QUESTIONS, notes)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 45e6
 
 
 def test_of_many_drafts_those_are_tried_that_promise_most(colours: Path, tmp_path: Path) -> None:

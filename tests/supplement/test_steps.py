@@ -167,6 +167,26 @@ def test_what_earlier_rounds_found_counts_where_it_is_imitated_again(colours: Pa
     assert tried["sft"] >= {other} and first not in tried["sft"], "one a pool: two are what the first round wants"
 
 
+def test_a_winner_written_again_is_no_second_one(colours: Path, tmp_path: Path) -> None:
+    with Run(tmp_path / "run", read_recipe(colours)) as run:
+        settings = run.recipe.settings_as(SupplementSettings).model_copy(update={"trainer": "sft", "enough": 2})
+        collector = collector_for(run, bench_for(run, settings), settings, {"q": 0.0}, [helped("q", "cot", "a")] * 2)
+        pool = round_pool(settings, 1)
+        again = [helped("q", "cot", body) for body in "aabc"]
+        assert collector._lacks(pool, ["q"], again), "four are wanted by round 1, and three are known"
+        assert not collector._lacks(pool, ["q"], [*again, helped("q", "pairs", "a")])
+
+
+def test_the_latest_trials_of_all_questions_are_learned_from(colours: Path, tmp_path: Path) -> None:
+    with Run(tmp_path / "run", read_recipe(colours)) as run:
+        settings = run.recipe.settings_as(SupplementSettings)
+        queries = [str(number) for number in range(20)]
+        before, now = ([helped(query, "cot", f"{when} {query}") for query in queries] for when in ("old", "new"))
+        collector = collector_for(run, bench_for(run, settings), settings, dict.fromkeys(queries, 0.0), before)
+        known = [(one.query, one.note) for one in collector._known(now)]
+    assert known == [(trial.query, trial.written[0].supplement.text) for trial in (*before, *now)]
+
+
 def test_round_one_concatenates_what_helped(colours: Path, tmp_path: Path) -> None:
     with Run(tmp_path / "run", read_recipe(colours)) as run:
         settings = run.recipe.settings_as(SupplementSettings).model_copy(
@@ -316,6 +336,11 @@ def test_a_question_whose_own_answer_cannot_be_judged_makes_no_pair(
         pool = [told(query, Supplement("cot", "help"), 1.0, "right") for query in (odd, other)]
         assert {pair.winner.state[0] for pair in step.pairs(pool)} == {other}
         assert {state[0] for state, _ in step.worth_imitating([pool])} == {other}
+
+
+def test_an_answer_drawn_again_that_cannot_be_judged_was_no_luck_either() -> None:
+    first, garbled = told("q", NOTHING, 1.0, "right"), told("q", NOTHING, 0.0, "unparsable")
+    assert garbled.labels == [] and first.with_attempts(garbled).with_attempts(garbled).labels == [1.0, 0.0, 0.0]
 
 
 def test_what_was_solved_by_luck_is_not_solved(colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -115,8 +115,7 @@ class Collector:
             if not waiting:
                 break
             worth = promise.of(self._known(tried), [(wish.query, _text(wish)) for wish in waiting])
-            # What differs by a rounding is alike, so that machines and numbers of threads choose the same.
-            ranked = sorted(zip(waiting, worth, strict=True), key=lambda one: -round(one[1], 9) * lacks[one[0].query])
+            ranked = sorted(zip(waiting, worth, strict=True), key=lambda one: -one[1] * lacks[one[0].query])
             taken: Counter[str] = Counter()
             wave: list[Wish] = []
             for wish, _ in ranked:
