@@ -28,7 +28,7 @@ from fulcrum.strategies.library import Library
 from fulcrum.strategies.records import Advice, Evidence, read_advice
 from fulcrum.strategies.suggestions import Asked, ask_teacher, covers, group, known
 from fulcrum.task import Question
-from fulcrum.task.files import read_rows
+from fulcrum.task.files import Row, made_of, read_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,27 +48,27 @@ def read_logs(path: Path) -> Logs:
     """Read a file of logs.
 
     Raises:
-        LibraryError: the file cannot be read, or a line is neither kind; the text names `file:line`.
+        LibraryError: the file cannot be read, or lines are neither kind; the text names `file:line` of the first ten.
     """
     try:
-        rows = read_rows(path)
+        lines = made_of(read_rows(path), _line)
     except (OSError, TaskError) as error:
         raise LibraryError(str(error)) from error
-    advice: list[tuple[str, Advice]] = []
-    dialogues: list[tuple[str, tuple[Message, ...]]] = []
-    for row in rows:
-        where = Path(row.source).name
-        try:
-            if "strategy" in row.values:
-                advice.append((where, read_advice(row.values["strategy"])))
-            else:
-                dialogues.append((where, _dialogue(row.values)))
-        except (LibraryError, ApiError) as error:
-            raise LibraryError(
-                f"{row.source}: neither a strategy nor a dialogue: {error}; a line holds "
-                '{"strategy": {"scenario": ..., "do": ...}} or {"messages": [...]}'
-            ) from None
-    return Logs(tuple(advice), tuple(dialogues))
+    return Logs(
+        tuple((where, said) for where, said in lines if isinstance(said, Advice)),
+        tuple((where, said) for where, said in lines if not isinstance(said, Advice)),
+    )
+
+
+def _line(row: Row) -> tuple[str, Advice | tuple[Message, ...]]:
+    try:
+        said = read_advice(row.values["strategy"]) if "strategy" in row.values else _dialogue(row.values)
+    except (LibraryError, ApiError) as error:
+        raise TaskError(
+            f"{row.source}: neither a strategy nor a dialogue: {error}; a line holds "
+            '{"strategy": {"scenario": ..., "do": ...}} or {"messages": [...]}'
+        ) from None
+    return Path(row.source).name, said
 
 
 def _dialogue(values: Mapping[str, Any]) -> tuple[Message, ...]:

@@ -16,6 +16,7 @@ environment as `lab:desk` does and name it `python:MODULE:FUNCTION`.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -26,7 +27,7 @@ from fulcrum.chat import system as system_message
 from fulcrum.errors import TaskError
 from fulcrum.settings import Settings, read_document, read_settings
 from fulcrum.task import Example, PromptTemplate, Question, Score, Task, failed, graded
-from fulcrum.task.files import read_rows
+from fulcrum.task.files import Row, made_of, read_rows
 from fulcrum.task.load import Sizes, TaskSpec
 from fulcrum.task.scorers.json import find_json
 from fulcrum.task.split import split_by_hash
@@ -101,13 +102,7 @@ def load_dialogues(spec: str) -> Task:
         policy = (path.parent / settings.policy).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise TaskError(f"{path}: policy: {settings.policy} cannot be read as text: {error}") from error
-    examples: list[Example] = []
-    for row in read_rows(path.parent / settings.customers):
-        opening = row.values.get("opening")
-        if not isinstance(opening, str) or not opening.strip():
-            raise TaskError(f"{row.source}: opening: is missing; it is the customer's first message")
-        secret = {key: value for key, value in row.values.items() if key != "opening"}
-        examples.append(Example({"policy": policy, "opening": opening}, target=secret, source=row.source))
+    examples = made_of(read_rows(path.parent / settings.customers), partial(_customer, policy))
     splits = split_by_hash(examples, settings.shares.model_dump())
     return Task(
         name=settings.name,
@@ -119,6 +114,14 @@ def load_dialogues(spec: str) -> Task:
         ),
         max_tokens=settings.max_tokens,
     )
+
+
+def _customer(policy: str, row: Row) -> Example:
+    opening = row.values.get("opening")
+    if not isinstance(opening, str) or not opening.strip():
+        raise TaskError(f"{row.source}: opening: is missing; it is the customer's first message")
+    secret = {key: value for key, value in row.values.items() if key != "opening"}
+    return Example({"policy": policy, "opening": opening}, target=secret, source=row.source)
 
 
 @dataclass(frozen=True)
