@@ -84,12 +84,13 @@ def open_edition(folder: Path, settings: ServeSettings, metrics: Metrics) -> Edi
         rewriter = cast(Rewriter, deployed)
         _check_upstream(artifact, settings, wanted=True)
         with _first_request(artifact, rewriter):
-            (_,) = rewriter.rewrite([_PROBE])
+            (helped,) = rewriter.rewrite([_PROBE])
+            check_usable(helped.failure)
         return Edition(artifact, digest, _helper(rewriter, settings, metrics), None)
     _check_upstream(artifact, settings, wanted=False)
     model = cast(ChatModel, deployed)
     with _first_request(artifact, model):
-        check_usable(complete(model, [_PROBE]))
+        check_usable(*(completion.failure for completion in complete(model, [_PROBE])))
     local = LocalModel(artifact.recipe, model, settings, metrics.batch_size.observe)
     return Edition(artifact, digest, None, local)
 

@@ -48,8 +48,8 @@ class Help:
 async def add_help_in_time(helper: Helper, body: Body, deadline: float) -> Help:
     """Ask an artifact for help, and never raise for what goes wrong with it.
 
-    An artifact says by a fact named `failure`, or one that ends so, that its generator gave no answer. Such facts are
-    for the server's log alone: they may name what clients need not know.
+    Facts that tell a failure of the artifact's generator are for the server's log alone: they may name what clients
+    need not know.
 
     Args:
         helper: the artifact.
@@ -70,7 +70,7 @@ async def _ask(helper: Helper, body: Body, request: Request, deadline: float) ->
         async with asyncio.timeout(deadline):
             rewritten = await helper.submit(request)
         facts = cast(dict[str, Any], json.loads(json.dumps(dict(rewritten.facts), default=str)))
-        if any(name.endswith("failure") for name in facts):
+        if rewritten.failure is not None:
             _log.warning("no help for a request: %s", facts)
             return Help("failed")
         if rewritten.request.messages == request.messages:
