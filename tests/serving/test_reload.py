@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import get_args
+from typing import NoReturn, get_args
 
 import httpx
 import pytest
@@ -59,7 +59,7 @@ def shelf_of(artifact: Path, upstream: str | None = "http://127.0.0.1:9/v1") -> 
     def reopen() -> object:
         return open_edition(artifact, settings, metrics)
 
-    return Shelf(reopen(), reopen, metrics)  # type: ignore[arg-type]
+    return Shelf(artifact, reopen, metrics)  # type: ignore[arg-type]
 
 
 def test_a_change_is_taken_over_when_it_has_settled_and_the_old_ends_with_its_last_request(
@@ -127,6 +127,52 @@ def test_a_changed_model_that_fails_at_a_first_request_is_refused_and_the_old_st
             await shelf.look()
         assert shelf.current is old and old.model is not None
         assert (await old.model.answer(ask("hi") | {"model": "tiny-recipe"})).status == 200
+        shelf.current.retire()
+
+    asyncio.run(main())
+
+
+def test_a_change_while_the_first_edition_loads_is_taken_over(
+    artifact: Path, library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(artifact: Artifact) -> Notes:
+        if artifact.facts["text"] == "old":
+            write_artifact(artifact.folder, "slow", text="newer")
+        return library(artifact)
+
+    monkeypatch.setitem(DEPLOYS, "slow", slow)
+    write_artifact(artifact, "slow", text="old")
+
+    async def main() -> None:
+        shelf = shelf_of(artifact)
+        old = shelf.current
+        for _ in range(2):
+            await shelf.look()
+        assert "newer" in library.deployed and shelf.current is not old
+        shelf.current.retire()
+
+    asyncio.run(main())
+
+
+def test_a_look_that_fails_is_told_and_the_next_one_tries_again(
+    artifact: Path, library: Library, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def gone(*_: object) -> NoReturn:
+        raise FileNotFoundError(2, "No such file or directory", "adapter")
+
+    write_artifact(artifact, "library", text="old")
+
+    async def main() -> None:
+        shelf = shelf_of(artifact)
+        old = shelf.current
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "rglob", gone)
+            await shelf.look()
+        assert "No such file or directory: 'adapter'; the next look tries again" in caplog.text
+        write_artifact(artifact, "library", text="newer")
+        for _ in range(2):
+            await shelf.look()
+        assert shelf.current is not old
         shelf.current.retire()
 
     asyncio.run(main())

@@ -8,6 +8,7 @@ from pathlib import Path
 import uvicorn
 from starlette.applications import Starlette
 
+from fulcrum.artifact import read_artifact
 from fulcrum.chat import resolve
 from fulcrum.errors import SettingsError
 from fulcrum.listen import address_of, take_address
@@ -39,7 +40,8 @@ def build(folder: Path, settings: ServeSettings) -> Starlette:
     def reopen() -> Edition:
         return open_edition(folder, settings, metrics)
 
-    return application(Service(settings, Shelf(reopen(), reopen, metrics), upstream, keys, metrics))
+    shelf = Shelf(read_artifact(folder).folder, reopen, metrics)
+    return application(Service(settings, shelf, upstream, keys, metrics))
 
 
 def serve(folder: Path, settings: ServeSettings) -> None:
