@@ -17,10 +17,10 @@ from fulcrum.serving.wire import Body, add_help, encode_body, read_conversation
 Outcome = Literal["added", "unchanged", "late", "busy", "failed", "unreadable", "off", "control", "answered"]
 """What became of the help for a request.
 
-`added` it was added; `unchanged` the artifact had nothing to add; `late` it did not come before the deadline; `busy`
-it had no prospect of coming in time; `failed` the artifact failed; `unreadable` the messages are not such as it can
-read; `off` the client declined; `control` the request is in the arm without help; `answered` the artifact answered
-the request itself. In all but the first and last the request goes through as it came.
+`added` it was added; `unchanged` the artifact had nothing to add; `late` it did not come before the deadline, or before
+the request ended; `busy` it had no prospect of coming in time; `failed` the artifact failed; `unreadable` the messages
+are not such as it can read; `off` the client declined; `control` the request is in the arm without help; `answered` the
+artifact answered the request itself. In all but the first and last the request goes through as it came.
 """
 
 _log = logging.getLogger(__name__)
