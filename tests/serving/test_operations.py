@@ -262,13 +262,16 @@ def test_what_is_not_served_is_told_in_the_protocols_shape(
         ({"log_content": True}, "no log to write to"),
         ({"upstream": "http://h/v1#m"}, "leave out #m"),
         ({"upstream": "http:///v1"}, "not a base URL"),
+        ({"upstream": "http://h:80a/v1"}, "an address that cannot work"),
+        ({"upstream": "http://me:secret@h/v1"}, "put the key into the environment variable that upstream_key_env"),
         ({"upstream": "lab:large", "upstream_key_env": "X"}, "over HTTP"),
         ({"deadline": 0}, "greater than 0"),
     ],
 )
 def test_settings_that_cannot_work_together_are_refused(settings: dict[str, Any], told: str) -> None:
-    with pytest.raises(ValidationError, match=told):
+    with pytest.raises(ValidationError, match=told) as raised:
         ServeSettings(**settings)
+    assert "secret" not in raised.value.errors()[0]["msg"]
 
 
 def test_a_models_name_leads_nowhere_else(serve: Serve, upstream_url: str) -> None:

@@ -1,7 +1,6 @@
 """Run the endpoint until it is told to stop."""
 
 import logging
-import os
 import sys
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from starlette.applications import Starlette
 
 from fulcrum.artifact import read_artifact
 from fulcrum.chat import resolve
+from fulcrum.chat.address import read_key
 from fulcrum.errors import SettingsError
 from fulcrum.listen import address_of, take_address
 from fulcrum.serving.app import Service, application
@@ -73,9 +73,9 @@ def _upstream(settings: ServeSettings, keys: list[str], metrics: Metrics) -> Ups
         return None
     if not settings.remote:
         return LocalModel(settings.upstream, resolve(settings.upstream), settings, metrics.batch_size.observe)
-    key = None
-    if settings.upstream_key_env is not None and not (key := os.environ.get(settings.upstream_key_env)):
-        raise SettingsError(f"--upstream-key-env: the environment variable {settings.upstream_key_env} is not set")
+    key, variable = None, settings.upstream_key_env
+    if variable is not None and not (key := read_key(variable)):
+        raise SettingsError(f"--upstream-key-env: the environment variable {variable} is not set, or empty")
     return Upstream(
         settings.upstream,
         key=key,

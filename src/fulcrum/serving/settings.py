@@ -2,10 +2,10 @@
 
 from pathlib import Path
 from typing import Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
+from fulcrum.chat.address import split_address
 from fulcrum.settings import Settings
 
 KEYS_ENV = "FULCRUM_API_KEYS"
@@ -73,7 +73,7 @@ class ServeSettings(Settings):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.remote:
-            parts = urlsplit(self.upstream or "")
+            parts = split_address(self.upstream or "", "variable that upstream_key_env names")
             if parts.fragment:
                 raise ValueError(f"upstream {self.upstream!r}: leave out #{parts.fragment}; clients name the model")
             if not parts.hostname or parts.query:
