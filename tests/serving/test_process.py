@@ -139,6 +139,7 @@ def test_what_cannot_work_is_one_line_and_exit_code_2(
         ([str(artifact), "--upstream", "http://h/v1", "--upstream-key-env", "CURLY"], "CURLY holds a character"),
         ([str(artifact), "--upstream", "http://me:secret@h/v1"], "a password in its name"),
         ([str(artifact), "--keys", str(tmp_path / "keys")], "cannot be read"),
+        ([str(artifact), "--upstream", "http://h/v1", "--concurrency-per-key", "2"], "no keys to tell clients"),
         ([str(artifact), "--share", "2"], "share"),
     ):
         with pytest.raises(SystemExit) as caught:

@@ -17,7 +17,7 @@ from fulcrum.serving.editions import Edition, Shelf, open_edition
 from fulcrum.serving.gate import read_keys
 from fulcrum.serving.local import LocalModel
 from fulcrum.serving.metrics import Metrics
-from fulcrum.serving.settings import ServeSettings
+from fulcrum.serving.settings import KEYS_ENV, ServeSettings
 from fulcrum.serving.upstream import Upstream
 
 _log = logging.getLogger(__name__)
@@ -35,6 +35,11 @@ def build(folder: Path, settings: ServeSettings) -> Starlette:
     """
     metrics = Metrics()
     keys = read_keys(settings.keys)
+    if settings.concurrency_per_key is not None and not keys:
+        raise SettingsError(
+            f"--concurrency-per-key: there are no keys to tell clients apart by; set --keys FILE or {KEYS_ENV}, or "
+            "limit all clients together with --concurrency"
+        )
     upstream = _upstream(settings, keys, metrics)
 
     def reopen() -> Edition:

@@ -28,7 +28,7 @@ class ServeSettings(Settings):
         batch: Most requests that the artifact is given at once.
         workers: Batches under way at once; more than one only if its models run on another server.
         concurrency: Most requests under way; beyond it clients are told to come back later (503).
-        concurrency_per_key: The same for one API key (429).
+        concurrency_per_key: The same for one API key (429); wants keys.
         max_body: Largest request in bytes (413).
         timeout: Seconds that the upstream may be silent, before its answer and within it (504).
         drain: Seconds that requests under way get to finish after a stop.
