@@ -141,6 +141,8 @@ def test_what_cannot_work_is_one_line_and_exit_code_2(
         ([str(artifact), "--keys", str(tmp_path / "keys")], "cannot be read"),
         ([str(artifact), "--upstream", "http://h/v1", "--concurrency-per-key", "2"], "no keys to tell clients"),
         ([str(artifact), "--share", "2"], "share"),
+        ([str(artifact), "--upstream", "http://h/v1", "--log", str(tmp_path)], "Is a directory"),
+        ([str(artifact), "--upstream", "http://h/v1", "--log", f"{artifact}/artifact.json/log"], "cannot be opened"),
     ):
         with pytest.raises(SystemExit) as caught:
             main(["serve", *arguments])

@@ -16,6 +16,7 @@ from fulcrum.serving.app import Service, application
 from fulcrum.serving.editions import Edition, Shelf, open_edition
 from fulcrum.serving.gate import read_keys
 from fulcrum.serving.local import LocalModel
+from fulcrum.serving.log import LogWriter
 from fulcrum.serving.metrics import Metrics
 from fulcrum.serving.settings import KEYS_ENV, ServeSettings
 from fulcrum.serving.upstream import Upstream
@@ -40,6 +41,8 @@ def build(folder: Path, settings: ServeSettings) -> Starlette:
             f"--concurrency-per-key: there are no keys to tell clients apart by; set --keys FILE or {KEYS_ENV}, or "
             "limit all clients together with --concurrency"
         )
+    if settings.log is not None:
+        LogWriter(settings.log, metrics.log_lost.inc).close()  # one that cannot be opened is refused before models load
     upstream = _upstream(settings, keys, metrics)
 
     def reopen() -> Edition:
