@@ -110,6 +110,17 @@ def test_a_strategy_that_breaks_its_own_dialogues_is_neither_tested_nor_released
         assert Release.from_json(found.to_json()) == found
 
 
+def test_what_was_seen_of_former_words_is_not_kept_of_those_that_an_edit_gave_meanwhile(tmp_path: Path) -> None:
+    with Run(tmp_path / "run", recipe()) as run:
+        bench, library = Bench(run), Library(run.artifact / "library.jsonl")
+        former = library.propose(SORRY, who="ada")
+        library.edit(former.id, SORRY.model_copy(update={"do": "shout loudly"}), who="ben")
+        bench.examine(library, former)
+        now = measure(bench, library, former, [])
+    assert (now.version, now.findings, dict(now.effects)) == (2, None, {})
+    assert [event.kind for event in library.history(former.id)[2:]] == ["checked", "effect", "effect"], "of version 1"
+
+
 def shown_by_the_placebo(library: Library) -> list[str] | None:
     settings, wording = StrategiesSettings(), GeneralWording()
     control = placebo(library, Retriever(library.strategies("approved"), settings.retrieval), wording, settings, 0)
