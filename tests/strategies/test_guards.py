@@ -21,7 +21,7 @@ from fulcrum.settings import Document
 from fulcrum.strategies.bench import Bench, kept, wording_for
 from fulcrum.strategies.dialogue import Compared, State
 from fulcrum.strategies.effects import measure
-from fulcrum.strategies.judging import Preference
+from fulcrum.strategies.judging import OutcomeJudge, Preference
 from fulcrum.strategies.lab import LabWording
 from fulcrum.strategies.library import Library
 from fulcrum.strategies.placebo import lines_a_turn, placebo
@@ -87,6 +87,17 @@ def test_a_teacher_that_fails_is_counted_and_not_taken_for_one_with_nothing_to_s
         with Run(tmp_path / teacher, recipe(f"{teacher}_teacher")) as run:
             asked = ask_teacher(Bench(run), judged)
         assert (asked.unreadable, asked.failed, len(asked.suggestions)) == expected
+
+
+def test_where_no_dialogue_could_be_finished_nothing_is_judged(tmp_path: Path) -> None:
+    with Run(tmp_path / "run", recipe()) as run:
+        bench, down = Bench(run), Completion.failed("server", "down")
+        first, second = (State(question, (), question.messages) for question in run.task.questions("train")[:2])
+        judge = OutcomeJudge(bench.task, bench.student(name="student"), bench.check)
+        with pytest.raises(RunError, match=r"2 of 2 dialogues that judge replies failed \(server\)"):
+            judge.compare([Compared(first, down, down)])
+        found = judge.compare([Compared(first, down, down), Compared(second, Completion("a"), Completion("b"))])
+    assert [one and one.gain for one in found] == [None, 0.0]
 
 
 def test_a_strategy_that_breaks_its_own_dialogues_is_neither_tested_nor_released(tmp_path: Path) -> None:

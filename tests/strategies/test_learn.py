@@ -118,6 +118,32 @@ def test_a_teacher_with_nothing_to_say_at_all_leaves_an_empty_library(tmp_path: 
     assert Library(tmp_path / "run" / "artifact" / "library.jsonl").strategies() == []
 
 
+@pytest.mark.parametrize(("written", "novelty", "held"), [("[]", 0.0, [1, 3]), ("be nice", None, [1, 2, 3])])
+def test_what_cannot_be_read_is_not_taken_for_nothing_new(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str, novelty: float | None, held: list[int]
+) -> None:
+    monkeypatch.setenv("TEACHER_WRITES", written)
+    learned(tmp_path / "run", recipe("vague_teacher", rounds=3))
+    rounds = read_json(tmp_path / "run" / "artifact" / "rounds.json")
+    assert [row["round"] for row in rounds] == held and {row["novelty"] for row in rounds} == {novelty}
+    assert all(row["judged/teacher"] for row in rounds)
+    shown = (tmp_path / "run" / "artifact" / "README.md").read_text()
+    assert ("| unknown |" in shown) == (novelty is None)
+
+
+def test_a_round_whose_calls_to_the_teacher_all_failed_is_not_done_and_continues(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEACHER_WRITES", "")
+    with pytest.raises(RunError, match=r"requests for a strategy failed \(server\)"):
+        learned(tmp_path / "run", recipe("vague_teacher"))
+    monkeypatch.delenv("TEACHER_WRITES")
+    library = learned(tmp_path / "run", recipe("vague_teacher"))
+    assert by_do(library)["say sorry"][0].effects["state"].helps
+    whole = learned(tmp_path / "whole", recipe("vague_teacher"))
+    assert library.path.read_bytes() == whole.path.read_bytes()
+
+
 def test_dialogues_that_people_held_teach_too(tmp_path: Path) -> None:
     def held(customer: str, person: str) -> str:
         said = [("system", "you work at a desk."), ("user", customer), ("assistant", person)]

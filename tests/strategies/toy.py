@@ -1,6 +1,7 @@
 """A desk of one reply, whose student does what it is told and whose teacher knows what is good, bad and idle."""
 
 import json
+import os
 from typing import Any
 
 from fulcrum.chat import Completion, Request, Usage
@@ -95,6 +96,14 @@ modest_teacher = teacher_of(GOOD, own="hello. sorry.")
 
 def dead_teacher(request: Request) -> Completion:
     return Completion.failed("server", "down")
+
+
+def vague_teacher(request: Request) -> Completion:
+    """Answer well, and write what TEACHER_WRITES says in place of a strategy: nothing for a call that fails."""
+    if "You teach a support agent" not in request.messages[0].content or "TEACHER_WRITES" not in os.environ:
+        return modest_teacher(request)
+    written = os.environ["TEACHER_WRITES"]
+    return Completion(written, usage=Usage(50, 5)) if written else Completion.failed("server", "down")
 
 
 def mute_teacher(request: Request) -> Completion:
