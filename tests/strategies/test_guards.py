@@ -24,6 +24,7 @@ from fulcrum.strategies.effects import measure
 from fulcrum.strategies.judging import OutcomeJudge, Preference
 from fulcrum.strategies.lab import LabWording
 from fulcrum.strategies.library import Library
+from fulcrum.strategies.logs import Logs, take_in
 from fulcrum.strategies.placebo import lines_a_turn, placebo
 from fulcrum.strategies.records import Advice, Effect, Finding
 from fulcrum.strategies.release import Release, release
@@ -292,7 +293,19 @@ def test_the_same_advice_for_another_situation_is_kept_and_what_is_known_is_name
     assert main_without_exit("strategies", "import", "run", "logs.jsonl") == 0
     kept_ones = Library(tmp_path / "run" / "artifact" / "library.jsonl").strategies()
     assert [one.advice.scenario for one in kept_ones] == [situations[0], situations[1], situations[3]]
-    assert f"logs.jsonl:3: {kept_ones[0].id} says so already" in capsys.readouterr().err
+    assert f"logs.jsonl:3: known already, see {kept_ones[0].id}" in capsys.readouterr().err
+
+
+def test_logs_that_come_again_bring_what_is_new_though_a_strategy_was_reworded(tmp_path: Path) -> None:
+    greet = Advice(scenario="the first message", do="greet them")
+    with Run(tmp_path / "run", recipe()) as run:
+        bench, library = Bench(run), Library(run.artifact / "library.jsonl")
+        take_in(bench, library, Logs((("logs.jsonl:1", SORRY),), ()), "ada")
+        library.edit(SORRY.id, SORRY.model_copy(update={"do": "own up, then name the day"}), who="ben")
+        both = (("logs.jsonl:1", SORRY), ("logs.jsonl:2", greet))
+        new, asked = take_in(bench, library, Logs(both, ()), "ada")
+    assert (new, asked.known) == ([greet.id], [("logs.jsonl:1", SORRY.id)])
+    assert library.strategy(SORRY.id).advice.do == "own up, then name the day"
 
 
 def main_without_exit(*arguments: str) -> int:

@@ -96,7 +96,7 @@ class Asked:
         unreadable: how many of its answers, or of the strategies in one, could not be read.
         heard: how many of its answers could be read, those included that name no difference.
         failures: how calls failed.
-        known: of what people brought, where that stands which a strategy says already, and the strategy's id.
+        known: of what people brought, where that stands which a strategy says already, or said first, and its id.
     """
 
     suggestions: list[Suggestion] = field(default_factory=list[Suggestion])
