@@ -2,9 +2,11 @@
 
 import json
 import os
+from dataclasses import replace
 from typing import Any
 
 from fulcrum.chat import Completion, Request, Usage
+from fulcrum.chat.message import ToolCall
 from fulcrum.task import Example, PromptTemplate, Question, Score, Task, failed, graded
 
 MOODS = ("upset", "calm", "hurried")
@@ -92,6 +94,13 @@ careless_teacher = teacher_of(IDLE, {"scenario": "any customer"})
 idle_teacher = teacher_of(IDLE)
 humming_teacher = teacher_of(IDLE, {**IDLE, "do": "hum a tune for the customer"})
 modest_teacher = teacher_of(GOOD, own="hello. sorry.")
+
+
+def booking_teacher(request: Request) -> Completion:
+    """Book an upset customer's refund with a call, beside good words."""
+    answer = modest_teacher(request)
+    calls = (ToolCall("c1", "refund", '{"order": 5}'),) if "sorry." in answer.text else ()
+    return replace(answer, tool_calls=calls)
 
 
 def dead_teacher(request: Request) -> Completion:

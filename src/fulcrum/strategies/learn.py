@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from fulcrum.atomic import read_json, write_json
+from fulcrum.chat.parsing import with_tool_calls
 from fulcrum.evaluation.pairing import outcomes, pair
 from fulcrum.hashing import seed_from
 from fulcrum.runs import Run
@@ -25,7 +26,7 @@ from fulcrum.strategies.bench import Bench, kept
 from fulcrum.strategies.dialogue import Compared, State, converse
 from fulcrum.strategies.finetuned import REPLIES
 from fulcrum.strategies.fold import Strategy
-from fulcrum.strategies.judging import ModelJudge, OutcomeJudge, refuse_silence, shown
+from fulcrum.strategies.judging import ModelJudge, OutcomeJudge, refuse_silence
 from fulcrum.strategies.library import Library
 from fulcrum.strategies.records import FIELD_LIMIT, Advice
 from fulcrum.strategies.retrieval import Retriever, applies_everywhere
@@ -92,7 +93,8 @@ class _Round:
     def go(self, folder: Path) -> dict[str, Any]:
         """Do everything, and return the round's line of the curve; the teacher's replies go to `folder`."""
         compared = self._converse()
-        write_rows(folder / REPLIES, [ChatRow(case.state.messages, shown(case.teacher)) for case in compared])
+        taught = [ChatRow(case.state.messages, with_tool_calls(case.teacher.message())) for case in compared]
+        write_rows(folder / REPLIES, taught)
         states = [case.state for case in compared]
         suggestions, judged = self._suggest([case for case in compared if case.differ])
         groups = group(suggestions or (), self._settings.duplicate)
