@@ -131,7 +131,7 @@ def refuse_silence(calls: str, kinds: Sequence[FailureKind | None]) -> None:
     if again:
         raise RunError(
             f"{len(again)} of {len(kinds)} {calls} failed ({', '.join(sorted(set(again)))}), and the others told "
-            "nothing; mend the endpoint (`fulcrum calls stats RUN` shows why, `fulcrum doctor RECIPE` tries models) and "
+            "nothing; mend the endpoint (`fulcrum calls stats RUN` shows why, `fulcrum doctor RECIPE` tries it) and "
             "run the same command to continue: only what failed is asked again"
         )
 
