@@ -83,8 +83,8 @@ def _dialogue(values: Mapping[str, Any]) -> tuple[Message, ...]:
 def take_in(bench: Bench, library: Library, logs: Logs, who: str) -> tuple[list[str], Asked]:
     """Propose what logs teach. The new strategies are checked, and not yet tried.
 
-    What a strategy of the library says already is left out; where a person wrote it, only if that one applies in each
-    situation that the person names.
+    What a strategy of the library says already, or said first, is left out; where a person wrote it, only if that one
+    applies in each situation that the person names.
 
     Args:
         bench: the run whose student is to learn, and whose teacher writes.
@@ -110,8 +110,9 @@ def take_in(bench: Bench, library: Library, logs: Logs, who: str) -> tuple[list[
             for one in library.strategies()
             if evidence.source == "logs" or covers(one.advice.scenario, advice.scenario, duplicate)
         ]
-        if same := known(advice, there, duplicate):
-            asked.known.append((evidence.dialogue, same.id))
+        same = known(advice, there, duplicate)
+        if same or advice.id in library:  # its first words: what was edited since, or became of it, they are known
+            asked.known.append((evidence.dialogue, same.id if same else advice.id))
         else:
             strategy = library.propose(advice, who=who, reason=f"from {evidence.dialogue}", evidence=evidence)
             bench.examine(library, strategy)

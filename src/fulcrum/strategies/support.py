@@ -205,9 +205,13 @@ class SimulatedDialogue:
         if answer.failure is not None:
             self._failure = answer.failure
             return
-        said = _without_thoughts(answer.text)
-        self._left = DONE in said
-        self._messages = (*self._messages, user(said.replace(DONE, "").strip() or "bye."))
+        written = _THINKING.sub("", answer.text)
+        self._left = DONE in written  # wherever it stands: also at the end of what is labelled as a thought
+        said = _without_thoughts(written).replace(DONE, "").strip()
+        if not said and not self._left:
+            self._failure = Failure("empty", "the customer thought, and said nothing")
+            return
+        self._messages = (*self._messages, user(said or "bye."))
 
     def score(self) -> Score:
         """Ask the judge; a judge that says nothing readable is a failed call, never a bad dialogue."""
@@ -254,8 +258,16 @@ class SimulatedDialogue:
         return answer
 
 
+_THINKING = re.compile(r"(?is)<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)")
+_LABEL = r"^[\s*_]*(?:{})[*_]*\s*:[*_]*"
+_THOUGHT = _LABEL.format("thoughts?|thinking|reasoning")
+_SPEECH = _LABEL.format(r"(?:(?:customer|user)(?:'s)? +)?(?:customer|user|response|reply|message)")
+
+
 def _without_thoughts(text: str) -> str:
-    """Return what a customer says without what it thinks, should it write that down against its instructions."""
-    said = re.sub(r"(?is)<think>.*?(?:</think>|\Z)", "", text)
-    said = re.sub(r"(?ims)^\s*(?:thought|thinking|reasoning)\s*:.*?(?:\n\s*\n|\Z)", "", said)
-    return re.sub(r"(?im)^\s*(?:customer|user|response|message)\s*:\s*", "", said).strip()
+    """Return what a customer says without what it thinks, should it write that down against its instructions.
+
+    A thought ends where a label says that the customer speaks; without one, with its paragraph.
+    """
+    said = re.sub(rf"(?ims){_THOUGHT}(?:.*?(?={_SPEECH})|.*?(?:\n\s*\n|\Z))", "", text)
+    return re.sub(rf"(?im){_SPEECH}\s*", "", said).strip()
