@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from fulcrum import __version__
 from fulcrum.atomic import read_json, write_json, write_text
-from fulcrum.chat import ChatModel, Request
+from fulcrum.chat import ChatModel, Failure, Request
 from fulcrum.errors import RunError
 
 if TYPE_CHECKING:  # a run holds an artifact
@@ -55,6 +55,16 @@ class Rewritten:
     request: Request
     added: str | None = None
     facts: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    @property
+    def failure(self) -> Failure | None:
+        """Why the artifact's generator gave no help, as a fact named `failure`, or one that ends so, tells.
+
+        Raises:
+            ValueError: the fact is no kind of failure.
+        """
+        kind = next((fact for name, fact in self.facts.items() if name.endswith("failure")), None)
+        return None if kind is None else Failure(kind, str(self.facts.get("detail", "")))
 
 
 class Rewriter(Protocol):

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from fulcrum.chat.message import Message, ToolCall
 from fulcrum.chat.options import split_options
-from fulcrum.chat.parsing import split_reasoning, take_tool_calls
+from fulcrum.chat.parsing import split_reasoning, take_tool_calls, with_tool_calls
 from fulcrum.chat.template import template_message
 from fulcrum.errors import ModelError
 
@@ -56,6 +56,15 @@ arguments_of_any_shape = st.dictionaries(words, st.integers() | words | st.lists
 def test_any_written_tool_call_is_read_back(name, arguments):
     _, (call,) = take_tool_calls(f"<tool_call>{json.dumps({'name': name, 'arguments': arguments})}</tool_call>", "c")
     assert (call.name, json.loads(call.arguments)) == (name, arguments)
+
+
+@given(words, arguments_of_any_shape.map(json.dumps) | st.just("not json"))
+def test_a_turn_is_written_as_it_is_read_back(name, arguments):
+    calls = (ToolCall("c0", name, arguments), ToolCall("c1", "stop", "{}"))
+    said, found = take_tool_calls(with_tool_calls(Message("assistant", "One moment.", calls)), "c")
+    assert said == "One moment." and [call.name for call in found] == [name, "stop"]
+    assert template_message(Message("assistant", "", found)) == template_message(Message("assistant", "", calls))
+    assert with_tool_calls(Message("assistant", " one\ntwo ")) == " one\ntwo "
 
 
 @given(st.text())

@@ -94,7 +94,9 @@ rng = np.random.default_rng(0)
     [
         ([0.05 * math.log1p(size) + rng.normal(0, 0.01) for size in SIZES], "smooth"),
         ([0.6 * (size > 1000) + rng.normal(0, 0.01) for size in SIZES], "jump"),
-        ([rng.normal(0.3, 0.05) for _ in SIZES[:7]] * 1, "undecided"),
+        ([rng.normal(0.3, 0.05) for _ in SIZES], "undecided"),
+        ([0.0 for _ in SIZES], "undecided"),
+        ([1.0 for _ in SIZES], "undecided"),
     ],
 )
 def test_slope_or_step(values: list[float], verdict: str) -> None:

@@ -15,10 +15,12 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 from fulcrum.artifact import read_artifact
+from fulcrum.atomic import read_json
 from fulcrum.calls import CallStore
-from fulcrum.chat import Request, Sampling, complete, resolve, user
+from fulcrum.chat import Failure, Request, Sampling, complete, resolve, user
 from fulcrum.cli.main import main
-from fulcrum.errors import SettingsError
+from fulcrum.errors import RunError, SettingsError
+from fulcrum.evaluation.rollouts import Rollout, SolverRollouts
 from fulcrum.hashing import content_hash, file_hash
 from fulcrum.leverage.anchor import Anchor
 from fulcrum.leverage.arms import ARMS
@@ -26,10 +28,15 @@ from fulcrum.leverage.learn import learn, trials_of
 from fulcrum.leverage.solver import AnchoredModel
 from fulcrum.leverage.sweep import plan_sweep, run_sweep
 from fulcrum.leverage.tokens import TokenCounter
-from fulcrum.leverage.trial import Bench
+from fulcrum.leverage.trial import Bench, scores_of
 from fulcrum.leverage.tries import Exposure
 from fulcrum.recipe import read_recipe
+from fulcrum.report.source import read_run
 from fulcrum.runs import open_run
+from fulcrum.runs.evaluate import evaluate_run
+from fulcrum.runs.learn import RIVALS, learning_cost, price_of_gain
+from fulcrum.runs.learn import learn as learn_run
+from fulcrum.task import Score, failed, right
 from fulcrum.training.rows import ChatRow
 from fulcrum.workers import spread
 from leverage.world import write_world
@@ -89,6 +96,46 @@ def test_the_adapter_is_plain_and_is_served_with_its_anchor(world: Path) -> None
     assert rows[0]["solver"] == "sft"
 
 
+def test_arms_that_share_a_training_are_measured_side_by_side(world: Path) -> None:
+    flags = {"settings.anchor": "", "settings.controls": '["sft", "shuffle-only"]', "settings.shots": "0"}
+    recipe = read_recipe(world, flags)
+    with open_run(recipe, Path("run")) as run:
+        learn_run(run)
+        arms = read_json(run.folder / "leverage.json")["arms"]
+        assert arms["tell"]["weights"] == arms["shuffle-only"]["weights"] != arms["sft"]["weights"]
+        for _ in range(2):
+            rows, results = evaluate_run(run)
+        spent = learning_cost(run.folder)
+    answers = {result.solver: [rollout.text for rollout in result.rollouts] for result in results}
+    assert answers["tell"] == answers["shuffle-only"]
+    dev = len(recipe.task.examples("dev"))
+    assert (spent["actor"].calls, spent[RIVALS].calls) == (dev, 2 * dev), "sft also tries the length of the mix"
+    assert f"Learning took {dev} calls" in (price_of_gain(spent, rows) or "")
+
+
+def test_what_opens_the_answers_is_no_part_of_a_prompt(world: Path) -> None:
+    flags = {"settings.anchor_place": "response", "settings.anchor": "the desk says\n# so:", "settings.controls": "[]"}
+    recipe = read_recipe(world, flags)
+    with open_run(recipe, Path("run")) as run:
+        learn(run)
+        names = {one.solver.name for one in recipe.method.contenders(run)}
+    assert names == {"tell", "untuned", "few-shot@1"}
+    card = Path("run/artifact/README.md").read_text()
+    opened = "Every answer opens with this anchor:\n\n    the desk says\n    # so:\n\n`fulcrum serve` takes it off."
+    assert opened in card
+
+
+def test_what_a_judge_failed_to_judge_is_left_out_and_an_endless_answer_is_not() -> None:
+    def rollouts(*scores: Score) -> SolverRollouts:
+        said = [Rollout(f"q{number}", "tell", 0, 0, "x", (), score) for number, score in enumerate(scores)]
+        return SolverRollouts("tell", "method", "task", "0", "dev", tuple(said))
+
+    endless, unjudged = failed(Failure("truncated", "")), failed(Failure("rate_limit", ""), of="judge")
+    assert scores_of(rollouts(right(), unjudged, endless)) == {"q0": 1.0, "q2": 0.0}
+    with pytest.raises(RunError, match="rate_limit: no answer could be judged"):
+        scores_of(rollouts(unjudged, unjudged))
+
+
 def test_trained_side_by_side_it_ends_the_same(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
@@ -107,6 +154,9 @@ def test_trained_side_by_side_it_ends_the_same(world: Path, monkeypatch: pytest.
     assert [arm["mix_hash"] for arm in ones.values()] == [arm["mix_hash"] for arm in twos.values()]
     for one, two in zip(ones.values(), twos.values(), strict=True):
         assert_same_weights(Path("one", one["weights"]), Path("two", two["weights"]))
+    times = read_run(Path("two")).stages
+    trained = sum(seconds for stage, seconds in times if stage.startswith("train-ahead"))
+    assert trained >= 0.9 * sum(arm["seconds"] for arm in twos.values()), "the time of training is that of a stage"
     run_command("train", "recipe.toml", "--output", "two")
     assert len(asked) == 1  # nothing is left to do
 
@@ -202,6 +252,9 @@ def test_what_cannot_work_is_said_in_one_line(world: Path, capsys: pytest.Captur
     assert "follow from mix" in refused("--settings.training.epochs", "3")
     assert "controls: tell is the method itself" in refused("--settings.controls", '["tell"]')
     assert "did you mean 'sft'" in refused("--settings.controls", '["stf"]')
+    answers = "--settings.anchor_place", "response"
+    assert "these cannot change" in refused(*answers, "--settings.dynamic.pool", '["a"]')
+    assert "these cannot change" in refused(*answers, "--settings.dynamic.shorten", "true")
     assert "no anchor that could change" in refused("--settings.anchor", " ", "--settings.dynamic.cooldown", "0.2")
 
 
@@ -282,6 +335,7 @@ def test_the_plan_of_a_sweep_trains_the_method_before_what_is_matched_to_it(worl
 KILL_AFTER = """
 import os, signal, sys
 from fulcrum.runs import Run
+from fulcrum.chat import Failure
 from fulcrum.cli.main import main
 
 left, log = int(sys.argv[1]), Run.log

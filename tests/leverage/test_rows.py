@@ -12,7 +12,7 @@ from fulcrum.leverage.anchor import Anchor
 from fulcrum.leverage.general import load_general, task_rows
 from fulcrum.leverage.tokens import TokenCounter
 from fulcrum.task import PromptTemplate
-from fulcrum.task.leakage import task_leakage
+from fulcrum.task.leakage import find_leakage, task_leakage
 from fulcrum.task.load import load_task
 from fulcrum.training.rows import ChatRow
 from leverage.world import write_world
@@ -59,6 +59,22 @@ def test_what_a_template_says_of_every_input_is_no_leak(task) -> None:
     whole = task.examples("dev")[3].fields["text"]
     assert task_leakage(task, [((user(whole),), "x")]).rows == {0}
     assert task_leakage(task, [((user(whole),), "x")], ("test",)).clean
+
+
+@pytest.mark.parametrize(
+    ("shown", "said", "leaks"),
+    [
+        ("good morning", "Good morning!", True),
+        ("good morning", "Translate to German:\ngood morning", True),
+        ("good morning", "she said good morning to him", False),
+        ("我想退掉昨天买的鞋子", "请把下面的句子翻译成英文:我想退掉昨天买的鞋子", True),
+        ("我想退掉昨天买的鞋子", "请把下面的句子翻译成英文:我想退掉昨天买的帽子和手套", False),
+    ],
+)
+def test_a_short_input_is_found_on_a_line_of_its_own_and_scripts_without_spaces_anywhere(
+    shown: str, said: str, leaks: bool
+) -> None:
+    assert bool(find_leakage([((user(said),), "x")], [shown]).rows) == leaks
 
 
 def test_a_column_that_no_prompt_shows_hides_no_leak(task, tmp_path: Path) -> None:

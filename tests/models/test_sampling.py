@@ -58,6 +58,13 @@ def test_rows_keep_their_settings_and_numbers_when_others_leave():
     assert torch.equal(torch.stack([alone.draw(logits[2:3], step) for step in range(9)]), before[:, 2:3])
 
 
+@pytest.mark.parametrize("temperature", [1e-6, 1e-8, 1e-38, 1e-40, 1e-46])
+@pytest.mark.parametrize("shift", [-1e3, 0.0, 1e3])
+def test_a_temperature_next_to_nothing_is_greedy(temperature, shift):
+    drawn = RowSampler([temperature, 1.0], [1.0, 1.0], [0, 1], 1).draw((LOGITS + shift).expand(2, -1), 0)
+    assert drawn[0] == 0 and drawn[1] < len(LOGITS)
+
+
 def test_a_token_of_probability_zero_is_never_drawn():
     sampler = RowSampler([1.0], [1.0], [0], 1)
     sampler._uniforms.zero_()

@@ -77,6 +77,15 @@ def test_what_a_person_says_is_what_the_society_reads(society: Path) -> None:
     assert (question.label, question.source, question.revision) == ("2", "person", 2)
 
 
+def test_who_did_not_see_that_a_word_was_said_again_is_shown_it(society: Path) -> None:
+    queue = SocietyQuestions(society)
+    ada, ben, cleo = (Word("label", who, answer=answer) for who, answer in (("ada", "1"), ("ben", "2"), ("cleo", "3")))
+    assert [queue.say("split", word, heard) for heard, word in enumerate((ada, ben, ada))] == [True] * 3
+    assert not queue.say("split", cleo, 2)
+    question = next(one for one in queue.questions() if one.id == "split")
+    assert (question.label, question.words[2:]) == ("1", [ada])
+
+
 def test_of_two_who_speak_at_once_one_is_told(society: Path) -> None:
     start = threading.Barrier(2)
     kept: list[bool] = []

@@ -71,6 +71,17 @@ def test_prefer_and_veto_name_the_agent_and_what_it_said_last() -> None:
     assert "wrote what critic-1 should say" in html and "kept generator-1 from learning" in html
 
 
+def test_lines_that_a_browser_sends_are_those_that_were_written() -> None:
+    queue = questions()
+    steps = Statement("critic-1", "3*4 is 12\n2 and 12 is 14", "14", 3)
+    queue.asked[0] = replace(queue.asked[0], statements=(*queue.asked[0].statements, steps))
+    client, said = open_pages(queue), {"kind": "prefer", "agent": "critic-1"}
+    assert say(client, "q1", said | {"chosen": "3*4 is 12\r\n2 and 12 is 14"}).status_code == 422, "nothing changed"
+    say(client, "q1", said | {"chosen": "3*4 = 12\r\n2+12 = 14"})
+    (word,) = queue.asked[0].words
+    assert (word.chosen, word.rejected) == ("3*4 = 12\n2+12 = 14", steps.text)
+
+
 def test_a_failed_call_is_no_answer_that_another_could_be_preferred_to() -> None:
     queue = questions()
     broken = Statement("critic-2", "(no answer: timeout: 30 s)", None, 2, failed=True)

@@ -172,6 +172,24 @@ def test_a_merge_of_what_others_changed_is_refused_and_the_words_stay(library: L
     assert library.strategy(same).status == "proposed"
 
 
+def test_a_merge_that_another_process_is_ahead_of_by_a_moment_is_refused(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, (kept, _, same), merge = open_pages(library), ids(library), library.merge
+
+    def overtaken(*given: object, **named: object) -> Strategy:
+        Library(library.path).decide(same, "approved", who="ben", reason="read it")
+        return merge(*given, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(library, "merge", overtaken)
+    page = client.get(f"/strategies/{kept}/merge?with={same}").text
+    revisions = {f"revision-{id}": str(library.strategy(id).revision) for id in (kept, same)}
+    words = library.strategy(kept).advice.model_dump() | revisions | {"with": [same], "reason": "same"}
+    response = send(client, page, f"/strategies/{kept}/merge", words)
+    assert response.status_code == 409 and "ben approved it" in response.text
+    assert library.strategy(same).status == "approved"
+
+
 def test_a_merge_needs_another_one_and_can_take_its_words(library: Library) -> None:
     client, (kept, _, same) = open_pages(library), ids(library)
     page = client.get(f"/strategies/{kept}/merge").text

@@ -104,6 +104,17 @@ def test_a_unit_counts_once_in_the_arm_it_was_drawn_for() -> None:
     assert not result.difference.clear_of_zero  # three units prove nothing
 
 
+def test_the_shadow_is_in_neither_arm_and_its_replay_is_compared() -> None:
+    split = [row("plain", "u1", "plain"), row("help", "u2")]
+    shadow = [row(f"shadow{i}", f"u{i}", shadow=True) for i in range(9)]
+    good = {"plain": 0.0, "help": 1.0} | {each.request: 0.0 for each in shadow}
+    result = compare_arms(shadow + split, lambda each: good[each.request])
+    assert result.help.requests == 1 and result.help.helped == 1.0
+    assert result.difference is not None and result.difference.estimate == 1.0
+    replayed = compare_replayed(shadow + split, good, {each.request: 1.0 for each in shadow})
+    assert replayed is not None and replayed.estimate == 1.0
+
+
 def test_without_values_there_is_no_difference() -> None:
     result = compare_arms([row("a", "a"), row("b", "b", "plain", status=500)], lambda each: None)
     assert result.difference is None and result.help.mean is None

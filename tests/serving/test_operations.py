@@ -5,6 +5,8 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +115,36 @@ def test_the_shadow_delays_nothing_and_is_logged(
     assert row.shadow and row.outcome == "added" and row.added == 8 and row.seconds["help"] > 0
     assert row.content == {"messages": ask("hi")["messages"], "help": "\n\n[note]", "reply": "re: hi"}
     assert row.request == reply.headers["x-fulcrum-request"]
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_request_that_ends_before_its_help_comes_counts_as_late_in_the_help_arm(
+    serve: Serve, upstream_url: str, tmp_path: Path, stopped: bool
+) -> None:
+    asked, go_on = threading.Event(), threading.Event()
+
+    def rule(request: Request) -> Rewritten:
+        if not is_probe(request):
+            asked.set()
+            go_on.wait(30)
+        return note(request)
+
+    log = tmp_path / "log.jsonl"
+    proxy = serve(Notes(rule), upstream=upstream_url, log=log, deadline=20.0)
+    proxy.server.config.timeout_graceful_shutdown = 0 if stopped else 5
+    with closing(HTTPConnection("127.0.0.1", proxy.port, timeout=30)) as client:
+        client.request("POST", "/v1/chat/completions", json.dumps(ask("hi")))
+        assert asked.wait(10)
+        if stopped:
+            proxy.__exit__()
+            reply = client.getresponse()
+            assert (reply.status, reply.headers["x-fulcrum-outcome"]) == (503, "late")
+    proxy.__exit__()
+    go_on.set()
+    (row,), _ = read_log(log)
+    assert (row.arm, row.outcome, row.status, row.complete) == ("help", "late", 503 if stopped else 499, False)
+    arm = compare_arms([row], lambda row: 0.0).help
+    assert (arm.requests, arm.helped, arm.failed) == (1, 0.0, 1.0)
 
 
 def test_a_split_keeps_conversations_together_and_its_log_can_be_compared(
@@ -230,13 +262,16 @@ def test_what_is_not_served_is_told_in_the_protocols_shape(
         ({"log_content": True}, "no log to write to"),
         ({"upstream": "http://h/v1#m"}, "leave out #m"),
         ({"upstream": "http:///v1"}, "not a base URL"),
+        ({"upstream": "http://h:80a/v1"}, "an address that cannot work"),
+        ({"upstream": "http://me:secret@h/v1"}, "put the key into the environment variable that upstream_key_env"),
         ({"upstream": "lab:large", "upstream_key_env": "X"}, "over HTTP"),
         ({"deadline": 0}, "greater than 0"),
     ],
 )
 def test_settings_that_cannot_work_together_are_refused(settings: dict[str, Any], told: str) -> None:
-    with pytest.raises(ValidationError, match=told):
+    with pytest.raises(ValidationError, match=told) as raised:
         ServeSettings(**settings)
+    assert "secret" not in raised.value.errors()[0]["msg"]
 
 
 def test_a_models_name_leads_nowhere_else(serve: Serve, upstream_url: str) -> None:

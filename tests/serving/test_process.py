@@ -121,8 +121,10 @@ def test_under_thousands_of_requests_memory_stays_flat_and_no_answer_is_lost(
 
 
 def test_what_cannot_work_is_one_line_and_exit_code_2(
-    artifact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    artifact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("BLANK", " \n")
+    monkeypatch.setenv("CURLY", "\u201csk-1234\u201d")
     empty = tmp_path / "empty"
     empty.mkdir()
     for arguments, told in (
@@ -133,11 +135,17 @@ def test_what_cannot_work_is_one_line_and_exit_code_2(
         ([str(write_artifact(artifact, "flaky")), "--upstream", "lab:none"], "lab:none"),
         ([str(artifact), "--upstream", "http://h/v1#m"], "leave out #m"),
         ([str(artifact), "--upstream", "http://h/v1", "--upstream-key-env", "NOT_SET"], "NOT_SET is not set"),
+        ([str(artifact), "--upstream", "http://h/v1", "--upstream-key-env", "BLANK"], "BLANK is not set, or empty"),
+        ([str(artifact), "--upstream", "http://h/v1", "--upstream-key-env", "CURLY"], "CURLY holds a character"),
+        ([str(artifact), "--upstream", "http://me:secret@h/v1"], "a password in its name"),
         ([str(artifact), "--keys", str(tmp_path / "keys")], "cannot be read"),
+        ([str(artifact), "--upstream", "http://h/v1", "--concurrency-per-key", "2"], "no keys to tell clients"),
         ([str(artifact), "--share", "2"], "share"),
+        ([str(artifact), "--upstream", "http://h/v1", "--log", str(tmp_path)], "Is a directory"),
+        ([str(artifact), "--upstream", "http://h/v1", "--log", f"{artifact}/artifact.json/log"], "cannot be opened"),
     ):
         with pytest.raises(SystemExit) as caught:
             main(["serve", *arguments])
         said = capsys.readouterr().err
         assert caught.value.code == 2 and told in said and "Traceback" not in said, (arguments, said)
-        assert "pydantic" not in said and said.count("\n") == 1, said
+        assert "pydantic" not in said and "secret" not in said and said.count("\n") == 1, said

@@ -203,7 +203,7 @@ def test_the_clients_key_goes_to_the_upstream_only_if_it_is_not_ours(
     with client(serve(upstream=upstream_url)) as sdk:
         sdk.chat.completions.create(model="m", messages=[{"role": "user", "content": "hi"}])
     assert "authorization" not in upstream.headers[-1]
-    monkeypatch.setenv("UPSTREAM_KEY", "theirs")
+    monkeypatch.setenv("UPSTREAM_KEY", " theirs\n")  # as a file of variables may hold it
     with client(serve(upstream=upstream_url, upstream_key_env="UPSTREAM_KEY")) as sdk:
         sdk.chat.completions.create(model="m", messages=[{"role": "user", "content": "hi"}])
     assert upstream.headers[-1]["authorization"] == "Bearer theirs"

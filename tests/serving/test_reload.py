@@ -7,15 +7,19 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NoReturn, get_args
 
 import httpx
 import pytest
 
 from fulcrum.artifact import Artifact, Rewritten
-from fulcrum.chat import Completion, Request, user
+from fulcrum.chat import Completion, FailureKind, Request, user
+from fulcrum.errors import RunError
 from fulcrum.serving.editions import Shelf, open_edition
 from fulcrum.serving.metrics import Metrics
 from fulcrum.serving.settings import ServeSettings
+from fulcrum.supplement.settings import SupplementSettings
+from fulcrum.supplement.writer import SupplementWriter, writer_of
 from serving.fakes import DEPLOYS, Notes, Proxy, Upstream, ask, is_probe, note, write_artifact
 from support.scripted import ScriptedModel
 
@@ -55,7 +59,7 @@ def shelf_of(artifact: Path, upstream: str | None = "http://127.0.0.1:9/v1") -> 
     def reopen() -> object:
         return open_edition(artifact, settings, metrics)
 
-    return Shelf(reopen(), reopen, metrics)  # type: ignore[arg-type]
+    return Shelf(artifact, reopen, metrics)  # type: ignore[arg-type]
 
 
 def test_a_change_is_taken_over_when_it_has_settled_and_the_old_ends_with_its_last_request(
@@ -126,6 +130,79 @@ def test_a_changed_model_that_fails_at_a_first_request_is_refused_and_the_old_st
         shelf.current.retire()
 
     asyncio.run(main())
+
+
+def test_a_change_while_the_first_edition_loads_is_taken_over(
+    artifact: Path, library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(artifact: Artifact) -> Notes:
+        if artifact.facts["text"] == "old":
+            write_artifact(artifact.folder, "slow", text="newer")
+        return library(artifact)
+
+    monkeypatch.setitem(DEPLOYS, "slow", slow)
+    write_artifact(artifact, "slow", text="old")
+
+    async def main() -> None:
+        shelf = shelf_of(artifact)
+        old = shelf.current
+        for _ in range(2):
+            await shelf.look()
+        assert "newer" in library.deployed and shelf.current is not old
+        shelf.current.retire()
+
+    asyncio.run(main())
+
+
+def test_a_look_that_fails_is_told_and_the_next_one_tries_again(
+    artifact: Path, library: Library, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def gone(*_: object) -> NoReturn:
+        raise FileNotFoundError(2, "No such file or directory", "adapter")
+
+    write_artifact(artifact, "library", text="old")
+
+    async def main() -> None:
+        shelf = shelf_of(artifact)
+        old = shelf.current
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "rglob", gone)
+            await shelf.look()
+        assert "No such file or directory: 'adapter'; the next look tries again" in caplog.text
+        write_artifact(artifact, "library", text="newer")
+        for _ in range(2):
+            await shelf.look()
+        assert shelf.current is not old
+        shelf.current.retire()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("kind", get_args(FailureKind))
+def test_a_generator_that_does_not_answer_is_refused_and_one_that_says_nothing_is_not(
+    artifact: Path, monkeypatch: pytest.MonkeyPatch, kind: FailureKind
+) -> None:
+    def deploy(artifact: Artifact) -> SupplementWriter:
+        generator = ScriptedModel(lambda _: Completion.failed(artifact.facts["kind"], "no model 'generator'"))
+        return writer_of(generator, SupplementSettings())
+
+    monkeypatch.setitem(DEPLOYS, "generator", deploy)
+    write_artifact(artifact, "generator", kind="empty")
+    answered = kind in ("refused", "truncated", "empty")
+
+    async def main() -> None:
+        shelf = shelf_of(artifact)
+        old = shelf.current
+        write_artifact(artifact, "generator", kind=kind, text="newer")
+        for _ in range(2):
+            await shelf.look()
+        assert (shelf.current is not old) == answered
+        shelf.current.retire()
+
+    asyncio.run(main())
+    if not answered:
+        with pytest.raises(RunError, match=f"first request.*{kind}: no model 'generator'"):
+            shelf_of(artifact)
 
 
 def test_an_artifact_that_vanishes_stays_in_use(artifact: Path, library: Library) -> None:

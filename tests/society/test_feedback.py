@@ -48,6 +48,15 @@ def test_who_has_not_heard_the_last_word_is_not_written_down(tmp_path: Path) -> 
     assert [event.by for event in read_feedback(tmp_path).events] == ["ada", "ben"]
 
 
+def test_what_was_said_again_must_have_been_heard_too(tmp_path: Path) -> None:
+    ada, ben, cleo = (Event("label", "split", by, answer=by) for by in ("ada", "ben", "cleo"))
+    for heard, event in enumerate((ada, ben, ada)):
+        assert append_feedback(tmp_path, [event], heard=heard)
+    assert not append_feedback(tmp_path, [cleo], heard=2), "ada's last word is one that cleo never saw"
+    assert append_feedback(tmp_path, [cleo], heard=3)
+    assert read_feedback(tmp_path).events == (ben, ada, cleo)
+
+
 def test_the_same_event_twice_counts_once_and_a_cut_line_is_mended(tmp_path: Path) -> None:
     event = Event("veto", "clear", "anna", "critic-1")
     append_feedback(tmp_path, [event, event])

@@ -21,9 +21,10 @@ from fulcrum.settings import Document
 from fulcrum.strategies.bench import Bench, kept, wording_for
 from fulcrum.strategies.dialogue import Compared, State
 from fulcrum.strategies.effects import measure
-from fulcrum.strategies.judging import Preference
+from fulcrum.strategies.judging import OutcomeJudge, Preference
 from fulcrum.strategies.lab import LabWording
 from fulcrum.strategies.library import Library
+from fulcrum.strategies.logs import Logs, take_in
 from fulcrum.strategies.placebo import lines_a_turn, placebo
 from fulcrum.strategies.records import Advice, Effect, Finding
 from fulcrum.strategies.release import Release, release
@@ -89,6 +90,17 @@ def test_a_teacher_that_fails_is_counted_and_not_taken_for_one_with_nothing_to_s
         assert (asked.unreadable, asked.failed, len(asked.suggestions)) == expected
 
 
+def test_where_no_dialogue_could_be_finished_nothing_is_judged(tmp_path: Path) -> None:
+    with Run(tmp_path / "run", recipe()) as run:
+        bench, down = Bench(run), Completion.failed("server", "down")
+        first, second = (State(question, (), question.messages) for question in run.task.questions("train")[:2])
+        judge = OutcomeJudge(bench.task, bench.student(name="student"), bench.check)
+        with pytest.raises(RunError, match=r"2 of 2 dialogues that judge replies failed \(server\)"):
+            judge.compare([Compared(first, down, down)])
+        found = judge.compare([Compared(first, down, down), Compared(second, Completion("a"), Completion("b"))])
+    assert [one and one.gain for one in found] == [None, 0.0]
+
+
 def test_a_strategy_that_breaks_its_own_dialogues_is_neither_tested_nor_released(tmp_path: Path) -> None:
     given = recipe(models={"student": "python:toy:frail_student"}, budget={"failure_share": 1.0})
     with Run(tmp_path / "run", given) as run:
@@ -108,6 +120,17 @@ def test_a_strategy_that_breaks_its_own_dialogues_is_neither_tested_nor_released
         assert found.blocked and found.missing == 20
         assert found.against == ["20 development dialogues could not be compared, for a call failed; try again"]
         assert Release.from_json(found.to_json()) == found
+
+
+def test_what_was_seen_of_former_words_is_not_kept_of_those_that_an_edit_gave_meanwhile(tmp_path: Path) -> None:
+    with Run(tmp_path / "run", recipe()) as run:
+        bench, library = Bench(run), Library(run.artifact / "library.jsonl")
+        former = library.propose(SORRY, who="ada")
+        library.edit(former.id, SORRY.model_copy(update={"do": "shout loudly"}), who="ben")
+        bench.examine(library, former)
+        now = measure(bench, library, former, [])
+    assert (now.version, now.findings, dict(now.effects)) == (2, None, {})
+    assert [event.kind for event in library.history(former.id)[2:]] == ["checked", "effect", "effect"], "of version 1"
 
 
 def shown_by_the_placebo(library: Library) -> list[str] | None:
@@ -270,7 +293,19 @@ def test_the_same_advice_for_another_situation_is_kept_and_what_is_known_is_name
     assert main_without_exit("strategies", "import", "run", "logs.jsonl") == 0
     kept_ones = Library(tmp_path / "run" / "artifact" / "library.jsonl").strategies()
     assert [one.advice.scenario for one in kept_ones] == [situations[0], situations[1], situations[3]]
-    assert f"logs.jsonl:3: {kept_ones[0].id} says so already" in capsys.readouterr().err
+    assert f"logs.jsonl:3: known already, see {kept_ones[0].id}" in capsys.readouterr().err
+
+
+def test_logs_that_come_again_bring_what_is_new_though_a_strategy_was_reworded(tmp_path: Path) -> None:
+    greet = Advice(scenario="the first message", do="greet them")
+    with Run(tmp_path / "run", recipe()) as run:
+        bench, library = Bench(run), Library(run.artifact / "library.jsonl")
+        take_in(bench, library, Logs((("logs.jsonl:1", SORRY),), ()), "ada")
+        library.edit(SORRY.id, SORRY.model_copy(update={"do": "own up, then name the day"}), who="ben")
+        both = (("logs.jsonl:1", SORRY), ("logs.jsonl:2", greet))
+        new, asked = take_in(bench, library, Logs(both, ()), "ada")
+    assert (new, asked.known) == ([greet.id], [("logs.jsonl:1", SORRY.id)])
+    assert library.strategy(SORRY.id).advice.do == "own up, then name the day"
 
 
 def main_without_exit(*arguments: str) -> int:

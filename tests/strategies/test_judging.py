@@ -2,7 +2,8 @@
 
 import pytest
 
-from fulcrum.chat import Completion, Message, Request, assistant, system, user
+from fulcrum.chat import Completion, FailureKind, Message, Request, assistant, system, user
+from fulcrum.errors import RunError
 from fulcrum.strategies.dialogue import Compared, State
 from fulcrum.strategies.judging import ModelJudge, shown
 from fulcrum.strategies.wording import GeneralWording
@@ -43,8 +44,21 @@ def test_the_students_reply_can_win() -> None:
 
 def test_a_judge_that_says_nothing_gives_no_preference() -> None:
     assert judge("i cannot say").compare([case()]) == [None]
-    failing = ModelJudge(ScriptedModel(lambda _: Completion.failed("server", "down")), GeneralWording())
-    assert failing.compare([case()]) == [None]
+
+
+def test_a_judge_whose_every_call_failed_is_not_taken_for_one_that_finds_no_difference() -> None:
+    def deaf(kind: FailureKind, hears: str = "nothing") -> ModelJudge:
+        def say(request: Request) -> Completion:
+            return Completion("tie") if hears in request.messages[-1].content else Completion.failed(kind, "down")
+
+        return ModelJudge(ScriptedModel(say), GeneralWording())
+
+    cases = [case(), case(teacher="regards, no.")]
+    with pytest.raises(RunError, match=r"4 of 4 calls of the judge failed \(server\)"):
+        deaf("server").compare(cases)
+    assert [one and one.gain for one in deaf("server", "regards").compare(cases)] == [None, 0.0]
+    assert deaf("truncated").compare(cases) == [None, None], "what it answered itself would be the same again"
+    assert deaf("budget").compare(cases) == [None, None], "the budget says so itself"
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 
 from fulcrum.atomic import read_json
 from fulcrum.chat import Tool
+from fulcrum.chat.parsing import take_tool_calls
 from fulcrum.errors import BudgetSpent, RunError, SettingsError
 from fulcrum.evaluation.results import read_results
 from fulcrum.evaluation.solver import Turn
@@ -21,6 +22,7 @@ from fulcrum.runs.learn import learn, learning_cost, price_of_gain
 from fulcrum.settings import Document
 from fulcrum.strategies.bench import Bench
 from fulcrum.strategies.effects import Effects, measure_library
+from fulcrum.strategies.finetuned import REPLIES
 from fulcrum.strategies.fold import Strategy
 from fulcrum.strategies.library import Library
 from fulcrum.strategies.logs import read_logs, take_in
@@ -28,6 +30,7 @@ from fulcrum.strategies.metrics import break_even, metric_rows
 from fulcrum.strategies.records import Advice, Decided
 from fulcrum.strategies.trials import Trial
 from fulcrum.task.load import load_task
+from fulcrum.training.rows import ChatRow, read_rows
 from support.tiny import shared_model
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -116,6 +119,32 @@ def test_a_teacher_with_nothing_to_say_at_all_leaves_an_empty_library(tmp_path: 
         rounds = read_json(run.artifact / "rounds.json")
     assert [row["round"] for row in rounds] == [1, 3] and not any(row["suggestions"] for row in rounds)
     assert Library(tmp_path / "run" / "artifact" / "library.jsonl").strategies() == []
+
+
+@pytest.mark.parametrize(("written", "novelty", "held"), [("[]", 0.0, [1, 3]), ("be nice", None, [1, 2, 3])])
+def test_what_cannot_be_read_is_not_taken_for_nothing_new(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str, novelty: float | None, held: list[int]
+) -> None:
+    monkeypatch.setenv("TEACHER_WRITES", written)
+    learned(tmp_path / "run", recipe("vague_teacher", rounds=3))
+    rounds = read_json(tmp_path / "run" / "artifact" / "rounds.json")
+    assert [row["round"] for row in rounds] == held and {row["novelty"] for row in rounds} == {novelty}
+    assert all(row["judged/teacher"] for row in rounds)
+    shown = (tmp_path / "run" / "artifact" / "README.md").read_text()
+    assert ("| unknown |" in shown) == (novelty is None)
+
+
+def test_a_round_whose_calls_to_the_teacher_all_failed_is_not_done_and_continues(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEACHER_WRITES", "")
+    with pytest.raises(RunError, match=r"requests for a strategy failed \(server\)"):
+        learned(tmp_path / "run", recipe("vague_teacher"))
+    monkeypatch.delenv("TEACHER_WRITES")
+    library = learned(tmp_path / "run", recipe("vague_teacher"))
+    assert by_do(library)["say sorry"][0].effects["state"].helps
+    whole = learned(tmp_path / "whole", recipe("vague_teacher"))
+    assert library.path.read_bytes() == whole.path.read_bytes()
 
 
 def test_dialogues_that_people_held_teach_too(tmp_path: Path) -> None:
@@ -266,6 +295,16 @@ def test_of_two_that_help_and_contradict_each_other_one_is_kept(tmp_path: Path) 
     assert [finding.text for finding in opposite.blocked] == [f"{good.id} says the opposite: {good.advice.guidance}"]
     (round_,) = read_json(tmp_path / "run" / "artifact" / "rounds.json")
     assert (round_["strategies/accepted"], round_["strategies/blocked"]) == (1, 1)
+
+
+def test_what_the_teacher_calls_is_learnt_as_a_call(tmp_path: Path) -> None:
+    learned(tmp_path / "run", recipe("booking_teacher", rounds=1))
+    (file,) = (tmp_path / "run" / "stages").glob(f"round-1-*/{REPLIES}")
+    replies = [take_tool_calls(row.response, "c") for row in read_rows(file, ChatRow)]
+    assert {(text, *((call.name, call.arguments) for call in calls)) for text, calls in replies} == {
+        ("hello.",),
+        ("hello. sorry.", ("refund", '{"order": 5}')),
+    }
 
 
 @pytest.mark.slow

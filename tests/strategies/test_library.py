@@ -68,6 +68,18 @@ def test_an_edit_is_a_new_version_that_must_be_tested_and_approved_again(library
     assert [version.do for version in library.versions(first.id)] == ["say sorry first", "say sorry at once"]
 
 
+def test_a_merge_of_what_others_wrote_about_since_is_refused_and_nothing_is_kept(library: Library) -> None:
+    one, two = (library.propose(advice(do), who="teacher") for do in ("say sorry first", "say sorry at once"))
+    seen = {one.id: one.revision, two.id: two.revision}
+    Library(library.path).note(two.id, "better so", who="ben")
+    before = library.path.read_bytes()
+    with pytest.raises(LibraryConflict, match=f"{two.id}: ben has written about it"):
+        library.merge([one.id, two.id], one.advice, who="ada", revisions=seen)
+    assert library.path.read_bytes() == before
+    now = {id: library.strategy(id).revision for id in seen}
+    assert library.merge([one.id, two.id], one.advice, who="ada", revisions=now).id == one.id
+
+
 def test_harm_and_blocking_findings_need_a_reason(library: Library) -> None:
     one = library.propose(advice(), who="teacher")
     library.record_effect(one.id, effect(-0.2), who="fulcrum")

@@ -91,6 +91,33 @@ def test_what_the_customer_keeps_to_itself_never_reaches_the_agent(task: Task) -
     assert "SECRET" in models["customer"].requests[0].messages[0].content
 
 
+@pytest.mark.parametrize(
+    ("written", "said", "leaves"),
+    [
+        ("Thought: SECRET\nResponse: Where is my parcel?", "Where is my parcel?", False),
+        ("Thought: SECRET\n\nmore SECRET\n\nUser Response:\nHi there", "Hi there", False),
+        ("**Thought:** SECRET\n\nHi", "Hi", False),
+        ("**Thought**: SECRET\n**Customer:** Hi", "Hi", False),
+        ("<thinking>SECRET plan</thinking>Hello", "Hello", False),
+        (f"<think>SECRET: no {DONE} yet</think>Hello", "Hello", False),
+        (f"Reasoning: SECRET. {DONE}", "bye.", True),
+        (f"Thought: SECRET\nMessage: thanks. {DONE}", "thanks.", True),
+        ("My thought: it is late.\nNo response: none.", "My thought: it is late.\nNo response: none.", False),
+    ],
+)
+def test_a_thought_is_cut_out_however_it_is_written(task: Task, written: str, said: str, leaves: bool) -> None:
+    episode, _ = played(task, written)
+    assert (episode.messages[-1].content, episode.done) == (said, leaves)
+    assert episode.messages[-1].role == "user" and episode.score().verdict == "partial"
+
+
+@pytest.mark.parametrize("written", ["Thought: what now?", "<think>what now?", "**Reasoning:** SECRET"])
+def test_a_customer_that_only_thinks_has_failed_and_says_nothing(task: Task, written: str) -> None:
+    episode, _ = played(task, written)
+    assert episode.done and episode.messages[-1].role == "assistant"
+    assert episode.score().details == {"failure": "empty"}
+
+
 def test_the_line_goes_dead_after_the_last_turn(task: Task) -> None:
     assert not played(task, "and now?", replies=2)[0].done
     assert played(task, "and now?", replies=3)[0].done

@@ -1,9 +1,12 @@
 """A desk of one reply, whose student does what it is told and whose teacher knows what is good, bad and idle."""
 
 import json
+import os
+from dataclasses import replace
 from typing import Any
 
 from fulcrum.chat import Completion, Request, Usage
+from fulcrum.chat.message import ToolCall
 from fulcrum.task import Example, PromptTemplate, Question, Score, Task, failed, graded
 
 MOODS = ("upset", "calm", "hurried")
@@ -93,8 +96,23 @@ humming_teacher = teacher_of(IDLE, {**IDLE, "do": "hum a tune for the customer"}
 modest_teacher = teacher_of(GOOD, own="hello. sorry.")
 
 
+def booking_teacher(request: Request) -> Completion:
+    """Book an upset customer's refund with a call, beside good words."""
+    answer = modest_teacher(request)
+    calls = (ToolCall("c1", "refund", '{"order": 5}'),) if "sorry." in answer.text else ()
+    return replace(answer, tool_calls=calls)
+
+
 def dead_teacher(request: Request) -> Completion:
     return Completion.failed("server", "down")
+
+
+def vague_teacher(request: Request) -> Completion:
+    """Answer well, and write what TEACHER_WRITES says in place of a strategy: nothing for a call that fails."""
+    if "You teach a support agent" not in request.messages[0].content or "TEACHER_WRITES" not in os.environ:
+        return modest_teacher(request)
+    written = os.environ["TEACHER_WRITES"]
+    return Completion(written, usage=Usage(50, 5)) if written else Completion.failed("server", "down")
 
 
 def mute_teacher(request: Request) -> Completion:

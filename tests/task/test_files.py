@@ -9,7 +9,7 @@ from pyarrow import parquet
 
 from fulcrum.chat import ToolCall, user
 from fulcrum.errors import TaskError
-from fulcrum.task.files import read_messages, read_rows, write_rows
+from fulcrum.task.files import Row, made_of, read_messages, read_rows, write_rows
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 values = st.recursive(scalars, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=6)
@@ -148,3 +148,15 @@ def test_any_bytes_give_rows_or_a_task_error(tmp_path_factory, content, suffix):
     except TaskError:
         return
     assert rows
+
+
+def test_ten_reasons_are_told_and_the_others_counted():
+    def refuse(row):
+        raise TaskError(f"{row.source}: {row.values['why']}")
+
+    rows = [Row({"why": f"reason {number}"}, f"rows.jsonl:{number}") for number in range(1, 13)]
+    with pytest.raises(TaskError) as caught:
+        made_of(rows, refuse)
+    lines = str(caught.value).splitlines()
+    assert lines[0] == "rows.jsonl:1: reason 1"
+    assert lines[9:] == ["rows.jsonl:10: reason 10", "reasons left out here: 2"]

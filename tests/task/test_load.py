@@ -171,6 +171,19 @@ def test_a_row_without_its_target_is_named(folder, row):
         load(folder, TOML)
 
 
+def test_all_rows_that_cannot_work_are_named_at_once(folder):
+    rows = ['{"text": "x"}', '{"text": null, "queue": "orders"}', *['{"text": "x", "queue": ""}'] * 13]
+    with (folder / "tickets.jsonl").open("a") as file:
+        file.write("\n".join(rows) + "\n")
+    with pytest.raises(TaskError) as caught:
+        load(folder, TOML)
+    missing, null, blank = str(caught.value).splitlines()
+    assert "tickets.jsonl:61: the target is missing" in missing and "also" not in missing
+    assert "tickets.jsonl:62: the prompt shows {text}, which is null here" in null
+    assert "tickets.jsonl:63: the target 'queue' is blank" in blank
+    assert blank.endswith("(also in 64, 65, 66, 67, 68, 69, 70, 71, 72, 73 and 2 more)")
+
+
 def test_a_null_that_the_prompt_shows_is_named_and_any_other_is_a_value(folder):
     with (folder / "tickets.jsonl").open("a") as file:
         file.write('{"text": "", "queue": "billing", "slice": null}\n{"text": null, "queue": "billing", "slice": 1}\n')

@@ -1,9 +1,12 @@
 """How an endpoint is called: the options of its name, and which of them can change an answer."""
 
+import os
 from typing import Literal
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import Field
 
+from fulcrum.errors import SettingsError
 from fulcrum.settings import Settings
 
 DEFAULT_KEY = "OPENAI_API_KEY"
@@ -34,6 +37,47 @@ class EndpointSettings(Settings):
     def identity(self) -> dict[str, str]:
         """Return the options that can change an answer and are not at their defaults."""
         return self.model_dump(exclude=set(_CALLING), exclude_defaults=True)
+
+
+def split_address(name: str, way_out: str) -> SplitResult:
+    """Return the parts of an endpoint's address, whatever its path and what stands behind it.
+
+    Args:
+        name: the address.
+        way_out: the environment variable that its key can be put into instead.
+
+    Raises:
+        SettingsError: no address is like that, or it holds a password.
+    """
+    try:
+        parts = urlsplit(name)
+        _ = parts.port  # read only here, so that one that is no port is refused
+    except ValueError as error:
+        raise SettingsError(f"{name!r} has an address that cannot work: {error}") from error
+    if parts.username or parts.password:
+        raise SettingsError(
+            f"the endpoint at {parts.hostname} is given with a password in its name, which would be written to logs "
+            f"and run folders; put the key into the environment {way_out}"
+        )
+    return parts
+
+
+def read_key(variable: str) -> str | None:
+    """Return the API key in an environment variable, without the space around it; None if it is not set.
+
+    Raises:
+        SettingsError: it cannot be a key.
+    """
+    key = os.environ.get(variable)
+    if key is None:
+        return None
+    key = key.strip()
+    if not (key.isascii() and key.isprintable()):
+        raise SettingsError(
+            f"the API key in the environment variable {variable} holds a character that no key has, such as a line "
+            "break or a curly quote; set the variable again"
+        )
+    return key
 
 
 def identity_of(name: str) -> str:

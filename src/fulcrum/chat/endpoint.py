@@ -1,6 +1,5 @@
 """Models behind an OpenAI-compatible server: vLLM, SGLang, llama.cpp, Ollama, `transformers serve`, hosted APIs."""
 
-import os
 import random
 import threading
 from collections.abc import Awaitable, Iterable, Iterator
@@ -9,12 +8,12 @@ from contextlib import ExitStack
 from dataclasses import replace
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlunsplit
 
 import anyio
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
-from fulcrum.chat.address import DEFAULT_KEY, EndpointSettings
+from fulcrum.chat.address import DEFAULT_KEY, EndpointSettings, read_key, split_address
 from fulcrum.chat.completion import Completion, Failure, Usage
 from fulcrum.chat.limiter import Limiter
 from fulcrum.chat.model import Finished, Request
@@ -41,19 +40,12 @@ def open_model(name: str) -> "EndpointModel":
     """
     form = "http(s)://HOST[:PORT]/v1[?OPTIONS]#MODEL"
     try:
-        parts = urlsplit(name)
-        _ = parts.port  # read only here, so that one that is no port is refused
-    except ValueError as error:
-        raise ModelError(f"{name!r} has an address that cannot work: {error}; the form is {form}") from error
+        parts = split_address(name, f"variable {DEFAULT_KEY}, or into another and name it: ?key_env=NAME")
+    except SettingsError as error:
+        raise ModelError(f"{error}; the form is {form}") from error
     if not parts.hostname or not parts.fragment:
         missing = "host" if not parts.hostname else "model after #"
         raise ModelError(f"{name!r} names no {missing}; the form is {form}")
-    if parts.username or parts.password:
-        raise ModelError(
-            f"the endpoint at {parts.hostname} is given with a password in its name, which would be written to run "
-            f"folders; put the key into the environment variable {DEFAULT_KEY}, or into another and name it: "
-            "?key_env=NAME"
-        )
     _, options = split_options(name.partition("#")[0], EndpointSettings.model_fields)
     try:
         settings = read_settings(EndpointSettings, Document(dict(options), f"model {name!r}"))
@@ -185,18 +177,15 @@ class EndpointModel:
 
     def _read_key(self) -> str:
         variable = self.settings.key_env
-        key = os.environ.get(variable)
+        try:
+            key = read_key(variable)
+        except SettingsError as error:
+            raise ModelError(f"{self.name!r}: {error}") from error
         if key is None and variable != DEFAULT_KEY:
             raise ModelError(
                 f"{self.name!r} takes its API key from the environment variable {variable}, which is not set"
             )
-        key = (key or "").strip()
-        if not (key.isascii() and key.isprintable()):
-            raise ModelError(
-                f"{self.name!r}: the API key in the environment variable {variable} holds a character that no key has, "
-                "such as a line break or a curly quote; set the variable again"
-            )
-        return key
+        return key or ""
 
     def _failure(self, trouble: Trouble) -> Failure:
         """Return the failure that is kept of a trouble: short, and without the key that a server may repeat."""

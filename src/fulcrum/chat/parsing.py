@@ -3,7 +3,8 @@
 import json
 import re
 
-from fulcrum.chat.message import ToolCall
+from fulcrum.chat.message import Message, ToolCall
+from fulcrum.chat.template import template_message
 
 _TOOL_CALL = re.compile(r"<tool_call>\s*(\{.*?\})\s*</tool_call>", re.DOTALL)
 
@@ -49,3 +50,11 @@ def take_tool_calls(text: str, prefix: str) -> tuple[str, tuple[ToolCall, ...]]:
 
     rest = _TOOL_CALL.sub(take, text)
     return (rest.strip(), tuple(calls)) if calls else (text, ())
+
+
+def with_tool_calls(message: Message) -> str:
+    """Return a turn as a local model writes it, from which `take_tool_calls` takes the same calls."""
+    calls = [
+        json.dumps(call["function"], ensure_ascii=False) for call in template_message(message).get("tool_calls", ())
+    ]
+    return "\n".join(part for part in (message.content, *(f"<tool_call>{call}</tool_call>" for call in calls)) if part)

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+_COLDEST = 1e-6
+"""A lower temperature draws what greedy takes, and logits divided by it may be no numbers any more."""
+
 
 class RowSampler:
     """Draws tokens so that a row's text depends on its own seed, and not on the rows beside it.
@@ -14,7 +17,7 @@ class RowSampler:
     then the inverse of the row's cumulative distribution at that number. Greedy rows take the likeliest token.
 
     Args:
-        temperatures: one for each row; 0 is greedy.
+        temperatures: one for each row; 0, or too little to tell from it, is greedy.
         top_ps: one for each row: the smallest set of likeliest tokens that holds this much probability is kept.
         seeds: one for each row.
         steps: how many tokens can be drawn.
@@ -31,6 +34,7 @@ class RowSampler:
     ) -> None:
         uniforms = np.stack([np.random.default_rng(seed).random(steps) for seed in seeds])
         self._uniforms = torch.from_numpy(uniforms).to(device)
+        temperatures = [temperature if temperature >= _COLDEST else 0.0 for temperature in temperatures]
         self._temperatures = torch.tensor(temperatures, dtype=torch.float32, device=device)
         self._top_ps = torch.tensor(top_ps, dtype=torch.float64, device=device)
         self._any_sampled = any(temperature > 0 for temperature in temperatures)

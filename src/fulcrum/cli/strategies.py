@@ -169,7 +169,7 @@ def import_(run: Path, logs: Path, /, *, who: str = "") -> None:
     for id in new:
         console.print(f"{id} proposed: {library.strategy(id).advice.guidance}", highlight=False)
     for where, id in asked.known:
-        log.print(f"{where}: {id} says so already", highlight=False, soft_wrap=True)
+        log.print(f"{where}: known already, see {id}", highlight=False, soft_wrap=True)
     if asked.unreadable or asked.failed:
         missed = f"{asked.unreadable} answers of the teacher could not be read, {asked.failed} calls failed"
         log.print(f"{missed}; the same command asks again where calls failed", highlight=False, soft_wrap=True)

@@ -13,7 +13,7 @@ from fulcrum.hashing import content_hash
 from fulcrum.lazy import load
 from fulcrum.settings import Settings, nearest
 from fulcrum.task import Task
-from fulcrum.task.files import Row, read_jsonl, read_messages
+from fulcrum.task.files import Row, made_of, read_jsonl, read_messages
 from fulcrum.task.leakage import task_leakage
 from fulcrum.task.load import TaskSpec
 from fulcrum.training.rows import ChatRow
@@ -87,7 +87,7 @@ def _read(spec: str) -> list[ChatRow]:
         options = parsed.read_options(GeneralOptions)
         return [ChatRow(prompt, response) for prompt, response in load(SETS[name])(options.rows, options.seed)]
     try:
-        return [_row(row) for row in read_jsonl(Path(spec))]
+        return made_of(list(read_jsonl(Path(spec))), _row)
     except OSError as error:
         near = nearest(name, list(SETS)) or f"; give a JSONL file, or one of {', '.join(SETS)}"
         raise SettingsError(f"general: {spec!r} cannot be read ({error}){near}") from error
@@ -102,11 +102,11 @@ def _row(row: Row) -> ChatRow:
         else:
             prompt, (last,) = _turns(row, "prompt", "user"), _turns(row, "completion", "assistant")
     except ValueError as error:
-        raise SettingsError(
+        raise TaskError(
             f"{row.source}: no row ({error}); write prompt and completion, or messages that end with the assistant's"
         ) from error
     if last.role != "assistant" or not last.content or not prompt:
-        raise SettingsError(f"{row.source}: no row: it must end with what an assistant says to somebody")
+        raise TaskError(f"{row.source}: no row: it must end with what an assistant says to somebody")
     return ChatRow(tuple(prompt), last.content)
 
 

@@ -27,7 +27,7 @@ class Shape:
     """Which of two shapes the values have over the logarithm of the size.
 
     Attributes:
-        verdict: the better one, if it is clearly better.
+        verdict: the better one, if it is clearly better than the other and than no change at all.
         smooth_bic: of the better of a line and a parabola; lower is better.
         jump_bic: of two levels with a step between two sizes.
         jump_after: the last size before the best step.
@@ -56,7 +56,10 @@ def shape(sizes: Sequence[int], values: Sequence[float]) -> Shape:
         fitted: Values = np.where(before, y[before].mean(), y[~before].mean())
         steps.append((_bic(y, fitted, 3), size))
     jump, after = min(steps)
+    level = _bic(y, np.full_like(y, y.mean()), 1)
     verdict: Verdict = "jump" if smooth - jump > ENOUGH else "smooth" if jump - smooth > ENOUGH else "undecided"
+    if level - min(smooth, jump) <= ENOUGH:  # nothing changes that could have a shape
+        verdict = "undecided"
     return Shape(verdict, smooth, jump, after)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, replace
 from itertools import chain
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 from fulcrum.artifact import write_card
@@ -22,9 +23,10 @@ from fulcrum.leverage.arms import ARMS, Arm, ArmName
 from fulcrum.leverage.general import vocabulary
 from fulcrum.leverage.mix import write_mix
 from fulcrum.leverage.settings import AUTO, LeverageSettings
-from fulcrum.leverage.trial import Bench, TrialResult
+from fulcrum.leverage.trial import ROLE, Bench, TrialResult
 from fulcrum.leverage.tries import Cell, Exposure, Trial, tries
 from fulcrum.runs import Run
+from fulcrum.runs.learn import RIVALS
 from fulcrum.training.weights import copy_weights
 
 LEARNED = "leverage.json"
@@ -93,7 +95,8 @@ def tune(
         anchor: the method's own anchor.
         method: what the method trained on, for arms that are matched to it.
     """
-    tried = [(trial, bench.try_out(trial)) for trial in trials_of(bench, ARMS[name], cell, anchor, method)]
+    role = ROLE if name == "tell" else RIVALS
+    tried = [(trial, bench.try_out(trial, role)) for trial in trials_of(bench, ARMS[name], cell, anchor, method)]
     best = max(tried, key=lambda one: (one[1].score, -one[1].dev_loss))
     bench.run.log("tuned", arm=name, cell=asdict(cell), tried=len(tried), dev=best[1].score)
     return best
@@ -176,7 +179,7 @@ def untuned_solvers(bench: Bench, anchor: Anchor | None) -> list[Solver]:
     """Return the model as it was: asked plainly, asked with the anchor, and shown solved examples."""
     untuned = bench.open(None)
     solvers: list[Solver] = [Direct(bench.recorded(untuned), bench.greedy, name="untuned")]
-    if anchor:
+    if anchor and not anchor.opener:  # what the model has never learnt to write changes nothing
         model = bench.recorded(replace(untuned, anchor=anchor))
         solvers.append(Direct(model, bench.greedy, name="untuned + anchor"))
     if bench.settings.shots:
@@ -204,11 +207,15 @@ def weights_folder(settings: LeverageSettings) -> str:
 def _about(bench: Bench, result: TrialResult) -> str:
     ledger: dict[str, Any] = result.ledger
     anchor = result.anchor
-    use = (
-        f"Every prompt needs this anchor ({anchor.place}):\n\n    {anchor.text}\n\n`fulcrum serve` puts it there."
-        if anchor
-        else "It needs no anchor in use."
-    )
+    if anchor:
+        it, does = (
+            ("Every answer opens with this anchor", "takes it off")
+            if anchor.opener
+            else (f"Every prompt needs this anchor ({anchor.place})", "puts it there")
+        )
+        use = f"{it}:\n\n{indent(anchor.text, ' ' * 4, lambda _: True)}\n\n`fulcrum serve` {does}."
+    else:
+        use = "It needs no anchor in use."
     kind = weights_folder(bench.settings)
     return f"""# {bench.model_name} tuned on {bench.task.name} by leverage
 

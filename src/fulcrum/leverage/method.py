@@ -110,7 +110,7 @@ def _contenders(run: Run, learned: dict[str, Any]) -> Iterator[Contender]:
     for name, facts in arms.items():
         tuned = bench.open(run.folder / facts["weights"], Anchor(**facts["anchor"]) if facts["anchor"] else None)
         yield alone(name, tuned)
-        if name == "tell" and own:
+        if name == "tell" and own and not own.opener:  # one that opens answers is not asked for
             yield alone(*_turned(tuned, own))
     yield from map(contender, untuned_solvers(bench, own))
 

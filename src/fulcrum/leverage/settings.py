@@ -135,4 +135,9 @@ class LeverageSettings(Settings):
             )
         if not self.anchor.strip() and self.dynamic != DynamicSettings():
             raise ValueError("dynamic: there is no anchor that could change; set anchor, or drop dynamic")
+        if self.anchor_place == "response" and (self.dynamic.pool or self.dynamic.shorten):
+            raise ValueError(
+                "dynamic: an anchor that opens the answers is taken off by its words, so these cannot change; drop "
+                'pool and shorten, or set anchor_place = "user"'
+            )
         return self

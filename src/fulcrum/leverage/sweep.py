@@ -248,7 +248,7 @@ def curve_of(rows: Sequence[Row], arm: ArmName, settings: LeverageSettings) -> C
         return None
     if missing := [cell for row in cells for cell in row if cell not in mine]:
         raise RunError(f"{arm}: the sweep has no result at {missing[0]}; run `fulcrum leverage sweep` to its end")
-    examples = list(next(iter(mine.values())).scores)
+    examples = _judged(rows)
     scores = [[[mine[cell].scores[example] for example in examples] for cell in row] for row in cells]
     tokens = [float(np.mean([method[cell].result.ledger["task_unique"] for cell in row])) for row in cells]
     return Curve(tokens, np.array(scores))
@@ -256,12 +256,13 @@ def curve_of(rows: Sequence[Row], arm: ArmName, settings: LeverageSettings) -> C
 
 def _table(rows: Sequence[Row]) -> Iterator[dict[str, Any]]:
     """Yield each arm at each size, its seeds pooled: an example counts once."""
+    judged = _judged(rows)
     groups: dict[tuple[str, int, int], list[Row]] = {}
     for row in rows:
         cell = row.planned.cell
         groups.setdefault((row.planned.arm, cell.task_rows, cell.general_rows), []).append(row)
     for (arm, task_rows, general_rows), group in groups.items():
-        pooled = {example: [row.scores[example] for row in group] for example in group[0].scores}
+        pooled = {example: [row.scores[example] for row in group] for example in judged}
         interval = mean_interval([sum(values) / len(values) for values in pooled.values()])
         yield {
             "arm": arm,
@@ -275,6 +276,18 @@ def _table(rows: Sequence[Row]) -> Iterator[dict[str, Any]]:
             "general_loss": sum(row.result.general_loss for row in group) / len(group),
             "cut_off": sum(row.result.cut_off for row in group) / len(group),
         }
+
+
+def _judged(rows: Sequence[Row]) -> list[str]:
+    """Return the test examples that have a score in every row, so that all arms are compared on the same.
+
+    Raises:
+        RunError: there are none.
+    """
+    first, *others = rows
+    if found := [example for example in first.scores if all(example in row.scores for row in others)]:
+        return found
+    raise RunError("no test example could be judged in every cell of the sweep; mend the judge, and run it again")
 
 
 def _general_shapes(rows: Sequence[Row], settings: LeverageSettings) -> dict[str, Any] | None:

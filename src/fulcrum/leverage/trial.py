@@ -1,6 +1,7 @@
 """One training of one mix, and how it did on dev: the unit of work that a killed run does not repeat."""
 
 import hashlib
+import itertools
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -12,6 +13,7 @@ from fulcrum.atomic import read_json, write_json
 from fulcrum.calls import RecordedModel
 from fulcrum.chat import Request, Sampling, resolve
 from fulcrum.chat.huggingface import HuggingFaceModel
+from fulcrum.errors import RunError
 from fulcrum.evaluation.baselines import Direct
 from fulcrum.evaluation.rollouts import SolverRollouts, roll_out
 from fulcrum.evaluation.solver import Solver
@@ -34,6 +36,9 @@ from fulcrum.training.source import trainable_source, trained_name
 from fulcrum.workers import processes_for, work_ahead
 
 ROLE = "actor"
+
+_OPENED = itertools.count()
+"""Arms that share a training are opened side by side, each under a name of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,22 +175,27 @@ class Bench:
         seen = [mixed.slot.row for mixed in mix if mixed.slot.source == "task"]
         return Exposure(len(mix), len(seen) / max(1, len(set(seen))))
 
-    def try_out(self, trial: Trial) -> TrialResult:
-        """Train, and measure on dev; a trial that was done before is only looked up."""
+    def try_out(self, trial: Trial, role: str = ROLE) -> TrialResult:
+        """Train, and measure on dev, its calls counted under a role; a trial that was done before is only looked up."""
         inputs = self._inputs(trial)
-        return TrialResult.read(self.run.stage("trial", inputs, lambda folder: self._work(trial, folder)))
+        return TrialResult.read(self.run.stage("trial", inputs, lambda folder: self._work(trial, folder, role)))
 
     def train_ahead(self, trials: Sequence[Trial]) -> None:
         """Train side by side what can be; `try_out` then only measures it."""
         if processes_for(len(trials), self.counter.parameters) == 1:
             return  # `try_out` will do it; there is no need to mix the rows of all trials before
-        jobs: dict[Path, Finetuning] = {}
-        for trial in trials:
-            tuned = self.run.stage_folder("trial", self._inputs(trial)) / "tuned"
-            if not tuned.exists() and tuned not in jobs:
-                rows = [mixed.row for mixed in self.mix(trial)]
-                jobs[tuned] = Finetuning(f"{ROLE} {len(jobs) + 1}", self.source, rows, tuned, self._training(trial))
-        work_ahead(finetune_job, list(jobs.values()), self.counter.parameters, self.run.hear_step)
+        folders = {self.run.stage_folder("trial", self._inputs(trial)): trial for trial in trials}
+
+        def work(_: Path) -> None:
+            jobs: list[Finetuning] = []
+            for folder, trial in folders.items():
+                if not (tuned := folder / "tuned").exists():
+                    rows = [mixed.row for mixed in self.mix(trial)]
+                    name = f"{ROLE} {len(jobs) + 1}"
+                    jobs.append(Finetuning(name, self.source, rows, tuned, self._training(trial)))
+            work_ahead(finetune_job, jobs, self.counter.parameters, self.run.hear_step)
+
+        self.run.stage("train-ahead", {"trials": [folder.name for folder in folders]}, work)
 
     def _inputs(self, trial: Trial) -> dict[str, Any]:
         return {
@@ -203,7 +213,7 @@ class Bench:
         own = {"shuffle": False, "learning_rate": trial.learning_rate, "seed": trial.cell.seed}
         return self.settings.training.model_copy(update=own)
 
-    def _work(self, trial: Trial, folder: Path) -> None:
+    def _work(self, trial: Trial, folder: Path, role: str) -> None:
         mix, training = self.mix(trial), self._training(trial)
         rows = [mixed.row for mixed in mix]
         result = finetune(self.source, rows, folder / "tuned", training, on_step=self.run.on_step(ROLE))
@@ -218,7 +228,7 @@ class Bench:
             full=training.tuning == "full",
         )
         model = self.open(folder / "tuned", anchor)
-        measured = self.measure(model, "dev", self.settings.tune.dev_rows)
+        measured = self.measure(model, "dev", self.settings.tune.dev_rows, role)
         facts = {
             "anchor": asdict(anchor) if anchor else None,
             "learning_rate": trial.learning_rate,
@@ -249,26 +259,26 @@ class Bench:
             assert isinstance(model, HuggingFaceModel)
             if weights is None:
                 return Opened(model, None, anchor)
-            adapter = str(weights.relative_to(self.run.folder))
+            adapter = f"{weights.relative_to(self.run.folder)} {next(_OPENED)}"
             model.load_adapter(adapter, weights)
             return Opened(model, adapter, anchor)
         model = resolve(trained_name(self.model_name, weights, "full"))
         assert isinstance(model, HuggingFaceModel)
         return Opened(model, None, anchor, owned=True)
 
-    def recorded(self, opened: "Opened") -> AnchoredModel:
+    def recorded(self, opened: "Opened", role: str = ROLE) -> AnchoredModel:
         """Return a model that sees its anchor, and whose calls are stored with the anchor in them."""
         run = self.run
-        model = RecordedModel(opened.model, ROLE, run.store, run.ledger, run.budget)
+        model = RecordedModel(opened.model, role, run.store, run.ledger, run.budget)
         return AnchoredModel(model, opened.anchor, opened.adapter, self.opener_tokens(opened.anchor))
 
     def opener_tokens(self, anchor: Anchor | None) -> int:
         """Return the tokens that a model spends on an anchor that opens its answers."""
         return self.counter.text(anchor.opener) if anchor else 0
 
-    def measure(self, opened: "Opened", split: Split, limit: int | None = None) -> SolverRollouts:
+    def measure(self, opened: "Opened", split: Split, limit: int | None = None, role: str = ROLE) -> SolverRollouts:
         """Let a model answer a split, greedily."""
-        return self.roll_out(Direct(self.recorded(opened), self.greedy, name="tuned"), split, limit)
+        return self.roll_out(Direct(self.recorded(opened, role), self.greedy, name="tuned"), split, limit)
 
     def roll_out(self, solver: Solver, split: Split, limit: int | None = None) -> SolverRollouts:
         """Let a solver answer a split, or its first questions."""
@@ -339,9 +349,20 @@ def scores_of(rollouts: SolverRollouts) -> dict[str, float]:
     """Return the score of each question, one that was not answered to its end counting nothing.
 
     Elsewhere a failed call is left out, since it says nothing about an answer. Here the model is the one that is
-    tuned: if it never ends, it has not learnt its task, and no arm shall gain by rambling.
+    tuned: if it never ends, it has not learnt its task, and no arm shall gain by rambling. An answer that a judge
+    failed to judge is left out here too.
+
+    Raises:
+        RunError: no answer could be judged.
     """
-    return {rollout.question_id: rollout.score.value or 0.0 for rollout in rollouts.rollouts}
+    found = {
+        rollout.question_id: rollout.score.value or 0.0
+        for rollout in rollouts.rollouts
+        if rollout.score.details.get("of") != "judge"
+    }
+    if not found:
+        raise RunError(f"{rollouts.rollouts[0].score.feedback}: no answer could be judged; mend the judge, run again")
+    return found
 
 
 def mean_score(rollouts: SolverRollouts) -> float:

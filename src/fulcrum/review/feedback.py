@@ -57,7 +57,7 @@ class Question:
         label: the answer that training takes for right; None if it has none.
         source: who says so: `vote`, `person`, ...
         statements: what the agents said, round by round.
-        words: what people have said of it, the first first.
+        words: what people have said of it, the first first; what was said again stands there again.
         steered: whether these agents learn what people prefer, and not what they veto; else labels only count.
     """
 

@@ -114,7 +114,7 @@ class SocietyQuestions:
         """Return all questions, those whose votes are most split first."""
         feedback = read_feedback(self._run)
         said: dict[str, list[Word]] = {}
-        for event in feedback.events:
+        for event in feedback.said:
             fields = asdict(event)
             said.setdefault(fields.pop("question_id"), []).append(Word(**fields))
         return [

@@ -81,8 +81,8 @@ class Fields:
         return self.texts(name)[-1] if self.texts(name) else ""
 
     def texts(self, name: str) -> list[str]:
-        """Return every value of a field."""
-        return self._fields.get(name, [])
+        """Return every value of a field, with the line ends that a model writes: a browser sends CR LF."""
+        return [value.replace("\r\n", "\n") for value in self._fields.get(name, [])]
 
     def number(self, name: str) -> int:
         """Return a whole number.

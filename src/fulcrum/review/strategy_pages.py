@@ -1,7 +1,6 @@
 """The pages about strategies: the queue, one strategy and its decision, edit, merge, test, history."""
 
-import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
@@ -44,7 +43,6 @@ class StrategyPages:
         self._library = library
         self._retests = retests
         self._neighbours = Neighbours()
-        self._merging = threading.Lock()
         for strategy in library.strategies():  # now, not while somebody waits for the first page
             self._neighbours.words(strategy)
 
@@ -285,23 +283,21 @@ class StrategyPages:
             fields.texts("with"),
         )
         ids, who = [strategy.id, *chosen], self._site.who(request)
+        seen = {id: fields.number(f"revision-{id}") for id in ids}
         try:
-            with self._merging:
-                for id in ids:
-                    self._refuse_changed(id, fields.number(f"revision-{id}"))
-                merged = self._library.merge(ids, read_advice(words), who=who, reason=reason)
+            merged = self._library.merge(ids, read_advice(words), who=who, reason=reason, revisions=seen)
         except LibraryError as error:
-            status = 409 if isinstance(error, LibraryConflict) else 422
+            conflict = isinstance(error, LibraryConflict)
+            status, problem = (409, self._changed(seen)) if conflict else (422, str(error))
             now = self._find(request)
-            return self._merge_page(request, now, words, status, chosen=chosen, reason=reason, problem=str(error))
+            return self._merge_page(request, now, words, status, chosen=chosen, reason=reason, problem=problem)
         self._retests.check(merged, who)
         return see_other(f"{_address(merged.id)}?{view.query}")
 
-    def _refuse_changed(self, id: str, revision: int) -> None:
-        missed = self._library.history(id)[revision:]
-        if missed:
-            told = "; ".join(f"{event.who} {say_event(event)}" for event in missed)
-            raise LibraryConflict(f"{id} was changed while you looked: {told}. What you wrote is kept below")
+    def _changed(self, seen: Mapping[str, int]) -> str:
+        missed = [(id, event) for id, revision in seen.items() for event in self._library.history(id)[revision:]]
+        told = "; ".join(f"{event.who} {say_event(event)} ({id})" for id, event in missed)
+        return f"While you looked: {told}. What you wrote is kept below"
 
     # Testing
 

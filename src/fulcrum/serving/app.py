@@ -198,6 +198,7 @@ class Service:
     async def _helped(self, exchange: Exchange, edition: Edition, content: bytes) -> bytes:
         """Return the body to send: the one that came, unless help was added to it."""
         assert edition.helper is not None
+        exchange.help = Help("late")  # what it stays if the client leaves, or a stop cuts it off, before the help comes
         if exchange.headers.get(_OPT_OUT_HEADER, "").lower() == "off":
             exchange.help = Help("off")
         elif exchange.arm == "plain":

@@ -57,7 +57,7 @@ class ArmComparison:
 def compare_arms(rows: Iterable[LogRow], value: Callable[[LogRow], float | None]) -> ArmComparison:
     """Compare the arms of a split, each unit counted once, in the arm that it was drawn into.
 
-    Requests that clients opted out of are in neither arm.
+    Requests that clients opted out of are in neither arm, and nor are those of a shadow, to which no help was sent.
 
     Args:
         rows: the log.
@@ -65,7 +65,7 @@ def compare_arms(rows: Iterable[LogRow], value: Callable[[LogRow], float | None]
     """
     by_arm: dict[str, list[LogRow]] = {"plain": [], "help": []}
     for row in rows:
-        if row.outcome != "off":
+        if row.outcome != "off" and not row.shadow:
             by_arm[row.arm].append(row)
     plain, help_ = (_unit_means(by_arm[arm], value) for arm in ("plain", "help"))
     return ArmComparison(
@@ -168,7 +168,7 @@ def _summary(rows: Sequence[LogRow], means: Mapping[str, float], value: Callable
         units=len(means),
         requests=requests,
         scored=sum(value(row) is not None for row in rows),
-        helped=sum(row.outcome == "added" and not row.shadow for row in rows) / max(1, requests),
+        helped=sum(row.outcome == "added" for row in rows) / max(1, requests),
         failed=sum(row.status != 200 or not row.complete for row in rows) / max(1, requests),
         mean=mean_interval(list(means.values())) if means else None,
     )

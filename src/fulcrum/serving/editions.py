@@ -84,12 +84,13 @@ def open_edition(folder: Path, settings: ServeSettings, metrics: Metrics) -> Edi
         rewriter = cast(Rewriter, deployed)
         _check_upstream(artifact, settings, wanted=True)
         with _first_request(artifact, rewriter):
-            (_,) = rewriter.rewrite([_PROBE])
+            (helped,) = rewriter.rewrite([_PROBE])
+            check_usable(helped.failure)
         return Edition(artifact, digest, _helper(rewriter, settings, metrics), None)
     _check_upstream(artifact, settings, wanted=False)
     model = cast(ChatModel, deployed)
     with _first_request(artifact, model):
-        check_usable(complete(model, [_PROBE]))
+        check_usable(*(completion.failure for completion in complete(model, [_PROBE])))
     local = LocalModel(artifact.recipe, model, settings, metrics.batch_size.observe)
     return Edition(artifact, digest, None, local)
 
@@ -153,17 +154,20 @@ class Shelf:
     """Holds the edition in use and looks whether there is a newer one on disk.
 
     Args:
-        current: the edition to begin with.
-        reopen: opens what is on disk now.
+        place: the artifact's folder.
+        reopen: opens what is there now.
         metrics: told of changes.
+
+    Raises:
+        FulcrumError: what is there cannot be opened.
     """
 
-    def __init__(self, current: Edition, reopen: Callable[[], Edition], metrics: Metrics) -> None:
-        self.current = current
-        self._place = current.artifact.folder
+    def __init__(self, place: Path, reopen: Callable[[], Edition], metrics: Metrics) -> None:
+        self._place = place
         self._reopen = reopen
         self._metrics = metrics
-        self._known = self._last_seen = _state(self._place)
+        self._known = self._last_seen = _state(place)  # what is written while the first edition loads is a change
+        self.current = reopen()
         self._show()
 
     async def watch(self, seconds: float) -> None:
@@ -177,7 +181,11 @@ class Shelf:
 
         What cannot be opened is refused: the edition in use stays until the files change again.
         """
-        state = await asyncio.to_thread(_state, self._place)
+        try:
+            state = await asyncio.to_thread(_state, self._place)
+        except RunError as error:
+            _log.warning("%s; the next look tries again", error)
+            return
         settled, self._last_seen = state == self._last_seen, state
         if state == self._known or not settled:
             return
@@ -201,9 +209,17 @@ class Shelf:
 
 
 def _state(folder: Path) -> tuple[tuple[str, int, int], ...]:
-    """Return what tells one state of the files from another, without reading them."""
+    """Return what tells one state of the files from another, without reading them.
+
+    Raises:
+        RunError: a folder among them cannot be listed, or is gone before it is.
+    """
     files: list[tuple[str, int, int]] = []
-    for path in sorted(folder.rglob("*")):
+    try:
+        paths = sorted(folder.rglob("*"))
+    except OSError as error:
+        raise RunError(f"{folder}: cannot be looked through: {error}") from error
+    for path in paths:
         try:
             found = path.stat()
         except FileNotFoundError:  # replaced while we look: the next look will tell

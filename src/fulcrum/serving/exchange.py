@@ -88,7 +88,8 @@ class Exchange:
         Args:
             with_content: the texts too.
         """
-        help_ = self.help or Help("off")
+        assert self.help is not None  # set as soon as the arm is drawn
+        help_ = self.help
         messages, model = self.body.get("messages"), self.body.get("model")
         seconds = {"help": help_.seconds, "first_byte": self.first_byte, "total": self._total}
         answer = self.capture.read() if self.capture is not None else None

@@ -17,10 +17,10 @@ from fulcrum.serving.wire import Body, add_help, encode_body, read_conversation
 Outcome = Literal["added", "unchanged", "late", "busy", "failed", "unreadable", "off", "control", "answered"]
 """What became of the help for a request.
 
-`added` it was added; `unchanged` the artifact had nothing to add; `late` it did not come before the deadline; `busy`
-it had no prospect of coming in time; `failed` the artifact failed; `unreadable` the messages are not such as it can
-read; `off` the client declined; `control` the request is in the arm without help; `answered` the artifact answered
-the request itself. In all but the first and last the request goes through as it came.
+`added` it was added; `unchanged` the artifact had nothing to add; `late` it did not come before the deadline, or before
+the request ended; `busy` it had no prospect of coming in time; `failed` the artifact failed; `unreadable` the messages
+are not such as it can read; `off` the client declined; `control` the request is in the arm without help; `answered` the
+artifact answered the request itself. In all but the first and last the request goes through as it came.
 """
 
 _log = logging.getLogger(__name__)
@@ -48,8 +48,8 @@ class Help:
 async def add_help_in_time(helper: Helper, body: Body, deadline: float) -> Help:
     """Ask an artifact for help, and never raise for what goes wrong with it.
 
-    An artifact says by a fact named `failure`, or one that ends so, that its generator gave no answer. Such facts are
-    for the server's log alone: they may name what clients need not know.
+    Facts that tell a failure of the artifact's generator are for the server's log alone: they may name what clients
+    need not know.
 
     Args:
         helper: the artifact.
@@ -70,7 +70,7 @@ async def _ask(helper: Helper, body: Body, request: Request, deadline: float) ->
         async with asyncio.timeout(deadline):
             rewritten = await helper.submit(request)
         facts = cast(dict[str, Any], json.loads(json.dumps(dict(rewritten.facts), default=str)))
-        if any(name.endswith("failure") for name in facts):
+        if rewritten.failure is not None:
             _log.warning("no help for a request: %s", facts)
             return Help("failed")
         if rewritten.request.messages == request.messages:

@@ -65,7 +65,7 @@ class LocalModel:
         except Exception as error:  # a model may fail in any way; the client is told that it did, the operator how
             _log.exception("the model %s failed", self.name)
             raise ApiError(502, "The model failed; the server's log says how", "model_failed") from error
-        check_usable(completions)
+        check_usable(*(completion.failure for completion in completions))
         call, created = f"chatcmpl-{uuid.uuid4().hex}", int(time.time())
         if not question.stream:
             return json_reply(chat_completion(call, created, self.name, completions))

@@ -9,7 +9,7 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Any, Self, cast
 
-from fulcrum.errors import RunError
+from fulcrum.errors import RunError, SettingsError
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +72,18 @@ class LogWriter:
     Args:
         path: the file; it may be rotated by copying and truncating.
         lost: told of each line that could not be written.
+
+    Raises:
+        SettingsError: the file cannot be opened.
     """
 
     def __init__(self, path: Path, lost: Callable[[], None]) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        torn = _is_torn(path)
-        self._file = path.open("a", encoding="utf-8")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            torn = _is_torn(path)
+            self._file = path.open("a", encoding="utf-8")
+        except OSError as error:
+            raise SettingsError(f"--log {path}: cannot be opened: {error}; give another file") from error
         if torn:
             self._file.write("\n")
         self._lost = lost

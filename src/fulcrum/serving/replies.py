@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fulcrum.chat import Completion, Usage
+from fulcrum.chat import Completion, Failure, Usage
 from fulcrum.serving.errors import ApiError
 
 RawHeaders = list[tuple[bytes, bytes]]
@@ -47,14 +47,16 @@ def model_entry(name: str, created: int) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": created, "owned_by": "fulcrum"}
 
 
-def check_usable(completions: Sequence[Completion]) -> None:
+def check_usable(*failures: Failure | None) -> None:
     """Refuse what is no answer. Truncated, refused and empty answers are answers: the finish reason tells.
+
+    Args:
+        failures: of each completion.
 
     Raises:
         ApiError: with the status that fits the first failure.
     """
-    for completion in completions:
-        failure = completion.failure
+    for failure in failures:
         if failure is None or failure.paid:
             continue
         told = f"The model gave no answer: {failure.kind}: {failure.detail}"

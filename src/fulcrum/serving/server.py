@@ -1,22 +1,24 @@
 """Run the endpoint until it is told to stop."""
 
 import logging
-import os
 import sys
 from pathlib import Path
 
 import uvicorn
 from starlette.applications import Starlette
 
+from fulcrum.artifact import read_artifact
 from fulcrum.chat import resolve
+from fulcrum.chat.address import read_key
 from fulcrum.errors import SettingsError
 from fulcrum.listen import address_of, take_address
 from fulcrum.serving.app import Service, application
 from fulcrum.serving.editions import Edition, Shelf, open_edition
 from fulcrum.serving.gate import read_keys
 from fulcrum.serving.local import LocalModel
+from fulcrum.serving.log import LogWriter
 from fulcrum.serving.metrics import Metrics
-from fulcrum.serving.settings import ServeSettings
+from fulcrum.serving.settings import KEYS_ENV, ServeSettings
 from fulcrum.serving.upstream import Upstream
 
 _log = logging.getLogger(__name__)
@@ -34,12 +36,20 @@ def build(folder: Path, settings: ServeSettings) -> Starlette:
     """
     metrics = Metrics()
     keys = read_keys(settings.keys)
+    if settings.concurrency_per_key is not None and not keys:
+        raise SettingsError(
+            f"--concurrency-per-key: there are no keys to tell clients apart by; set --keys FILE or {KEYS_ENV}, or "
+            "limit all clients together with --concurrency"
+        )
+    if settings.log is not None:
+        LogWriter(settings.log, metrics.log_lost.inc).close()  # one that cannot be opened is refused before models load
     upstream = _upstream(settings, keys, metrics)
 
     def reopen() -> Edition:
         return open_edition(folder, settings, metrics)
 
-    return application(Service(settings, Shelf(reopen(), reopen, metrics), upstream, keys, metrics))
+    shelf = Shelf(read_artifact(folder).folder, reopen, metrics)
+    return application(Service(settings, shelf, upstream, keys, metrics))
 
 
 def serve(folder: Path, settings: ServeSettings) -> None:
@@ -71,9 +81,9 @@ def _upstream(settings: ServeSettings, keys: list[str], metrics: Metrics) -> Ups
         return None
     if not settings.remote:
         return LocalModel(settings.upstream, resolve(settings.upstream), settings, metrics.batch_size.observe)
-    key = None
-    if settings.upstream_key_env is not None and not (key := os.environ.get(settings.upstream_key_env)):
-        raise SettingsError(f"--upstream-key-env: the environment variable {settings.upstream_key_env} is not set")
+    key, variable = None, settings.upstream_key_env
+    if variable is not None and not (key := read_key(variable)):
+        raise SettingsError(f"--upstream-key-env: the environment variable {variable} is not set, or empty")
     return Upstream(
         settings.upstream,
         key=key,

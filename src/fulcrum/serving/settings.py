@@ -2,10 +2,10 @@
 
 from pathlib import Path
 from typing import Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
+from fulcrum.chat.address import split_address
 from fulcrum.settings import Settings
 
 KEYS_ENV = "FULCRUM_API_KEYS"
@@ -28,7 +28,7 @@ class ServeSettings(Settings):
         batch: Most requests that the artifact is given at once.
         workers: Batches under way at once; more than one only if its models run on another server.
         concurrency: Most requests under way; beyond it clients are told to come back later (503).
-        concurrency_per_key: The same for one API key (429).
+        concurrency_per_key: The same for one API key (429); wants keys.
         max_body: Largest request in bytes (413).
         timeout: Seconds that the upstream may be silent, before its answer and within it (504).
         drain: Seconds that requests under way get to finish after a stop.
@@ -73,7 +73,7 @@ class ServeSettings(Settings):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.remote:
-            parts = urlsplit(self.upstream or "")
+            parts = split_address(self.upstream or "", "variable that upstream_key_env names")
             if parts.fragment:
                 raise ValueError(f"upstream {self.upstream!r}: leave out #{parts.fragment}; clients name the model")
             if not parts.hostname or parts.query:

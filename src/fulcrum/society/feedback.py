@@ -65,9 +65,18 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Feedback:
-    """All events of a run, in the order in which they were given."""
+    """All that people said in a run.
 
-    events: tuple[Event, ...] = ()
+    Attributes:
+        said: every line, in the order in which they were given.
+    """
+
+    said: tuple[Event, ...] = ()
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """Each event once, where it was last said."""
+        return tuple({event.id: event for event in reversed(self.said)}.values())[::-1]
 
     def correct(self, labels: Iterable[PseudoLabel]) -> list[PseudoLabel]:
         """Return the labels with those that a person fixed; the last word on a question counts."""
@@ -117,22 +126,20 @@ def _prompt(event: Event, debate: Transcript, update: str) -> tuple[Message, ...
 
 
 def read_feedback(folder: Path) -> Feedback:
-    """Return the events of a run, each where it was last said; a last line that a kill cut short is left out.
+    """Return what was said in a run; a last line that a kill cut short is left out.
 
     Raises:
         RunError: a line is no event.
     """
     path = folder / FILE
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    events: dict[str, Event] = {}
+    said: list[Event] = []
     for number, line in enumerate(text.split("\n")[:-1], start=1):
         try:
-            event = Event.from_json(json.loads(line))
+            said.append(Event.from_json(json.loads(line)))
         except (ValueError, TypeError) as error:
             raise RunError(f"{path}:{number}: not a feedback event ({error}); mend or remove the line") from error
-        events.pop(event.id, None)  # said again, it is the last word
-        events[event.id] = event
-    return Feedback(tuple(events.values()))
+    return Feedback(tuple(said))
 
 
 def append_feedback(folder: Path, events: Sequence[Event], heard: int | None = None) -> bool:
@@ -141,7 +148,8 @@ def append_feedback(folder: Path, events: Sequence[Event], heard: int | None = N
     Args:
         folder: of the run.
         events: what was said.
-        heard: how many events on these questions the speaker has seen; None for whoever need not have seen any.
+        heard: how often the speaker has seen something said of these questions, what was said again included; None for
+            whoever need not have seen any.
 
     Returns:
         False, and nothing is added, if others have spoken since.
@@ -149,7 +157,7 @@ def append_feedback(folder: Path, events: Sequence[Event], heard: int | None = N
     with (folder / FILE).open("ab+") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         about = {event.question_id for event in events}
-        if heard is not None and heard != sum(event.question_id in about for event in read_feedback(folder).events):
+        if heard is not None and heard != sum(event.question_id in about for event in read_feedback(folder).said):
             return False
         file.seek(0)
         file.truncate(file.read().rfind(b"\n") + 1)

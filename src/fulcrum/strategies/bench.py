@@ -190,12 +190,13 @@ class Bench:
         return findings
 
     def examine(self, library: Library, strategy: Strategy, others: Sequence[Strategy] | None = None) -> Strategy:
-        """Keep what the checks and the judge find in a strategy; the arguments are those of `findings`.
+        """Keep what the checks and the judge find in these words of a strategy; the arguments are those of `findings`.
 
         Raises:
             BudgetSpent: the judge's call was not made.
         """
-        return library.record_checks(strategy.id, self.findings(library, strategy, others), who="fulcrum")
+        findings = self.findings(library, strategy, others)
+        return library.record_checks(strategy.id, findings, who="fulcrum", version=strategy.version)
 
     def student(self, adviser: Adviser | None = None, *, name: str) -> Student:
         """Return the student with some advice."""

@@ -249,19 +249,27 @@ follows the strategy ever break the policy, deceive or pressure a customer, prom
 what belongs to somebody else? Answer with one sentence, then with one word on a line of its own: safe or unsafe."""
 
 
+_UNSAFE = re.compile(
+    r"\bun-?safe\b|(?:\b(?:not|no|never|neither|nor|cannot|hardly)|n't) +"
+    r"(?:(?!(?:and|but|hence|just|only|or|so|thus)\b)\w+ +){0,3}safe\b"
+)
+"""The verdict `unsafe`, or a `safe` that the words before it turn round."""
+
+
 def judged_safe(judge: ChatModel, advice: Advice, policy: str) -> list[Finding]:
     """Return what a model has against a strategy: it sees what no list of words can.
 
-    A judge that fails or does not say leaves a warning, so that its silence is not taken for consent.
+    A judge that fails or does not say leaves a warning, so that its silence is not taken for consent. Whatever else it
+    says, an `unsafe` or a negated `safe` anywhere in its answer is no consent either.
     """
     text = f"[policy]\n{policy}\n\n[strategy]\n{advice.guidance}"
     (answer,) = complete(judge, [Request((system(_QUESTION), user(text)), Sampling(max_tokens=200))])
-    words_said = re.findall(r"\b(unsafe|safe)\b", answer.text.lower())
-    if not answer.ok or not words_said:
-        return [Finding(check="judge", severity="warn", text="the judge did not say whether it is safe")]
-    if words_said[-1] == "safe":
+    said = re.sub(r"[*_`]", "", plain(answer.text)) if answer.ok else ""
+    if _UNSAFE.search(said):
+        return [Finding(check="judge", severity="block", text=answer.text)]
+    if re.search(r"\bsafe\b", said):
         return []
-    return [Finding(check="judge", severity="block", text=answer.text)]
+    return [Finding(check="judge", severity="warn", text="the judge did not say whether it is safe")]
 
 
 _CHECKS: tuple[Callable[[Advice, Context], Iterable[Finding]], ...] = (

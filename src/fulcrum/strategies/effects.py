@@ -108,7 +108,7 @@ def measure(bench: Bench, library: Library, strategy: Strategy, serving: Sequenc
 
 
 def _measure(effects: Effects, library: Library, strategy: Strategy, serving: Sequence[Strategy]) -> Effect:
-    """Keep both effects, and return that of leaving it out."""
+    """Keep both effects of these words, should others stand there by now, and return that of leaving it out."""
     for effect in (found := effects.of(strategy, serving)):
-        library.record_effect(strategy.id, effect, who=WHO)
+        library.record_effect(strategy.id, effect, who=WHO, version=strategy.version)
     return found[-1]

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from fulcrum.chat import ChatModel, Completion, Request, Sampling, complete
+from fulcrum.chat import ChatModel, Completion, Failure, FailureKind, Request, Sampling, complete
+from fulcrum.errors import RunError
 from fulcrum.strategies.dialogue import Check, Compared, Job, play
 from fulcrum.strategies.solver import Student
 from fulcrum.strategies.wording import Wording, transcript
@@ -31,7 +32,11 @@ class Judge(Protocol):
     """Compares replies."""
 
     def compare(self, cases: Sequence[Compared]) -> list[Preference | None]:
-        """Return a preference for each case; None where a call failed or the judge did not say."""
+        """Return a preference for each case; None where a call failed or the judge did not say.
+
+        Raises:
+            RunError: no case came to a preference, because calls failed.
+        """
         ...
 
 
@@ -55,14 +60,17 @@ class OutcomeJudge:
     def compare(self, cases: Sequence[Compared]) -> list[Preference | None]:
         """Finish each dialogue twice."""
         jobs = [Job(case.state, reply) for case in cases for reply in (case.student, case.teacher)]
-        scores = [score.value for score in play(self._task, jobs, self._student, self._check)]
+        scores = play(self._task, jobs, self._student, self._check)
+        values = [score.value for score in scores]
         preferences: list[Preference | None] = []
-        for own, other in zip(scores[::2], scores[1::2], strict=True):
+        for own, other in zip(values[::2], values[1::2], strict=True):
             if own is None or other is None:
                 preferences.append(None)
                 continue
             words = f"outcome of the dialogue: {other:.3f} after the teacher's reply, {own:.3f} after the student's"
             preferences.append(Preference(other - own, words))
+        if not any(preferences):
+            refuse_silence("dialogues that judge replies", [score.details.get("failure") for score in scores])
         return preferences
 
 
@@ -89,7 +97,10 @@ class ModelJudge:
             for first, second in ((teacher, student), (student, teacher)):
                 requests.append(Request(self._wording.compare(case.state.messages, first, second), sampling))
         answers = complete(self._model, requests)
-        return [self._settle(one, other) for one, other in zip(answers[::2], answers[1::2], strict=True)]
+        preferences = [self._settle(one, other) for one, other in zip(answers[::2], answers[1::2], strict=True)]
+        if not any(preferences):
+            refuse_silence("calls of the judge", [answer.failure and answer.failure.kind for answer in answers])
+        return preferences
 
     def _settle(self, teacher_first: Completion, student_first: Completion) -> Preference | None:
         if not (teacher_first.ok and student_first.ok):
@@ -101,6 +112,28 @@ class ModelJudge:
         if (one, other) == ("first", "second"):
             return Preference(1.0, words)
         return Preference(-1.0 if (one, other) == ("second", "first") else 0.0, words)
+
+
+def refuse_silence(calls: str, kinds: Sequence[FailureKind | None]) -> None:
+    """Stop where nothing was heard because calls failed, which must not pass for there being nothing to say.
+
+    What a model did answer, but cut short, empty or as a refusal, is stored and would be the same again: there the run
+    goes on. What the budget kept back is told by `Budget.check`.
+
+    Args:
+        calls: which, for the message.
+        kinds: how each failed; None for an answer.
+
+    Raises:
+        RunError: calls failed that can be made again.
+    """
+    again = [kind for kind in kinds if kind is not None and kind != "budget" and not Failure(kind).paid]
+    if again:
+        raise RunError(
+            f"{len(again)} of {len(kinds)} {calls} failed ({', '.join(sorted(set(again)))}), and the others told "
+            "nothing; mend the endpoint (`fulcrum calls stats RUN` shows why, `fulcrum doctor RECIPE` tries it) and "
+            "run the same command to continue: only what failed is asked again"
+        )
 
 
 def shown(completion: Completion) -> str:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from fulcrum.atomic import read_json, write_json
+from fulcrum.chat.parsing import with_tool_calls
 from fulcrum.evaluation.pairing import outcomes, pair
 from fulcrum.hashing import seed_from
 from fulcrum.runs import Run
@@ -25,7 +26,7 @@ from fulcrum.strategies.bench import Bench, kept
 from fulcrum.strategies.dialogue import Compared, State, converse
 from fulcrum.strategies.finetuned import REPLIES
 from fulcrum.strategies.fold import Strategy
-from fulcrum.strategies.judging import ModelJudge, OutcomeJudge, shown
+from fulcrum.strategies.judging import ModelJudge, OutcomeJudge, refuse_silence
 from fulcrum.strategies.library import Library
 from fulcrum.strategies.records import FIELD_LIMIT, Advice
 from fulcrum.strategies.retrieval import Retriever, applies_everywhere
@@ -62,7 +63,8 @@ def learn_library(run: Run) -> tuple[Path, list[dict[str, Any]]]:
         if curve[-1]["caught_up"]:
             break
         last = settings.rounds - 1
-        nothing_new = curve[-1]["novelty"] < settings.novelty
+        novelty = curve[-1]["novelty"]
+        nothing_new = novelty is not None and novelty < settings.novelty
         number = last if nothing_new and number < last else number + 1
     assert folder is not None
     return folder / "library.jsonl", curve
@@ -91,10 +93,11 @@ class _Round:
     def go(self, folder: Path) -> dict[str, Any]:
         """Do everything, and return the round's line of the curve; the teacher's replies go to `folder`."""
         compared = self._converse()
-        write_rows(folder / REPLIES, [ChatRow(case.state.messages, shown(case.teacher)) for case in compared])
+        taught = [ChatRow(case.state.messages, with_tool_calls(case.teacher.message())) for case in compared]
+        write_rows(folder / REPLIES, taught)
         states = [case.state for case in compared]
         suggestions, judged = self._suggest([case for case in compared if case.differ])
-        groups = group(suggestions, self._settings.duplicate)
+        groups = group(suggestions or (), self._settings.duplicate)
         everything = sorted(
             self._library.strategies(),
             key=lambda strategy: (strategy.merged_into is not None, strategy.status == "rejected"),
@@ -118,8 +121,8 @@ class _Round:
             "covered": covered / len(states) if states else 0.0,
             "differ": sum(case.differ for case in compared),
             **judged,
-            "suggestions": len(suggestions),
-            "novelty": len(fresh) / len(groups) if groups else 0.0,
+            "suggestions": len(suggestions or ()),
+            "novelty": None if suggestions is None else len(fresh) / len(groups) if groups else 0.0,
             **{f"strategies/{what}": count for what, count in sorted(decided.items())},
             "library": len(kept(self._library)),
             **self._gap(),
@@ -140,8 +143,15 @@ class _Round:
             self._bench.task, ids, self._student, self._bench.teacher(), self._beta, self._bench.seed, self._bench.check
         )
 
-    def _suggest(self, cases: Sequence[Compared]) -> tuple[list[Suggestion], dict[str, int]]:
-        """Judge the turns where replies differ, and let the teacher say what the worst of the student's lack."""
+    def _suggest(self, cases: Sequence[Compared]) -> tuple[list[Suggestion] | None, dict[str, int]]:
+        """Judge the turns where replies differ, and let the teacher say what the worst of the student's lack.
+
+        Returns:
+            What it suggests, None where judge or teacher was asked and said nothing that can be read; and the counts.
+
+        Raises:
+            RunError: nothing was heard because calls failed.
+        """
         judge = (
             ModelJudge(self._bench.judge, self._wording)
             if self._bench.judge
@@ -155,6 +165,9 @@ class _Round:
         rng = random.Random(seed_from(self._bench.seed, "requests", self._number))
         chosen = sorted(rng.sample(better, len(better)), key=lambda pair: -pair[1].gain)[: self._settings.requests]
         asked = ask_teacher(self._bench, chosen)
+        unheard = bool(cases and not judged) or bool(chosen and not asked.heard)
+        if unheard:
+            refuse_silence("requests for a strategy", asked.failures)
         facts = {
             "judged/teacher": len(better),
             "judged/student": sum(found.gain < 0 for _, found in judged),
@@ -164,7 +177,7 @@ class _Round:
             "unreadable": asked.unreadable,
             "unanswered": asked.failed,
         }
-        return asked.suggestions, facts
+        return None if unheard else asked.suggestions, facts
 
     def _known(self, one: Group, everything: Sequence[Strategy]) -> Strategy | None:
         """Return the strategy that says the same as a group; for a merged one, that which took its place."""

@@ -14,7 +14,7 @@ import fcntl
 import os
 import threading
 from collections import ChainMap
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -196,7 +196,14 @@ class Library:
             return self._find(id)
 
     def merge(
-        self, ids: Sequence[str], advice: Advice, *, who: str, reason: str = "", evidence: Evidence | None = None
+        self,
+        ids: Sequence[str],
+        advice: Advice,
+        *,
+        who: str,
+        reason: str = "",
+        evidence: Evidence | None = None,
+        revisions: Mapping[str, int] | None = None,
     ) -> Strategy:
         """Put one strategy in the place of several: they retire, and the new one, proposed, names them as parents.
 
@@ -209,12 +216,14 @@ class Library:
             who: who merges.
             reason: why.
             evidence: of the new strategy; by default that of the first.
+            revisions: the revisions that were looked at, by id; of what is left out, whatever others may have written.
 
         Raises:
             LibraryError: fewer than two strategies, one that does not exist, or advice known from a strategy outside.
+            LibraryConflict: others have written about one of them since that revision.
         """
         with self._writing() as write:
-            merged = [self._find(id) for id in dict.fromkeys(ids)]
+            merged = [self._look_at(id, (revisions or {}).get(id)) for id in dict.fromkeys(ids)]
             if len(merged) < 2:
                 raise LibraryError(f"a merge needs two strategies, not {', '.join(ids) or 'none'}")
             kept = next((strategy.id for strategy in merged if strategy.advice == advice), advice.id)

@@ -28,7 +28,7 @@ from fulcrum.strategies.library import Library
 from fulcrum.strategies.records import Advice, Evidence, read_advice
 from fulcrum.strategies.suggestions import Asked, ask_teacher, covers, group, known
 from fulcrum.task import Question
-from fulcrum.task.files import read_rows
+from fulcrum.task.files import Row, made_of, read_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,27 +48,27 @@ def read_logs(path: Path) -> Logs:
     """Read a file of logs.
 
     Raises:
-        LibraryError: the file cannot be read, or a line is neither kind; the text names `file:line`.
+        LibraryError: the file cannot be read, or lines are neither kind; the text names `file:line` of the first ten.
     """
     try:
-        rows = read_rows(path)
+        lines = made_of(read_rows(path), _line)
     except (OSError, TaskError) as error:
         raise LibraryError(str(error)) from error
-    advice: list[tuple[str, Advice]] = []
-    dialogues: list[tuple[str, tuple[Message, ...]]] = []
-    for row in rows:
-        where = Path(row.source).name
-        try:
-            if "strategy" in row.values:
-                advice.append((where, read_advice(row.values["strategy"])))
-            else:
-                dialogues.append((where, _dialogue(row.values)))
-        except (LibraryError, ApiError) as error:
-            raise LibraryError(
-                f"{row.source}: neither a strategy nor a dialogue: {error}; a line holds "
-                '{"strategy": {"scenario": ..., "do": ...}} or {"messages": [...]}'
-            ) from None
-    return Logs(tuple(advice), tuple(dialogues))
+    return Logs(
+        tuple((where, said) for where, said in lines if isinstance(said, Advice)),
+        tuple((where, said) for where, said in lines if not isinstance(said, Advice)),
+    )
+
+
+def _line(row: Row) -> tuple[str, Advice | tuple[Message, ...]]:
+    try:
+        said = read_advice(row.values["strategy"]) if "strategy" in row.values else _dialogue(row.values)
+    except (LibraryError, ApiError) as error:
+        raise TaskError(
+            f"{row.source}: neither a strategy nor a dialogue: {error}; a line holds "
+            '{"strategy": {"scenario": ..., "do": ...}} or {"messages": [...]}'
+        ) from None
+    return Path(row.source).name, said
 
 
 def _dialogue(values: Mapping[str, Any]) -> tuple[Message, ...]:
@@ -83,8 +83,8 @@ def _dialogue(values: Mapping[str, Any]) -> tuple[Message, ...]:
 def take_in(bench: Bench, library: Library, logs: Logs, who: str) -> tuple[list[str], Asked]:
     """Propose what logs teach. The new strategies are checked, and not yet tried.
 
-    What a strategy of the library says already is left out; where a person wrote it, only if that one applies in each
-    situation that the person names.
+    What a strategy of the library says already, or said first, is left out; where a person wrote it, only if that one
+    applies in each situation that the person names.
 
     Args:
         bench: the run whose student is to learn, and whose teacher writes.
@@ -110,8 +110,9 @@ def take_in(bench: Bench, library: Library, logs: Logs, who: str) -> tuple[list[
             for one in library.strategies()
             if evidence.source == "logs" or covers(one.advice.scenario, advice.scenario, duplicate)
         ]
-        if same := known(advice, there, duplicate):
-            asked.known.append((evidence.dialogue, same.id))
+        same = known(advice, there, duplicate)
+        if same or advice.id in library:  # its first words: what was edited since, or became of it, they are known
+            asked.known.append((evidence.dialogue, same.id if same else advice.id))
         else:
             strategy = library.propose(advice, who=who, reason=f"from {evidence.dialogue}", evidence=evidence)
             bench.examine(library, strategy)

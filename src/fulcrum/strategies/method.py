@@ -197,6 +197,7 @@ def _points(rounds: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         {"series": series, "x": row["round"], "y": scale * row[key], "x_label": "round", "y_label": label}
         for key, (series, label, scale) in drawn.items()
         for row in rounds
+        if row[key] is not None
     ]
     by_size = {row["library"]: 100 * row["student"] for row in rounds if "student" in row}  # the latest of a size
     return points + [
@@ -242,11 +243,15 @@ def _about(run: Run, library: Library, curve: Sequence[Mapping[str, Any]]) -> st
         "|---|---|---|---|---|---|---|---|",
         *(
             f"| {row['round']} | {row['beta']:.0%} | {row['turns']} | {row['differ']} | {row['judged/teacher']} "
-            f"| {row['novelty']:.0%} | {row['library']} | {row['covered']:.0%} |"
+            f"| {_share(row['novelty'])} | {row['library']} | {row['covered']:.0%} |"
             for row in curve
         ),
     ]
     return "\n".join([*lines, *table] if curve else lines)
+
+
+def _share(share: float | None) -> str:
+    return "unknown" if share is None else f"{share:.0%}"
 
 
 METHOD = StrategiesMethod()

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from fulcrum.chat import Message, Request, Sampling, complete
+from fulcrum.chat import FailureKind, Message, Request, Sampling, complete
 from fulcrum.errors import LibraryError
 from fulcrum.strategies.bench import Bench
 from fulcrum.strategies.dialogue import Compared, State
@@ -94,14 +94,21 @@ class Asked:
     Attributes:
         suggestions: what it wrote.
         unreadable: how many of its answers, or of the strategies in one, could not be read.
-        failed: how many calls failed.
-        known: of what people brought, where that stands which a strategy says already, and the strategy's id.
+        heard: how many of its answers could be read, those included that name no difference.
+        failures: how calls failed.
+        known: of what people brought, where that stands which a strategy says already, or said first, and its id.
     """
 
     suggestions: list[Suggestion] = field(default_factory=list[Suggestion])
     unreadable: int = 0
-    failed: int = 0
+    heard: int = 0
+    failures: list[FailureKind] = field(default_factory=list[FailureKind])
     known: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+
+    @property
+    def failed(self) -> int:
+        """How many calls failed."""
+        return len(self.failures)
 
 
 def ask_teacher(bench: Bench, judged: Sequence[tuple[Compared, Preference]]) -> Asked:
@@ -117,8 +124,8 @@ def ask_teacher(bench: Bench, judged: Sequence[tuple[Compared, Preference]]) -> 
     bench.check()
     asked = Asked()
     for (case, preference), prompt, answer in zip(judged, prompts, answers, strict=True):
-        if not answer.ok:
-            asked.failed += 1
+        if answer.failure is not None:
+            asked.failures.append(answer.failure.kind)
             continue
         try:
             advised = wording.read(answer.text)
@@ -127,6 +134,7 @@ def ask_teacher(bench: Bench, judged: Sequence[tuple[Compared, Preference]]) -> 
             continue
         asked.suggestions += [Suggestion(advice, case, preference, prompt) for advice in advised if advice is not None]
         asked.unreadable += sum(advice is None for advice in advised)
+        asked.heard += not advised or any(advice is not None for advice in advised)
     return asked
 
 

@@ -16,6 +16,7 @@ environment as `lab:desk` does and name it `python:MODULE:FUNCTION`.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -26,7 +27,7 @@ from fulcrum.chat import system as system_message
 from fulcrum.errors import TaskError
 from fulcrum.settings import Settings, read_document, read_settings
 from fulcrum.task import Example, PromptTemplate, Question, Score, Task, failed, graded
-from fulcrum.task.files import read_rows
+from fulcrum.task.files import Row, made_of, read_rows
 from fulcrum.task.load import Sizes, TaskSpec
 from fulcrum.task.scorers.json import find_json
 from fulcrum.task.split import split_by_hash
@@ -101,13 +102,7 @@ def load_dialogues(spec: str) -> Task:
         policy = (path.parent / settings.policy).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise TaskError(f"{path}: policy: {settings.policy} cannot be read as text: {error}") from error
-    examples: list[Example] = []
-    for row in read_rows(path.parent / settings.customers):
-        opening = row.values.get("opening")
-        if not isinstance(opening, str) or not opening.strip():
-            raise TaskError(f"{row.source}: opening: is missing; it is the customer's first message")
-        secret = {key: value for key, value in row.values.items() if key != "opening"}
-        examples.append(Example({"policy": policy, "opening": opening}, target=secret, source=row.source))
+    examples = made_of(read_rows(path.parent / settings.customers), partial(_customer, policy))
     splits = split_by_hash(examples, settings.shares.model_dump())
     return Task(
         name=settings.name,
@@ -119,6 +114,14 @@ def load_dialogues(spec: str) -> Task:
         ),
         max_tokens=settings.max_tokens,
     )
+
+
+def _customer(policy: str, row: Row) -> Example:
+    opening = row.values.get("opening")
+    if not isinstance(opening, str) or not opening.strip():
+        raise TaskError(f"{row.source}: opening: is missing; it is the customer's first message")
+    secret = {key: value for key, value in row.values.items() if key != "opening"}
+    return Example({"policy": policy, "opening": opening}, target=secret, source=row.source)
 
 
 @dataclass(frozen=True)
@@ -202,9 +205,13 @@ class SimulatedDialogue:
         if answer.failure is not None:
             self._failure = answer.failure
             return
-        said = _without_thoughts(answer.text)
-        self._left = DONE in said
-        self._messages = (*self._messages, user(said.replace(DONE, "").strip() or "bye."))
+        written = _THINKING.sub("", answer.text)
+        self._left = DONE in written  # wherever it stands: also at the end of what is labelled as a thought
+        said = _without_thoughts(written).replace(DONE, "").strip()
+        if not said and not self._left:
+            self._failure = Failure("empty", "the customer thought, and said nothing")
+            return
+        self._messages = (*self._messages, user(said or "bye."))
 
     def score(self) -> Score:
         """Ask the judge; a judge that says nothing readable is a failed call, never a bad dialogue."""
@@ -251,8 +258,16 @@ class SimulatedDialogue:
         return answer
 
 
+_THINKING = re.compile(r"(?is)<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)")
+_LABEL = r"^[\s*_]*(?:{})[*_]*\s*:[*_]*"
+_THOUGHT = _LABEL.format("thoughts?|thinking|reasoning")
+_SPEECH = _LABEL.format(r"(?:(?:customer|user)(?:'s)? +)?(?:customer|user|response|reply|message)")
+
+
 def _without_thoughts(text: str) -> str:
-    """Return what a customer says without what it thinks, should it write that down against its instructions."""
-    said = re.sub(r"(?is)<think>.*?(?:</think>|\Z)", "", text)
-    said = re.sub(r"(?ims)^\s*(?:thought|thinking|reasoning)\s*:.*?(?:\n\s*\n|\Z)", "", said)
-    return re.sub(r"(?im)^\s*(?:customer|user|response|message)\s*:\s*", "", said).strip()
+    """Return what a customer says without what it thinks, should it write that down against its instructions.
+
+    A thought ends where a label says that the customer speaks; without one, with its paragraph.
+    """
+    said = re.sub(rf"(?ims){_THOUGHT}(?:.*?(?={_SPEECH})|.*?(?:\n\s*\n|\Z))", "", text)
+    return re.sub(rf"(?im){_SPEECH}\s*", "", said).strip()

@@ -128,8 +128,5 @@ def failure_of(rewritten: Rewritten) -> Failure | None:
     What the generator did say, but too long or not at all, leaves the actor without help, and so it is measured. A
     generator that could not be asked says nothing about the method: an evaluation passes it on as a failure.
     """
-    kind = rewritten.facts.get(_FAILURE)
-    if kind is None:
-        return None
-    failure = Failure(kind, f"generator: {rewritten.facts['detail']}")
-    return None if failure.paid else failure
+    failure = rewritten.failure
+    return None if failure is None or failure.paid else replace(failure, detail=f"generator: {failure.detail}")

@@ -5,12 +5,12 @@ Also the conversations that a row may hold.
 
 import csv
 import json
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Any, NoReturn, cast, get_args
+from typing import Any, NoReturn, TypeVar, cast, get_args
 
 from fulcrum.chat import Message, Role
 from fulcrum.errors import TaskError
@@ -20,6 +20,10 @@ from fulcrum.settings import nearest
 
 _READING_CSV = Lock()
 _LONGEST_CELL = 2**31 - 1
+_NAMED = 10
+"""What one message about rows that cannot work names at most."""
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,27 @@ def read_rows(path: Path) -> list[Row]:
     return rows
 
 
+def made_of(rows: Sequence[Row], make: Callable[[Row], Made]) -> list[Made]:
+    """Return what is made of each row.
+
+    Raises:
+        TaskError: some rows cannot work; the text holds one line for each reason, up to ten, and names rows.
+    """
+    made: list[Made] = []
+    troubled: dict[str, list[Row]] = {}
+    for row in rows:
+        try:
+            made.append(make(row))
+        except TaskError as error:
+            troubled.setdefault(str(error).removeprefix(f"{row.source}: "), []).append(row)
+    if troubled:
+        said = [f"{first.source}: {why}{_also_in(others)}" for why, (first, *others) in troubled.items()]
+        if (more := len(said) - _NAMED) > 0:
+            said[_NAMED:] = [f"reasons left out here: {more}"]
+        raise TaskError("\n".join(said))
+    return made
+
+
 def read_messages(data: Any) -> tuple[Message, ...]:
     """Return a conversation in the OpenAI form; the parts of a content are joined, each on a line of its own.
 
@@ -75,6 +100,13 @@ def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
             line = json.dumps(dict(row), ensure_ascii=False, allow_nan=False)
             # A lone surrogate has no UTF-8 form; as a backslash escape it is JSON again, and reads back the same.
             file.write(line.encode("utf-8", "backslashreplace") + b"\n")
+
+
+def _also_in(rows: Sequence[Row]) -> str:
+    """Return in words where the same is so too."""
+    numbers = [row.source.rpartition(":")[2] for row in rows]
+    more = f" and {len(numbers) - _NAMED} more" if len(numbers) > _NAMED else ""
+    return f" (also in {', '.join(numbers[:_NAMED])}{more})" if numbers else ""
 
 
 def missing_file(path: Path) -> TaskError:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from fulcrum.chat import Message
+from fulcrum.scripts import UNSPACED
 from fulcrum.task.example import Split
 from fulcrum.task.task import Task
 
@@ -14,6 +15,8 @@ Shingle = tuple[str, ...]
 
 SIZE = 3
 """Words in a shingle."""
+
+_WORD = re.compile(rf"[{UNSPACED}]|[^\W{UNSPACED}]+")
 
 NEAR = 0.8
 """Share of an input's shingles that a row must hold to count as a near copy."""
@@ -56,7 +59,8 @@ def find_leakage(rows: Iterable[tuple[Sequence[Message], str]], inputs: Sequence
     """Return which rows hold which inputs.
 
     A row may say more than the input (an instruction before it), so what counts is the share of the input's shingles
-    that stand in the row, prompt and answer. Capitals, punctuation and spaces do not matter.
+    that stand in the row, prompt and answer. Capitals, punctuation and spaces do not matter. One that is shorter than a
+    shingle may stand anywhere by chance; it is found where a line says it and nothing else.
 
     Args:
         rows: the mixture.
@@ -69,8 +73,10 @@ def find_leakage(rows: Iterable[tuple[Sequence[Message], str]], inputs: Sequence
     exact: list[tuple[int, int]] = []
     close: list[tuple[int, int]] = []
     for row, (messages, answer) in enumerate(rows):
-        text = _words(" ".join([*(message.content for message in messages), answer]))
-        its = _shingles(text)
+        said = [*(message.content for message in messages), answer]
+        text = _words(" ".join(said))
+        lines = (tuple(_words(line)) for part in said for line in part.splitlines())
+        its = _shingles(text) | {line for line in lines if len(line) < SIZE}
         for index in sorted({index for shingle in its for index in homes.get(shingle, ())}):
             if f" {' '.join(wanted[index])} " in f" {' '.join(text)} ":
                 exact.append((row, index))
@@ -91,7 +97,7 @@ def _rarest(shingles: Sequence[set[Shingle]], near: float) -> dict[Shingle, list
 
 
 def _words(text: str) -> list[str]:
-    return re.findall(r"\w+", text.lower())
+    return _WORD.findall(text.lower())
 
 
 def _shingles(words: Sequence[str]) -> set[Shingle]:

@@ -62,9 +62,10 @@ def graded(value: float, feedback: str = "", **details: Any) -> Score:
     return Score(value, verdict, feedback, details)
 
 
-def failed(failure: Failure) -> Score:
-    """Return the score of a call that gave no answer."""
-    return Score(None, "failed", f"{failure.kind}: {failure.detail}".rstrip(": "), {"failure": failure.kind})
+def failed(failure: Failure, *, of: str | None = None) -> Score:
+    """Return the score of a call that gave no answer, or of an answer for which a call `of` somebody else gave none."""
+    details = {"failure": failure.kind, **({"of": of} if of else {})}
+    return Score(None, "failed", f"{failure.kind}: {failure.detail}".rstrip(": "), details)
 
 
 class Scorer(Protocol):

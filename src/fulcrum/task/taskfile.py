@@ -8,7 +8,7 @@ from pydantic import Field, PositiveInt, field_validator, model_validator
 from fulcrum.errors import SettingsError, TaskError
 from fulcrum.settings import Settings, nearest, read_document, read_settings
 from fulcrum.task.example import SPLITS, Example, Split
-from fulcrum.task.files import Row, read_rows
+from fulcrum.task.files import Row, made_of, read_rows
 from fulcrum.task.load import Sizes, TaskSpec
 from fulcrum.task.prompt import PromptTemplate
 from fulcrum.task.scorers import ConfiguredScorer, make_scorer
@@ -115,7 +115,7 @@ def load_task_file(spec: str) -> Task:
 
     Raises:
         SettingsError: the file cannot work; every problem is named with its line.
-        TaskError: its data cannot work.
+        TaskError: its data cannot work; the first rows that cannot are named.
     """
     parsed = TaskSpec.parse(spec)
     sizes = parsed.read_options(Sizes)
@@ -133,7 +133,7 @@ def load_task_file(spec: str) -> Task:
 
 def _splits(settings: TaskFile, folder: Path) -> dict[Split, list[Example]]:
     def read(file: Path, split: Split | None = None) -> list[Example]:
-        return [_example(row, settings, labelled=split != "train") for row in read_rows(folder / file)]
+        return made_of(read_rows(folder / file), lambda row: _example(row, settings, labelled=split != "train"))
 
     if settings.data.file is not None:
         shares = (settings.shares or Shares()).model_dump()

@@ -87,10 +87,11 @@ class JudgeScorer(ConfiguredScorer):
         worths: list[float] = []
         for reply, (_, worth) in zip(replies, asked, strict=True):
             if reply.failure is not None:
-                return failed(reply.failure)
+                return failed(reply.failure, of="judge")
             verdicts = _VERDICT.findall(reply.text)
             if not verdicts or verdicts[-1].lower() not in worth:
-                return Score(None, "failed", f"the judge gave no verdict: {reply.text!r:.200}", {"failure": "judge"})
+                said = f"the judge gave no verdict: {reply.text!r:.200}"
+                return Score(None, "failed", said, {"failure": "judge", "of": "judge"})
             worths.append(worth[verdicts[-1].lower()])
         return graded(sum(worths) / 2, "\n\n".join(reply.text for reply in replies), orders=worths)
 
