@@ -66,7 +66,7 @@ def test_only_the_latest_trials_are_learned_from(monkeypatch: pytest.MonkeyPatch
 
 def test_what_differs_by_a_rounding_is_alike() -> None:
     """Questions that differ only in a number; the sums of equal terms in another order differ in the last places."""
-    questions = {str(number): f"{number} {'ax bo cy du'.split()[number % 4]}" for number in range(200)}
+    questions = {str(number): f"{number} {['ax', 'bo', 'cy', 'du'][number % 4]}" for number in range(200)}
     notes = [f"{form} {colour} {how}" for form in "cpa" for colour in ("red", "blue") for how in ("sure", "so")]
     drafts = [(query, note) for query in questions for note in notes]
     tried = [Tried(query, note, place % 3 == 0) for place, (query, note) in enumerate(drafts[::7])]

@@ -2,7 +2,6 @@
 """How well rows of two kinds can be told apart by their words: TF-IDF, a linear probe, and its AUC on rows unseen."""
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
