@@ -24,7 +24,7 @@ def word_counts(documents: Iterable[Iterable[str]]) -> csr_matrix:
 
 def frequencies(counts: csr_matrix) -> NDArray[np.int64]:
     """Return in how many rows each word stands."""
-    return np.bincount(counts.indices, minlength=counts.shape[1])
+    return np.bincount(counts.indices, minlength=counts.get_shape()[1])
 
 
 def unit_rows(counts: csr_matrix, weights: NDArray[np.float64]) -> csr_matrix:

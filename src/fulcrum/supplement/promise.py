@@ -94,4 +94,4 @@ def _with_pairs(words: Sequence[str]) -> list[str]:
 
 def _rows(documents: Iterable[Sequence[str]]) -> csr_matrix:
     counts = word_counts(documents)
-    return unit_rows(counts, np.log(counts.shape[0] / frequencies(counts)))
+    return unit_rows(counts, np.log(counts.get_shape()[0] / frequencies(counts)))
