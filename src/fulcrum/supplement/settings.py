@@ -64,7 +64,7 @@ class SupplementSettings(Settings):
     pairs: PositiveInt = 20
     solved_share: float = Field(default=0.15, ge=0, lt=1)
     schedule: Literal["adaptive", "fixed"] = "adaptive"
-    enough: PositiveInt = 2
+    enough: PositiveInt = 4
     spend: float = Field(default=0.5, gt=0, le=1)
     temperature: PositiveFloat = 1.0
     max_tokens: PositiveInt = 256
