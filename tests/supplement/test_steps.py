@@ -177,6 +177,18 @@ def test_a_winner_written_again_is_no_second_one(colours: Path, tmp_path: Path) 
         assert not collector._lacks(pool, ["q"], [*again, helped("q", "pairs", "a")])
 
 
+def test_a_failed_call_takes_nothing_from_what_a_pool_may_spend(colours: Path, tmp_path: Path) -> None:
+    with Run(tmp_path / "run", read_recipe(colours)) as run:
+        settings = run.recipe.settings_as(SupplementSettings)
+        alone = {f"q{number}": 0.0 for number in range(20)}
+        collector = collector_for(run, bench_for(run, settings), settings, alone)
+        pool = warm_start_pool(settings)
+        failing = [told(query, Supplement("cot", "a"), 0.0, "failed") for query in alone]
+        unread = [told(query, Supplement("cot", "b"), 0.0, "unparsable") for query in alone]
+        allowed = collector._room(pool, [])
+        assert collector._room(pool, failing) == allowed == collector._room(pool, [*failing, *unread]) + len(alone)
+
+
 def test_the_latest_trials_of_all_questions_are_learned_from(colours: Path, tmp_path: Path) -> None:
     with Run(tmp_path / "run", read_recipe(colours)) as run:
         settings = run.recipe.settings_as(SupplementSettings)

@@ -97,8 +97,9 @@ class Collector:
         return wish.given is not None
 
     def _room(self, pool: Pool, trials: Sequence[Trial]) -> int:
-        """Return how many more drafts the actor may be asked about."""
-        paid = sum((trial.query, trial.written) not in self._said for trial in asked_about(trials))
+        """Return how many more drafts the actor may be asked about; those whose every call failed are not counted."""
+        answered = [trial for trial in asked_about(trials) if set(trial.verdicts) != {"failed"}]
+        paid = sum((trial.query, trial.written) not in self._said for trial in answered)
         return allowance(pool, self.settings, len(self.alone)) // self.settings.label_samples - paid
 
     def _most_promising(self, pool: Pool, wishes: Sequence[Wish], trials: Sequence[Trial]) -> list[Trial]:
