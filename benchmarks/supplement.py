@@ -8,7 +8,7 @@
 `worlds` trains and evaluates the recipe on each world, and pools the test questions: all, those with house words,
 those without. `trainers` measures every generator of the recipe, of the paper's five rounds of preferences and of
 GRPO on test, and compares each with the recipe's that took no more calls of the actor. `schedules` does the same with
-the adaptive schedule, as in the recipe and with fewer calls, and the fixed one. `transfer` puts each generator before
+the adaptive schedule, which is the recipe's, and the fixed one. `transfer` puts each generator before
 other actors and tasks. `--quick` runs the short version. Writes benchmarks/results/supplement-WHAT.json
 (supplement-WHAT-quick.json); runs are kept below runs/benchmark-supplement, so that the same command continues.
 """
@@ -41,7 +41,7 @@ RUNS = Path("runs/benchmark-supplement")
 NOTHING_ELSE: Mapping[str, str] = {}
 TRAINERS = {"sft": {}, "dpo": {"trainer": "dpo", "rounds": "5"}, "grpo": {"trainer": "grpo"}}
 """Settings that make another run of the recipe, which comes first."""
-SCHEDULES = {"adaptive": {}, "sparing": {"spend": "0.4"}, "fixed": {"schedule": "fixed"}}
+SCHEDULES = {"adaptive": {}, "fixed": {"schedule": "fixed"}}
 
 Outcomes = dict[str, dict[tuple[int, str], Outcome]]
 

@@ -4,6 +4,7 @@ import re
 import shutil
 import socket
 import threading
+import time
 from collections.abc import Generator
 
 import pytest
@@ -11,6 +12,7 @@ import uvicorn
 
 from fulcrum.review.app import review_app
 from fulcrum.review.retest import Measurement
+from fulcrum.strategies.fold import Strategy
 from fulcrum.strategies.library import Library
 from review.material import EVIDENCE, TOKEN, advice, effect, questions
 
@@ -35,14 +37,19 @@ def browser() -> Generator:
 
 @pytest.fixture
 def address(library: Library) -> Generator[str]:
-    """The page on a real port; its test measures 0.4 for every strategy."""
+    """The page on a real port; its test measures 0.4 for every strategy, and takes longer than the page does."""
+
+    def retest(strategy: Strategy, measures: bool) -> Measurement:
+        time.sleep(2)
+        return Measurement((effect(0.4),))
+
     app = review_app(
         title="strategies-lab-desk",
         token=TOKEN,
         reviewer="ada",
         library=library,
         questions=questions(),
-        retest=lambda strategy, measures: Measurement((effect(0.4),)),
+        retest=retest,
     )
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -123,7 +130,9 @@ def test_edit_and_test_again(browser, address: str, library: Library) -> None:
     page.keyboard.press("e")
     page.get_by_label("do", exact=True).fill("say sorry at once, then ask")
     page.get_by_role("button", name="Save and test").click()
+    page.get_by_role("button", name="Approve, with a reason").wait_for()
     api.expect(page.locator("#measured")).to_contain_text("+0.40", timeout=15_000)
+    api.expect(page.get_by_role("button", name="Approve a", exact=True)).to_be_visible()
     api.expect(page.locator("ins").first).to_be_visible()
     page.keyboard.press("a")
     page.wait_for_url(re.compile("done="))

@@ -238,11 +238,14 @@ def test_an_edit_can_be_tested_and_then_approved_without_loading_again(library: 
     assert send(client, form, f"/strategies/{id}/edit", words).status_code == 303
     page = client.get(f"/strategies/{id}").text
     assert "Version 2 is being tested" in page and 'hx-trigger="every 1s"' in page
+    assert 'data-reason="approve"' in page, "what was not tested is not approved without a reason"
+    assert "Approve" not in client.get(f"/strategies/{id}/measured?revision=2").text, "not under a finger"
     act(client, id, "test", {})
     finish(retest)
     assert retest.asked == [(2, True)], "the same words are not tested twice at once"
     part = client.get(f"/strategies/{id}/measured?revision={library.strategy(id).revision - 2}").text
     assert "+0.40" in part and "a refund?" in part and "hx-trigger" not in part
+    assert 'hx-swap-oob="true">Approve <kbd>' in part and "data-reason" not in part, "nor with one where all is well"
     revision = part.split('name="revision" value="')[1].split('"')[0]
     assert send(client, page, f"/strategies/{id}/decide", {"status": "approved"}).status_code == 409
     fields = {"status": "approved", "revision": revision}

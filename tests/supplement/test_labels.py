@@ -153,6 +153,14 @@ def test_the_same_words_twice_are_one_option_with_the_mean_of_both() -> None:
     assert actor_calls(found) == 2
 
 
+def test_silence_is_no_call_for_the_actor_has_been_asked_alone() -> None:
+    silent = trial("hard", "none", "", 0.0)
+    assert actor_calls([silent]) == 0
+    assert actor_calls([silent, trial("hard", "cot", "a", 1.0)]) == 1
+    halfway = replace(silent, written=(*silent.written, *trial("hard", "cot", "a", 1.0).written))
+    assert actor_calls([halfway]) == 1, "a dialogue in which something was said at one turn is one of its own"
+
+
 def test_later_turns_of_a_dialogue_are_states_of_their_own() -> None:
     later = (assistant("hm"), user("well?"))
     found = [trial("hard", "cot", "a", 1.0, since=later), trial("hard", "cot", "b", 0.0)]

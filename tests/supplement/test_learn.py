@@ -1,6 +1,7 @@
 """From a recipe to a generator that helps, measured, audited, deployed and tried elsewhere."""
 
 import json
+import math
 import shutil
 from itertools import pairwise
 from pathlib import Path
@@ -66,7 +67,8 @@ def test_an_actor_behind_an_endpoint_that_fails_now_and_then_is_lifted_all_the_s
     recipe = write_colours(tmp_path, colour_generator(), rows=120)
     faults = ("server_error", "truncated_json", "drop", "rate_limit")
     with FaultServer(answer=say_by_the_block, fault_rate=0.2, faults=faults, retry_after=0) as server:
-        flags = {"models.actor": f"{server.url}?timeout=5&retries=0&backoff=0.01#tiny", "settings.rounds": "1"}
+        actor = f"{server.url}?timeout=5&retries=0&backoff=0.01#tiny"
+        flags = {"models.actor": actor, "settings.rounds": "1"}
         with Run(tmp_path / "run", read_recipe(recipe, flags)) as run:
             learn(run)
             evaluate_run(run)
@@ -107,9 +109,19 @@ def test_the_curve_tells_every_round(trained: Path) -> None:
         gain = 1000 * (one["dev/mean"] - one["dev/alone"]) / one["actor/calls"]
         assert one["dev/gain_per_1000_calls"] == pytest.approx(gain)
     chosen = json.loads((trained / "artifact" / "artifact.json").read_text())["facts"]["chosen"]
-    assert curve[chosen]["dev/mean"] == max(one["dev/mean"] for one in curve)
+    assert curve[chosen]["dev/difference"] == max(one["dev/difference"] for one in curve)
     assert curve[0]["dev/mean"] > curve[0]["dev/alone"] + 0.3
-    assert curve[0]["pool/form_entropy"] == pytest.approx(3.17, abs=0.01)  # nine forms, five times each: log2(9)
+    assert 2.5 < curve[0]["pool/form_entropy"] <= math.log2(9)  # of nine forms, those that promise most
+
+
+def test_the_curve_counts_the_calls_that_were_paid(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(trained.parent)
+    curve = json.loads((trained / "artifact" / "rounds.json").read_text())
+    learned = {question.messages[-1].content for question in reopen(trained).task.questions("train")}
+    with CallStore(trained / "calls.sqlite", read_only=True) as store:
+        asked = [call.request["request"]["messages"][-1]["content"] for call in store.calls(role="actor")]
+    paid = sum(text.partition("\n")[0] in learned for text in asked)
+    assert curve[-1]["actor/calls"] == paid < len(asked)
 
 
 def test_a_report_can_draw_the_curve(trained: Path) -> None:

@@ -2,7 +2,6 @@
 """How well rows of two kinds can be told apart by their words: TF-IDF, a linear probe, and its AUC on rows unseen."""
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,6 +11,7 @@ from scipy.sparse import csr_matrix
 from scipy.stats import rankdata
 
 from fulcrum.errors import SettingsError
+from fulcrum.tfidf import frequencies, unit_rows, word_counts
 
 FOLDS = 4
 _L2 = 1e-2
@@ -33,7 +33,7 @@ def separability(ours: Sequence[str], others: Sequence[str]) -> float:
     first, second = ours[:_MOST_ROWS], others[:_MOST_ROWS]
     if min(len(first), len(second)) < 2:
         raise SettingsError("separability: two rows of each kind are the least that can be told apart")
-    words = [_words(text) for text in (*first, *second)]
+    counts = word_counts(_words(text) for text in (*first, *second))
     kind = np.array([1.0] * len(first) + [0.0] * len(second))
     # Rows of a kind are dealt to the folds in turn, so that each fold has some of both.
     folds = min(FOLDS, len(first), len(second))
@@ -42,7 +42,7 @@ def separability(ours: Sequence[str], others: Sequence[str]) -> float:
     areas: list[float] = []
     for held_out in range(folds):
         seen = fold != held_out
-        features = _tf_idf(words, seen)
+        features = _tf_idf(counts, seen)
         weights = _probe(features[np.flatnonzero(seen)], kind[seen])
         scores[~seen] = features[np.flatnonzero(~seen)] @ weights
         areas.append(area_under_curve(scores[~seen], kind[~seen]))
@@ -61,22 +61,10 @@ def _words(text: str) -> list[str]:
     return re.findall(r"\w+|[^\w\s]", text.lower())
 
 
-def _tf_idf(words: Sequence[Sequence[str]], seen: NDArray[np.bool_]) -> csr_matrix:
-    """Return unit rows over the words of the rows seen; what only others say has no column."""
-    frequency = Counter(word for row, known in zip(words, seen, strict=True) if known for word in set(row))
-    columns = {word: column for column, word in enumerate(sorted(frequency))}
-    inverse = {word: np.log((1 + seen.sum()) / (1 + count)) + 1 for word, count in frequency.items()}
-    rows: list[int] = []
-    places: list[int] = []
-    values: list[float] = []
-    for index, row in enumerate(words):
-        weighed = {word: count * inverse[word] for word, count in Counter(row).items() if word in columns}
-        norm = float(np.sqrt(sum(value * value for value in weighed.values()))) or 1.0
-        for word, value in weighed.items():
-            rows.append(index)
-            places.append(columns[word])
-            values.append(value / norm)
-    return csr_matrix((values, (rows, places)), shape=(len(words), len(columns)))
+def _tf_idf(counts: csr_matrix, seen: NDArray[np.bool_]) -> csr_matrix:
+    """Return unit rows over the words of the rows seen; what only others say weighs nothing."""
+    known = frequencies(counts[np.flatnonzero(seen)])
+    return unit_rows(counts, np.where(known > 0, np.log((1 + seen.sum()) / (1 + known)) + 1, 0.0))
 
 
 def _probe(features: csr_matrix, kind: Vector) -> Vector:

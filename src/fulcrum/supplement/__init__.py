@@ -8,7 +8,9 @@
     writer.py      a request -> the same request with its supplement: for evaluation, serving and training alike
     trials.py      one supplement tried in front of the actor; the rollout store
     bench.py       tries supplements on training questions
-    schedule.py    which supplements to try, and when a question needs no more
+    schedule.py    what a pool asks for, of which questions, and what the actor may be asked for it
+    promise.py     which drafts are worth a call, told from what like ones were worth
+    collector.py   fills a pool: the generator writes, the actor tries
     labels.py      uplift, winners and losers, preference pairs, training rows, rates
     learn.py       the algorithm
     trainers.py    SFT, DPO and GRPO over one rollout store

@@ -1,7 +1,7 @@
 """Where supplements are tried: the actor on training questions, many episodes side by side."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from fulcrum.calls import Budget
@@ -22,13 +22,13 @@ class Wish:
         query: id of the question.
         asked: what to ask the generator for.
         sample: index that keeps repeated drafts apart.
-        given: a supplement to try instead of asking.
+        given: a supplement to try instead of asking, or the failure that stands in its place.
     """
 
     query: str
     asked: str
     sample: int = 0
-    given: Supplement | None = None
+    given: Supplement | Failure | None = None
 
 
 @dataclass(slots=True)
@@ -89,6 +89,24 @@ class Bench:
     def alone(self, queries: Sequence[str]) -> list[Trial]:
         """Try every question without a supplement."""
         return self.play([Wish(query, NONE, given=NOTHING) for query in queries], None)
+
+    def write(self, wishes: Sequence[Wish], writer: SupplementWriter) -> list[Wish]:
+        """Return the wishes with what the generator writes for them, so that they can be chosen from.
+
+        What is written at every turn depends on what was said before, so it cannot be written ahead.
+        """
+        if self.when == "turn":
+            return list(wishes)
+        asking = [place for place, wish in enumerate(wishes) if wish.given is None]
+        drafts = [
+            Draft(prompt_of(self.task.open(wish.query).messages, self.when), wish.asked, wish.sample)
+            for wish in (wishes[place] for place in asking)
+        ]
+        found = list(wishes)
+        for place, written in zip(asking, writer.write(drafts), strict=True):
+            found[place] = replace(wishes[place], given=written)
+        self.budget.check()
+        return found
 
     def play(self, wishes: Sequence[Wish], writer: SupplementWriter | None) -> list[Trial]:
         """Return a trial for every wish, in order.

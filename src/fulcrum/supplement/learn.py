@@ -11,9 +11,9 @@
     7      G(r)  <-  DPO + 1.0 NLL per row, reference G(r-1)
     8  deploy the G(r) that is best on dev
 
-Ours: what helps is measured against `alone`; to say nothing is an option of every question; the adaptive schedule
-leaves a question once it has shown winners and losers. Every step is a stage of the run, every call is stored: a run
-that was killed continues where it stood.
+Ours: what helps is measured against `alone`; to say nothing is an option of every question; the adaptive schedule tries
+what promises most, and leaves a question once it has shown winners and losers. Every step is a stage of the run, every
+call is stored: a run that was killed continues where it stood.
 """
 
 from collections.abc import Mapping, Sequence
@@ -66,7 +66,7 @@ def learn(run: Run, settings: SupplementSettings) -> Learned:
     step.refuse_hopeless()
     untrained = Weights(run.recipe.models["generator"], settings.warm_start.tuning)
 
-    pool = step.try_out("warm-start", untrained, warm_start_pool(settings), {})
+    pool = step.try_out("warm-start", untrained, warm_start_pool(settings), [])
     examples = step.worth_imitating([pool])
     if all(supplement == NOTHING for _, supplement in examples):
         raise TrainingError(f"the warm start has nothing to imitate: {step.why_nothing(pool)}")
@@ -80,7 +80,7 @@ def learn(run: Run, settings: SupplementSettings) -> Learned:
             generator, rows, calls = step.reinforce(name, generator, step.calls_of(number))
             rewarded += calls
         else:
-            pool = step.try_out(name, generator, round_pool(settings, number), step.winners(pools))
+            pool = step.try_out(name, generator, round_pool(settings, number), pools)
             pairs, examples = step.pairs(pool), step.worth_imitating([*pools, pool])
             rows = len(pairs) if settings.trainer == "dpo" else len(examples)
             if not rows:
@@ -95,5 +95,6 @@ def learn(run: Run, settings: SupplementSettings) -> Learned:
         generators.append(generator)
         curve.append(step.look(number, generator, pools, rows, rewarded))
 
-    chosen = max(range(len(curve)), key=lambda place: curve[place]["dev/mean"])  # the earliest of equal ones
+    # By the gain, which is over the same questions for the actor alone; the earliest of equal ones.
+    chosen = max(range(len(curve)), key=lambda place: curve[place]["dev/difference"])
     return Learned(generators[chosen], curve, chosen, stopped, step.helpful(pools))

@@ -10,9 +10,10 @@ from fulcrum.methods import Contender, PlannedCalls, Role, asked_by_the_task, pl
 from fulcrum.recipe import Recipe
 from fulcrum.runs import Run
 from fulcrum.supplement.artifact import STATIC_PROMPT, generator_name, write_artifact
+from fulcrum.supplement.collector import PATIENCE
 from fulcrum.supplement.controls import Fixed, Padded, Shuffled, WrongAnswer
 from fulcrum.supplement.learn import learn
-from fulcrum.supplement.schedule import PATIENCE, allowance, round_pool, warm_start_pool
+from fulcrum.supplement.schedule import allowance, round_pool, warm_start_pool
 from fulcrum.supplement.settings import SupplementSettings
 from fulcrum.supplement.solver import Help, Supplemented
 from fulcrum.supplement.trainers import policy_steps
@@ -37,6 +38,7 @@ class SupplementMethod:
     quick: ClassVar[Mapping[str, str]] = {
         "rounds": "0",
         "samples": "2",
+        "spend": "0.5",
         "queries": "220",
         "dev_queries": "40",
     }

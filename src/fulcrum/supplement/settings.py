@@ -30,9 +30,9 @@ class SupplementSettings(Settings):
         concats: concatenations of two supplements that helped, in round 1.
         pairs: most pairs of each kind (between forms, within a form) from one question.
         solved_share: share of training rows that come from questions which the actor solves alone.
-        schedule: `adaptive` stops a question once it shows winners and losers and spends the rest on the others;
+        schedule: `adaptive` tries the drafts that promise most, and leaves a question once it shows winners and losers;
             `fixed` is the paper's.
-        enough: winners, and losers, after which the adaptive schedule leaves a question.
+        enough: winners, and losers, of each pool after which the adaptive schedule leaves a question.
         spend: actor calls of the adaptive schedule, as a share of the fixed schedule's.
         temperature: of the generator while it explores; deployed it is greedy.
         max_tokens: limit of a supplement; a longer one is a failure.
@@ -64,7 +64,7 @@ class SupplementSettings(Settings):
     pairs: PositiveInt = 20
     solved_share: float = Field(default=0.15, ge=0, lt=1)
     schedule: Literal["adaptive", "fixed"] = "adaptive"
-    enough: PositiveInt = 2
+    enough: PositiveInt = 4
     spend: float = Field(default=0.5, gt=0, le=1)
     temperature: PositiveFloat = 1.0
     max_tokens: PositiveInt = 256

@@ -1,6 +1,6 @@
 """The steps of the algorithm in `fulcrum.supplement.learn`, each a stage of the run."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +13,7 @@ from fulcrum.errors import TrainingError
 from fulcrum.evaluation.pairing import outcomes, pair
 from fulcrum.runs import Run
 from fulcrum.supplement.bench import Bench
+from fulcrum.supplement.collector import Collector
 from fulcrum.supplement.forms import Supplement
 from fulcrum.supplement.labels import (
     Option,
@@ -26,7 +27,7 @@ from fulcrum.supplement.labels import (
 )
 from fulcrum.supplement.measure import answers_alone, answers_helped, forms_in, silence
 from fulcrum.supplement.reasons import hopeless, nothing_to_learn
-from fulcrum.supplement.schedule import Pool, allowance, collect, questions_to_try, round_pool
+from fulcrum.supplement.schedule import Pool, allowance, questions_to_try, round_pool
 from fulcrum.supplement.settings import SupplementSettings
 from fulcrum.supplement.trainers import Trainers, Weights
 from fulcrum.supplement.trials import State, Trial, actor_calls, read_trials, write_trials
@@ -94,11 +95,11 @@ class Steps:
     @cached_property
     def _alone(self) -> dict[str, float]:
         """Line 1: the actor's mean score without help, by the same rule as that of a supplement."""
-        labels: dict[str, list[float]] = {}
-        for trial in (*self._unhelped, *self._redrawn):
-            if trial.labels:
-                labels.setdefault(trial.query, []).extend(trial.labels)
-        return {query: fmean(found) for query, found in labels.items()}
+        redrawn = {trial.query: trial for trial in self._redrawn}
+        joined = (
+            trial.with_attempts(redrawn[trial.query]) if trial.query in redrawn else trial for trial in self._unhelped
+        )
+        return {trial.query: fmean(trial.labels) for trial in joined if trial.labels}
 
     def refuse_hopeless(self) -> None:
         """Stop before anything more is paid, if no supplement can help.
@@ -114,28 +115,22 @@ class Steps:
         unhelped = {trial.query: trial.answers for trial in self._unhelped}
         return nothing_to_learn(self._rule, self._alone, pool, unhelped)
 
-    def try_out(
-        self, name: str, weights: Weights, pool: Pool, winners: Mapping[str, Sequence[Supplement]]
-    ) -> list[Trial]:
+    def try_out(self, name: str, weights: Weights, pool: Pool, before: Sequence[Sequence[Trial]]) -> list[Trial]:
         """Lines 2 and 5: let the generator write, and the actor answer."""
 
         def work(folder: Path) -> None:
             with weights.opened(self._run) as model:
-                writer = self._writer(model, self._settings.temperature)
-                write_trials(
-                    folder / TRIALS,
-                    collect(
-                        self._bench,
-                        writer,
-                        pool,
-                        self._alone,
-                        self._settings,
-                        self._rule,
-                        winners,
-                        lambda joined: weights.could_write(joined, self._settings.max_tokens),
-                        self._run.recipe.seed,
-                    ),
+                collector = Collector(
+                    self._bench,
+                    self._writer(model, self._settings.temperature),
+                    self._settings,
+                    self._rule,
+                    self._alone,
+                    [trial for one in before for trial in one],
+                    lambda joined: weights.could_write(joined, self._settings.max_tokens),
+                    self._run.recipe.seed,
                 )
+                write_trials(folder / TRIALS, collector.collect(pool))
 
         folder = self._run.stage(f"{name}-pool", {"pool": name, "generator": _stage_of(weights)}, work)
         return read_trials(folder / TRIALS)
@@ -212,7 +207,8 @@ class Steps:
             lambda folder: write_json(folder / "dev.json", self._dev(weights)),
         )
         dev = read_json(folder / "dev.json")
-        calls = actor_calls(self._unhelped) + actor_calls(self._redrawn) + sum(map(actor_calls, pools)) + rewarded
+        alone = sum(trial.calls for trial in (*self._unhelped, *self._redrawn))
+        calls = alone + actor_calls(trial for pool in pools for trial in pool) + rewarded
         record = {
             "round": number,
             "rows": rows,
@@ -233,13 +229,6 @@ class Steps:
             "labels/usable_share": usable_share(self._rule, self._options(pool)),
             "labels/flip_rate": flip_rate(pool),
         }
-
-    def winners(self, pools: Sequence[Sequence[Trial]]) -> dict[str, list[Supplement]]:
-        """Return the supplements that helped so far, by question."""
-        found: dict[str, list[Supplement]] = {}
-        for option in self.helpful(pools):
-            found.setdefault(option.state[0], []).append(option.supplement)
-        return found
 
     def helpful(self, pools: Sequence[Sequence[Trial]]) -> list[Option]:
         """Return every option of some pools that helped."""
@@ -262,8 +251,8 @@ class Steps:
         """Measure the generator, as it would be deployed, on the dev split."""
         run, settings, limit = self._run, self._settings, self._settings.dev_queries
         helped = answers_helped(run, settings, weights, "dev", limit)
-        alone, forms = answers_alone(run, settings, "dev", limit), forms_in(helped)
-        paired = pair(outcomes(alone), outcomes(helped))
+        before, after, forms = outcomes(answers_alone(run, settings, "dev", limit)), outcomes(helped), forms_in(helped)
+        paired = pair(before, after)
         if paired is None:
             raise TrainingError(
                 "no dev question has a score both with and without a supplement: look at the failures with `fulcrum "
@@ -271,8 +260,8 @@ class Steps:
             )
         return {
             "dev/n": paired.n,
-            "dev/alone": fmean(outcome.value for outcome in outcomes(alone).values()),
-            "dev/mean": fmean(outcome.value for outcome in outcomes(helped).values()),
+            "dev/alone": fmean(before[query].value for query in before.keys() & after.keys()),
+            "dev/mean": fmean(after[query].value for query in before.keys() & after.keys()),
             "dev/difference": paired.difference.estimate,
             "dev/harm": paired.harm and paired.harm.estimate,
             "dev/form_entropy": form_entropy(forms),

@@ -1,13 +1,13 @@
 """Supplements tried in front of the actor, and the store that keeps them: one line of JSON each."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
 from fulcrum.atomic import read_lines, write_lines
 from fulcrum.chat import Message
-from fulcrum.supplement.forms import Supplement
+from fulcrum.supplement.forms import NONE, Supplement
 from fulcrum.task import Verdict
 
 State = tuple[str, tuple[Message, ...]]
@@ -62,6 +62,16 @@ class Trial:
             return []
         return [value for value in self.values if value is not None]
 
+    def with_attempts(self, other: "Trial") -> Self:
+        """Return the trial with the attempts of another one of the same."""
+        return replace(
+            self,
+            values=self.values + other.values,
+            verdicts=self.verdicts + other.verdicts,
+            answers=self.answers + other.answers,
+            calls=self.calls + other.calls,
+        )
+
     def to_json(self) -> dict[str, Any]:
         """Return the trial as a line of the store holds it."""
         return {
@@ -103,11 +113,16 @@ def read_trials(path: Path) -> list[Trial]:
     return [Trial.from_json(row) for row in read_lines(path)]
 
 
-def different(trials: Sequence[Trial]) -> int:
-    """Return how many of some trials the actor had to be asked about: the same supplement twice is one."""
-    return len({(trial.query, trial.written) for trial in trials})
+def asked_about(trials: Iterable[Trial]) -> list[Trial]:
+    """Return the trials that the actor had to be asked about: equal words are one, and silence is known already."""
+    found = {
+        (trial.query, trial.written): trial
+        for trial in trials
+        if any(one.supplement.form != NONE for one in trial.written)
+    }
+    return list(found.values())
 
 
-def actor_calls(trials: Sequence[Trial]) -> int:
-    """Return the calls of the actor behind some trials that are different."""
-    return sum({(trial.query, trial.written): trial.calls for trial in trials}.values())
+def actor_calls(trials: Iterable[Trial]) -> int:
+    """Return the calls of the actor that some trials took."""
+    return sum(trial.calls for trial in asked_about(trials))

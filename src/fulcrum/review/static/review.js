@@ -35,7 +35,7 @@ document.addEventListener("keydown", (event) => {
   }
   if (event.key === "Enter" && here.id === "reason" && here.form.id === "decision") {
     event.preventDefault();
-    if (pending) here.form.requestSubmit(pending);
+    if (pending) here.form.requestSubmit(here.form.querySelector(`button[value="${pending}"]`));
     else say("Choose what becomes of it: Esc, then a, r or x.");
     return;
   }
@@ -56,7 +56,7 @@ document.addEventListener("submit", (event) => {
   const reason = document.getElementById("reason");
   if (reason.value.trim()) return;
   event.preventDefault();
-  pending = by;
+  pending = by.value;
   reason.focus();
   say(`To ${by.dataset.reason} it, say why, then press Enter.`);
 });
