@@ -15,7 +15,7 @@ import pytest
 from fulcrum.artifact import Artifact, Rewritten
 from fulcrum.chat import Completion, FailureKind, Request, user
 from fulcrum.errors import RunError
-from fulcrum.serving.editions import Shelf, open_edition
+from fulcrum.serving.editions import RETRY, Shelf, open_edition
 from fulcrum.serving.metrics import Metrics
 from fulcrum.serving.settings import ServeSettings
 from fulcrum.supplement.settings import SupplementSettings
@@ -130,6 +130,37 @@ def test_a_changed_model_that_fails_at_a_first_request_is_refused_and_the_old_st
         shelf.current.retire()
 
     asyncio.run(main())
+
+
+def test_what_was_out_of_reach_is_tried_again_after_a_while(
+    artifact: Path, library: Library, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    now, tried = [100.0], list[float]()
+
+    def deploy(artifact: Artifact) -> Notes:
+        if artifact.facts["text"] == "newer":
+            tried.append(now[0])
+            if len(tried) < 3:
+                raise RunError("rate limited")
+        return library(artifact)
+
+    monkeypatch.setitem(DEPLOYS, "late", deploy)
+    monkeypatch.setattr("fulcrum.serving.editions.monotonic", lambda: now[0])
+    write_artifact(artifact, "late", text="old")
+
+    async def main() -> None:
+        shelf = shelf_of(artifact)
+        old = shelf.current
+        write_artifact(artifact, "late", text="newer")
+        for seconds in range(100, 300, 2):
+            assert (shelf.current is old) == (len(tried) < 3)
+            now[0] = seconds
+            await shelf.look()
+        shelf.current.retire()
+
+    asyncio.run(main())
+    assert tried == [102, 102 + RETRY, 102 + 2 * RETRY], "a try may load a model, so not at every look"
+    assert len([record for record in caplog.records if "rate limited" in record.message]) == 1, "nor told each time"
 
 
 def test_a_change_while_the_first_edition_loads_is_taken_over(

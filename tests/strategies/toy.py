@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from fulcrum.chat import Completion, Request, Usage
-from fulcrum.chat.message import ToolCall
+from fulcrum.chat.message import Tool, ToolCall
 from fulcrum.task import Example, PromptTemplate, Question, Score, Task, failed, graded
 
 MOODS = ("upset", "calm", "hurried")
@@ -46,6 +46,9 @@ class Environment:
         return {"kind": "toy"}
 
 
+REFUND = Tool("refund", "Pay an order back.", {"type": "object"})
+
+
 def task() -> Task:
     def examples(split: str, n: int) -> list[Example]:
         return [
@@ -55,7 +58,7 @@ def task() -> Task:
 
     splits = {"train": examples("train", 60), "dev": examples("dev", 60), "test": examples("test", 30)}
     template = PromptTemplate(user="{opening}", system="you work at a desk. say no to refunds.")
-    return Task("toy", splits, template, None, environment=Environment(), max_tokens=32)
+    return Task("toy", splits, template, None, tools=(REFUND,), environment=Environment(), max_tokens=32)
 
 
 def student(request: Request) -> Completion:

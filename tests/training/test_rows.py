@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from fulcrum.chat.message import Message, ToolCall, system, user
+from fulcrum.chat.message import Message, Tool, ToolCall, system, user
 from fulcrum.errors import TrainingError
 from fulcrum.training.rows import ChatRow, PreferenceRow, PromptRow, read_rows, write_rows
 
@@ -15,7 +15,13 @@ PROMPT = (
 
 
 @pytest.mark.parametrize(
-    "row", [ChatRow(PROMPT, "in Köln\nmorgen"), PreferenceRow(PROMPT, "in Köln", ""), PromptRow(PROMPT)]
+    "row",
+    [
+        ChatRow(PROMPT, "in Köln\nmorgen"),
+        ChatRow(PROMPT, "", (Tool("find", "finds a parcel", {"type": "object"}),)),
+        PreferenceRow(PROMPT, "in Köln", ""),
+        PromptRow(PROMPT),
+    ],
 )
 def test_rows_come_back_from_disk_as_they_went(tmp_path, row):
     write_rows(tmp_path / "rows.jsonl", [row, row])

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fulcrum.chat.message import assistant, system, user
+from fulcrum.chat.message import Tool, assistant, system, user
 from fulcrum.errors import TrainingError
+from fulcrum.training.rows import ChatRow
 from fulcrum.training.tokens import check_lengths, encode
 from support.tiny import tiny_tokenizer
 
@@ -30,7 +31,7 @@ TALK = (system("be kind"), user("where is it"), assistant("it is late"), user("w
 @pytest.mark.parametrize("template", [STABLE, MARKED], ids=["by difference", "by marks"])
 def test_only_the_last_answer_and_its_stop_token_are_learnt(template):
     tokenizer = tiny_tokenizer(template=template)
-    (row,) = encode(tokenizer, [(TALK, "the parcel is in rome")], {tokenizer.eos_token_id})
+    (row,) = encode(tokenizer, [ChatRow(TALK, "the parcel is in rome")], {tokenizer.eos_token_id})
     assert tokenizer.decode(row.response_ids) == "the parcel is in rome<|end|>"
     seen_when_answering = tokenizer.apply_chat_template(
         [message.to_json() for message in TALK], tokenize=False, add_generation_prompt=True, enable_thinking=False
@@ -38,12 +39,22 @@ def test_only_the_last_answer_and_its_stop_token_are_learnt(template):
     assert tokenizer.decode(row.prompt_ids) == seen_when_answering
 
 
+@pytest.mark.parametrize("template", [STABLE, MARKED], ids=["by difference", "by marks"])
+def test_the_tools_of_a_row_stand_in_its_prompt(template):
+    offered = "{% for tool in tools or [] %}the {{ tool.function.name }} {% endfor %}"
+    tokenizer = tiny_tokenizer(template=offered + template)
+    with_it, without = (ChatRow(TALK, "the parcel", tools) for tools in ((Tool("refund", "", {}),), ()))
+    with_it, without = encode(tokenizer, [with_it, without], {tokenizer.eos_token_id})
+    assert tokenizer.decode(with_it.prompt_ids) == "the refund " + tokenizer.decode(without.prompt_ids)
+    assert with_it.response_ids == without.response_ids
+
+
 TOKENIZER = tiny_tokenizer(template=STABLE)
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=30))
 def test_any_answer_survives_in_the_tokens_to_be_learnt(response):
-    (row,) = encode(TOKENIZER, [((user("hello"),), response)], {TOKENIZER.eos_token_id})
+    (row,) = encode(TOKENIZER, [ChatRow((user("hello"),), response)], {TOKENIZER.eos_token_id})
     assert TOKENIZER.decode(row.response_ids) == response + "<|end|>"
     assert row.response_ids[-1] == TOKENIZER.eos_token_id
     assert TOKENIZER.decode(row.prompt_ids) == "<|user|>hello<|end|>\n<|assistant|>"
@@ -55,7 +66,7 @@ def test_an_answer_that_merges_with_the_prompt_is_cut_as_the_model_will_see_it()
         "{% endif %}{% endfor %}{% if add_generation_prompt %}answe{% else %}<|end|>{% endif %}"
     )
     whole = tokenizer("the answer<|end|>", add_special_tokens=False)["input_ids"]
-    (row,) = encode(tokenizer, [((user("the"),), "r")], {tokenizer.eos_token_id})
+    (row,) = encode(tokenizer, [ChatRow((user("the"),), "r")], {tokenizer.eos_token_id})
     assert row.prompt_ids == tokenizer("the answe", add_special_tokens=False)["input_ids"]
     assert row.prompt_ids != whole[: len(row.prompt_ids)], "the case is not the one this test is about"
     assert tokenizer.decode(row.response_ids) == "r<|end|>"
@@ -64,18 +75,18 @@ def test_an_answer_that_merges_with_the_prompt_is_cut_as_the_model_will_see_it()
 def test_a_template_that_hides_the_answer_is_refused():
     tokenizer = tiny_tokenizer(template=UNSTABLE)
     with pytest.raises(TrainingError, match=r"'<think></think>' turns into 'fine<\|end\|>'.*generation %}"):
-        encode(tokenizer, [((user("how are you"),), "fine")], {tokenizer.eos_token_id})
+        encode(tokenizer, [ChatRow((user("how are you"),), "fine")], {tokenizer.eos_token_id})
 
 
 def test_a_template_without_a_stop_token_is_refused():
     tokenizer = tiny_tokenizer(template=ENDLESS)
     with pytest.raises(TrainingError, match=r"writes no stop token \('<\|end\|>'\)"):
-        encode(tokenizer, [((user("how are you"),), "fine")], {tokenizer.eos_token_id})
+        encode(tokenizer, [ChatRow((user("how are you"),), "fine")], {tokenizer.eos_token_id})
 
 
 def test_a_tokenizer_without_template_is_refused():
     with pytest.raises(TrainingError, match="no chat template"):
-        encode(tiny_tokenizer(template=None), [((user("hi"),), "ho")], {1})
+        encode(tiny_tokenizer(template=None), [ChatRow((user("hi"),), "ho")], {1})
 
 
 def test_rows_that_do_not_fit_are_counted_not_cut():

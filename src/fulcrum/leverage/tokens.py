@@ -55,7 +55,7 @@ class TokenCounter:
             TrainingError: the chat template hides where an answer starts, or ends none.
         """
         new = [row for row in dict.fromkeys(rows) if row not in self._known]
-        encoded = encode(self._tokenizer, [(row.prompt, row.response) for row in new], self._stops) if new else []
+        encoded = encode(self._tokenizer, new, self._stops) if new else []
         self._known.update(
             (row, Size(len(tokens), len(tokens.response_ids))) for row, tokens in zip(new, encoded, strict=True)
         )

@@ -2,10 +2,12 @@
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from time import monotonic
 from typing import cast
 
 from fulcrum.artifact import Artifact, Deployed, Rewriter, Rewritten, read_artifact
@@ -24,7 +26,13 @@ _log = logging.getLogger(__name__)
 
 _PROBE = Request((user("Hello, is anybody there?"),), Sampling(max_tokens=1))
 
+RETRY = 60.0
+"""Seconds after which what was refused is tried again as it is: a model of it may have been out of reach."""
+
 Helper = Batcher[Request, Rewritten]
+
+State = tuple[tuple[str, int, int], ...]
+"""What tells one state of an artifact's files from another: path, size and time of change of each."""
 
 
 @dataclass(eq=False)
@@ -167,6 +175,8 @@ class Shelf:
         self._reopen = reopen
         self._metrics = metrics
         self._known = self._last_seen = _state(place)  # what is written while the first edition loads is a change
+        self._again = math.inf
+        self._refused: tuple[State, str] | None = None
         self.current = reopen()
         self._show()
 
@@ -179,7 +189,8 @@ class Shelf:
     async def look(self) -> None:
         """Take over what is on disk if it has changed, and no more since the last look.
 
-        What cannot be opened is refused: the edition in use stays until the files change again.
+        What cannot be opened is refused: the edition in use stays, and after `RETRY` seconds the new one is tried
+        again, silently as long as it fails alike.
         """
         try:
             state = await asyncio.to_thread(_state, self._place)
@@ -187,15 +198,17 @@ class Shelf:
             _log.warning("%s; the next look tries again", error)
             return
         settled, self._last_seen = state == self._last_seen, state
-        if state == self._known or not settled:
+        if not settled or (state == self._known and monotonic() < self._again):
             return
-        self._known = state
+        self._known, self._again = state, math.inf
         try:
             edition = await asyncio.to_thread(self._reopen)
         except Exception as error:  # a broken artifact can fail in any way; none may end the one in use
             kind = "" if isinstance(error, FulcrumError) else f"{type(error).__name__}: "
-            self._metrics.reloads.labels("refused").inc()
-            _log.error("changed artifact refused, %s stays in use: %s%s", self.current.digest, kind, error)
+            self._again, before, self._refused = monotonic() + RETRY, self._refused, (state, f"{kind}{error}")
+            if self._refused != before:
+                self._metrics.reloads.labels("refused").inc()
+                _log.error("changed artifact refused, %s stays in use: %s%s", self.current.digest, kind, error)
             return
         retired, self.current = self.current, edition
         retired.retire()
@@ -208,8 +221,8 @@ class Shelf:
         self._metrics.show_artifact(self.current.digest, artifact.method, artifact.recipe)
 
 
-def _state(folder: Path) -> tuple[tuple[str, int, int], ...]:
-    """Return what tells one state of the files from another, without reading them.
+def _state(folder: Path) -> State:
+    """Return the state of the files, without reading them.
 
     Raises:
         RunError: a folder among them cannot be listed, or is gone before it is.

@@ -93,7 +93,10 @@ class _Round:
     def go(self, folder: Path) -> dict[str, Any]:
         """Do everything, and return the round's line of the curve; the teacher's replies go to `folder`."""
         compared = self._converse()
-        taught = [ChatRow(case.state.messages, with_tool_calls(case.teacher.message())) for case in compared]
+        taught = [
+            ChatRow(case.state.messages, with_tool_calls(case.teacher.message()), case.state.question.tools)
+            for case in compared
+        ]
         write_rows(folder / REPLIES, taught)
         states = [case.state for case in compared]
         suggestions, judged = self._suggest([case for case in compared if case.differ])

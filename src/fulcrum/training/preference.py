@@ -21,7 +21,7 @@ from trl.trainer.dpo_trainer import DPOTrainer
 
 from fulcrum.training.job import Job, OnStep, TrainingResult
 from fulcrum.training.models import load_model, load_policy
-from fulcrum.training.rows import PreferenceRow
+from fulcrum.training.rows import ChatRow, PreferenceRow
 from fulcrum.training.settings import PreferenceSettings
 from fulcrum.training.tokens import Tokenizer, check_lengths, encode
 from fulcrum.training.trainer import (
@@ -202,8 +202,8 @@ def prefer(
 
 def _tokens(rows: Sequence[PreferenceRow], tokenizer: Tokenizer, stop_ids: set[int]) -> list[dict[str, list[int]]]:
     """Return the rows as TRL's collator wants them."""
-    chosen = encode(tokenizer, [(row.prompt, row.chosen) for row in rows], stop_ids)
-    rejected = encode(tokenizer, [(row.prompt, row.rejected) for row in rows], stop_ids)
+    chosen = encode(tokenizer, [ChatRow(row.prompt, row.chosen) for row in rows], stop_ids)
+    rejected = encode(tokenizer, [ChatRow(row.prompt, row.rejected) for row in rows], stop_ids)
     return [
         {"prompt_ids": winner.prompt_ids, "chosen_ids": winner.response_ids, "rejected_ids": loser.response_ids}
         for winner, loser in zip(chosen, rejected, strict=True)

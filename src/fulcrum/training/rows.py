@@ -1,7 +1,8 @@
 """What a model is trained on: rows of messages.
 
 A row on disk is one line of JSON in the conversational form that TRL and most other trainers read:
-`{"prompt": [message, ...], "completion": [message]}` or `{"prompt": ..., "chosen": ..., "rejected": ...}`.
+`{"prompt": [message, ...], "completion": [message]}` or `{"prompt": ..., "chosen": ..., "rejected": ...}`, with `tools`
+where the prompt offers some.
 """
 
 import json
@@ -10,26 +11,35 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from fulcrum.chat.message import Message, assistant
+from fulcrum.chat.message import Message, Tool, assistant
 from fulcrum.errors import TrainingError
 from fulcrum.hashing import canonical_json
 
 
 @dataclass(frozen=True, slots=True)
 class ChatRow:
-    """A conversation and the answer to learn; only the answer bears loss, whatever the prompt holds."""
+    """A conversation and the answer to learn; only the answer bears loss, whatever the prompt holds.
+
+    Attributes:
+        prompt: what was said before.
+        response: the answer.
+        tools: what the prompt offers beside, as it will when the model answers.
+    """
 
     prompt: tuple[Message, ...]
     response: str
+    tools: tuple[Tool, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the row in TRL's prompt-completion form."""
-        return {"prompt": _to_json(self.prompt), "completion": _to_json([assistant(self.response)])}
+        row: dict[str, Any] = {"prompt": _to_json(self.prompt), "completion": _to_json([assistant(self.response)])}
+        return row | ({"tools": [tool.to_json() for tool in self.tools]} if self.tools else {})
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
         """Read what `to_json` wrote."""
-        return cls(_from_json(data["prompt"]), _from_json(data["completion"])[0].content)
+        tools = tuple(Tool.from_json(tool) for tool in data.get("tools", ()))
+        return cls(_from_json(data["prompt"]), _from_json(data["completion"])[0].content, tools)
 
 
 @dataclass(frozen=True, slots=True)

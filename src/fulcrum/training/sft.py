@@ -61,7 +61,7 @@ def finetune(
         return done
     with quiet():
         policy = load_policy(model, adapter, settings)
-        encoded = encode(policy.tokenizer, [(row.prompt, row.response) for row in rows], policy.stop_ids)
+        encoded = encode(policy.tokenizer, rows, policy.stop_ids)
         lengths = [len(row) for row in encoded]
         check_lengths(lengths, policy.context)
         order = plan_order(lengths, settings, settings.batch_size)

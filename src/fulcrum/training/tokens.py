@@ -7,9 +7,10 @@ from typing import Any
 
 from trl.chat_template_utils import has_generation_markers
 
-from fulcrum.chat.message import Message, assistant
+from fulcrum.chat.message import Message, Tool, assistant
 from fulcrum.chat.template import template_message
 from fulcrum.errors import TrainingError
+from fulcrum.training.rows import ChatRow
 
 Tokenizer = Any
 """A tokenizer of transformers, whose own types fit few of its uses."""
@@ -26,12 +27,8 @@ class EncodedRow:
         return len(self.prompt_ids) + len(self.response_ids)
 
 
-def encode(
-    tokenizer: Tokenizer,
-    conversations: Sequence[tuple[Sequence[Message], str]],
-    stop_ids: Collection[int],
-) -> list[EncodedRow]:
-    """Turn (prompt, response) pairs into tokens with the tokenizer's own chat template.
+def encode(tokenizer: Tokenizer, rows: Sequence[ChatRow], stop_ids: Collection[int]) -> list[EncodedRow]:
+    """Turn rows into tokens with the tokenizer's own chat template.
 
     The prompt is what the model sees when it answers: rendered with the generation prompt, thinking off. The
     response is what follows it once the answer is there; where a template renders the prompt differently then, its
@@ -43,35 +40,35 @@ def encode(
     """
     if tokenizer.chat_template is None:
         raise TrainingError(f"the tokenizer of {tokenizer.name_or_path!r} has no chat template; train a chat model")
-    prompts = [[template_message(message) for message in prompt] for prompt, _ in conversations]
-    whole = [
-        [*prompt, template_message(assistant(response))]
-        for prompt, (_, response) in zip(prompts, conversations, strict=True)
-    ]
-    prompt_texts = _render(tokenizer, prompts, add_generation_prompt=True)
-    texts = _render(tokenizer, whole)
+    prompt_texts = [_render(tokenizer, row.prompt, row.tools, add_generation_prompt=True) for row in rows]
+    texts = [_render(tokenizer, (*row.prompt, assistant(row.response)), row.tools) for row in rows]
     return [
         _until_stop(
             EncodedRow(
                 prompt_ids,
                 _after(tokenizer, prompt, prompt_ids, text, ids)
                 if text.startswith(prompt)
-                else _marked(tokenizer, messages, prompt, text),
+                else _marked(tokenizer, row, prompt, text),
             ),
             stop_ids,
             tokenizer,
         )
-        for prompt, prompt_ids, text, ids, messages in zip(
-            prompt_texts, _tokens(tokenizer, prompt_texts), texts, _tokens(tokenizer, texts), whole, strict=True
+        for prompt, prompt_ids, text, ids, row in zip(
+            prompt_texts, _tokens(tokenizer, prompt_texts), texts, _tokens(tokenizer, texts), rows, strict=True
         )
     ]
 
 
-Conversation = list[dict[str, Any]]
-
-
-def _render(tokenizer: Tokenizer, conversations: list[Conversation], **options: Any) -> list[str]:
-    return tokenizer.apply_chat_template(conversations, tokenize=False, enable_thinking=False, **options)
+def _render(
+    tokenizer: Tokenizer, messages: Sequence[Message], tools: Sequence[Tool], tokenize: bool = False, **options: Any
+) -> Any:
+    return tokenizer.apply_chat_template(
+        [template_message(message) for message in messages],
+        tools=[tool.to_json() for tool in tools] or None,
+        tokenize=tokenize,
+        enable_thinking=False,
+        **options,
+    )
 
 
 def _tokens(tokenizer: Tokenizer, texts: list[str]) -> list[list[int]]:
@@ -86,12 +83,13 @@ def _after(tokenizer: Tokenizer, prompt: str, prompt_ids: list[int], text: str, 
     return _tokens(tokenizer, [text[len(prompt) :]])[0]
 
 
-def _marked(tokenizer: Tokenizer, messages: Conversation, prompt: str, text: str) -> list[int]:
+def _marked(tokenizer: Tokenizer, row: ChatRow, prompt: str, text: str) -> list[int]:
     ids: list[int] = []
     mask: list[int] = []
     if has_generation_markers(tokenizer.chat_template):
-        encoded = tokenizer.apply_chat_template(
-            messages, tokenize=True, return_dict=True, return_assistant_tokens_mask=True, enable_thinking=False
+        whole = (*row.prompt, assistant(row.response))
+        encoded = _render(
+            tokenizer, whole, row.tools, tokenize=True, return_dict=True, return_assistant_tokens_mask=True
         )
         ids, mask = encoded["input_ids"], encoded["assistant_masks"]
     if 1 not in mask:
