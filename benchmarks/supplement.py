@@ -7,10 +7,11 @@
 
 `worlds` trains and evaluates the recipe on each world, and pools the test questions: all, those with house words,
 those without. `trainers` measures every generator of the recipe, of the paper's five rounds of preferences and of
-GRPO on test, and compares each with the recipe's that took no more calls of the actor. `schedules` does the same with
-the adaptive schedule, which is the recipe's, and the fixed one. `transfer` puts each generator before
-other actors and tasks. `--quick` runs the short version. Writes benchmarks/results/supplement-WHAT.json
-(supplement-WHAT-quick.json); runs are kept below runs/benchmark-supplement, so that the same command continues.
+GRPO on test, and compares each with the recipe's that took no more calls of the actor, and what is deployed of each.
+`schedules` does so with the adaptive schedule, which is the recipe's, and the fixed one, each with a fourth round.
+`transfer` puts each generator before other actors and tasks. `--quick` runs the short version. Writes
+benchmarks/results/supplement-WHAT.json (supplement-WHAT-quick.json); runs are kept below runs/benchmark-supplement, so
+that the same command continues.
 """
 
 import argparse
@@ -23,6 +24,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from _pooled import ahead, told
 from _result import record, seconds_of_stages
 
 from fulcrum.atomic import read_json
@@ -41,7 +43,8 @@ RUNS = Path("runs/benchmark-supplement")
 NOTHING_ELSE: Mapping[str, str] = {}
 TRAINERS = {"sft": {}, "dpo": {"trainer": "dpo", "rounds": "5"}, "grpo": {"trainer": "grpo"}}
 """Settings that make another run of the recipe, which comes first."""
-SCHEDULES = {"adaptive": {}, "fixed": {"schedule": "fixed"}}
+SCHEDULES = {"adaptive": {"rounds": "4", "spend": "0.378"}, "fixed": {"schedule": "fixed", "rounds": "4"}}
+"""A fourth round after the recipe's three; with this `spend` every pool may take as many calls as with three."""
 
 Outcomes = dict[str, dict[tuple[int, str], Outcome]]
 
@@ -149,7 +152,7 @@ def ahead_of_controls(achieved: Outcomes) -> dict[str, Any]:
 def variants(
     seeds: Sequence[int], quick: bool, limit: int | None, kinds: Mapping[str, Mapping[str, str]]
 ) -> dict[str, Any]:
-    """Measure every generator of the recipe and of variants of it; the first kind is the recipe itself."""
+    """Measure every generator of some variants of the recipe; the first is compared with the others."""
     found: dict[str, list[list[Measured]]] = {kind: [] for kind in kinds}
     worlds: dict[str, dict[str, Any]] = {kind: {} for kind in kinds}
     for kind, settings in kinds.items():
@@ -160,6 +163,7 @@ def variants(
                 worlds[kind][str(seed)] = {"learning_seconds": round(seconds), "curve": curve_of(run)}
     pooled = {kind: pooled_measures(measured) for kind, measured in found.items()}
     by_calls = {kind: dev_by_calls([one["curve"] for one in all_.values()]) for kind, all_ in worlds.items()}
+    chosen = {kind: deployed(measured) for kind, measured in found.items()}
     recipe, *others = kinds
     return {
         kind: {
@@ -168,9 +172,29 @@ def variants(
             "recipe_minus_this": behind(pooled[kind], by_calls[kind], pooled[recipe], by_calls[recipe])
             if kind in others
             else [],
+            "deployed": told_of_deployed(chosen[kind], list(worlds[kind].values()))
+            | ({"recipe_minus_this": ahead(chosen[kind].achieved, chosen[recipe].achieved)} if kind in others else {}),
             "worlds": worlds[kind],
         }
         for kind in kinds
+    }
+
+
+def deployed(worlds: Sequence[Sequence[Measured]]) -> Measured:
+    """Return what the generators achieve that are deployed: of each world the one that is best on dev."""
+    (pooled,) = pooled_measures([[one for one in measured if one.chosen] for measured in worlds])
+    return pooled
+
+
+def told_of_deployed(measured: Measured, worlds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the scores of deployed generators, and the calls of the whole training; mean of the worlds."""
+    best = [max(world["curve"], key=lambda one: one["dev/difference"]) for world in worlds]
+    return {
+        "rounds": [one["round"] for one in best],
+        "actor_calls": round(fmean(world["curve"][-1]["actor/calls"] for world in worlds)),
+        "dev_questions": sum(one["dev/n"] for one in best),
+        "dev_mean": sum(one["dev/mean"] * one["dev/n"] for one in best) / sum(one["dev/n"] for one in best),
+        "test": told(measured.achieved),
     }
 
 
@@ -201,10 +225,10 @@ def behind(
             for other, its in zip(trained_ones(recipe), recipe_by_calls, strict=True)
             if its["actor_calls"] <= 1.01 * spent["actor_calls"]
         ]
-        if rivals and (told := pair(one.achieved, rivals[-1][0].achieved)) is not None:
+        if rivals and (pairing := pair(one.achieved, rivals[-1][0].achieved)) is not None:
             place = {"generator": one.generator, "actor_calls": spent["actor_calls"]}
             rival = {"recipe": rivals[-1][0].generator, "recipe_calls": rivals[-1][1]}
-            found.append({**place, **rival, **asdict(told.difference)})
+            found.append({**place, **rival, **asdict(pairing.difference)})
     return found
 
 
