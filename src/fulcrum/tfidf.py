@@ -3,7 +3,7 @@
 
 from array import array
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,12 @@ def frequencies(counts: csr_matrix) -> NDArray[np.int64]:
     return np.bincount(counts.indices, minlength=counts.get_shape()[1])
 
 
+def inverse_frequencies(counts: csr_matrix) -> NDArray[np.float64]:
+    """Return the smoothed inverse document frequency of each word; 0 for one that stands in no row."""
+    known = frequencies(counts)
+    return np.where(known > 0, np.log((1 + counts.get_shape()[0]) / (1 + known)) + 1, 0.0)
+
+
 def unit_rows(counts: csr_matrix, weights: NDArray[np.float64]) -> csr_matrix:
     """Return the rows with each word weighed, and of length 1; one in which no word has a weight is all 0.
 
@@ -39,3 +45,8 @@ def unit_rows(counts: csr_matrix, weights: NDArray[np.float64]) -> csr_matrix:
     lengths = np.sqrt(np.asarray(rows.multiply(rows).sum(axis=1)).ravel())
     rows.data /= np.repeat(np.where(lengths > 0, lengths, 1.0), np.diff(rows.indptr))
     return rows
+
+
+def cosines(rows: csr_matrix, first: Sequence[int], second: Sequence[int]) -> NDArray[np.float64]:
+    """Return the cosine of each pair of unit rows, whose places are given."""
+    return np.asarray(rows[list(first)].multiply(rows[list(second)]).sum(axis=1)).ravel()

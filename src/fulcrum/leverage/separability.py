@@ -11,7 +11,7 @@ from scipy.sparse import csr_matrix
 from scipy.stats import rankdata
 
 from fulcrum.errors import SettingsError
-from fulcrum.tfidf import frequencies, unit_rows, word_counts
+from fulcrum.tfidf import inverse_frequencies, unit_rows, word_counts
 
 FOLDS = 4
 _L2 = 1e-2
@@ -42,7 +42,8 @@ def separability(ours: Sequence[str], others: Sequence[str]) -> float:
     areas: list[float] = []
     for held_out in range(folds):
         seen = fold != held_out
-        features = _tf_idf(counts, seen)
+        # What only rows held out say weighs nothing.
+        features = unit_rows(counts, inverse_frequencies(counts[np.flatnonzero(seen)]))
         weights = _probe(features[np.flatnonzero(seen)], kind[seen])
         scores[~seen] = features[np.flatnonzero(~seen)] @ weights
         areas.append(area_under_curve(scores[~seen], kind[~seen]))
@@ -59,12 +60,6 @@ def area_under_curve(scores: Vector, kind: Vector) -> float:
 
 def _words(text: str) -> list[str]:
     return re.findall(r"\w+|[^\w\s]", text.lower())
-
-
-def _tf_idf(counts: csr_matrix, seen: NDArray[np.bool_]) -> csr_matrix:
-    """Return unit rows over the words of the rows seen; what only others say weighs nothing."""
-    known = frequencies(counts[np.flatnonzero(seen)])
-    return unit_rows(counts, np.where(known > 0, np.log((1 + seen.sum()) / (1 + known)) + 1, 0.0))
 
 
 def _probe(features: csr_matrix, kind: Vector) -> Vector:

@@ -1,7 +1,7 @@
 """How different the agents of a society still are, and what their differences are worth."""
 
+import itertools
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from statistics import fmean
@@ -9,6 +9,7 @@ from statistics import fmean
 from fulcrum.chat import Request
 from fulcrum.society.cast import Cast, Speaker, Voices
 from fulcrum.society.debate import Transcript, vote
+from fulcrum.tfidf import cosines, inverse_frequencies, unit_rows, word_counts
 
 NGRAM = 3
 """Characters of the pieces whose TF-IDF vectors stand in for embeddings."""
@@ -77,19 +78,19 @@ def dissimilarity(texts: Sequence[Sequence[str]]) -> float:
     Args:
         texts: of each question, one of each participant.
     """
-    pieces = [[Counter(text[i : i + NGRAM] for i in range(len(text) - NGRAM + 1)) for text in group] for group in texts]
-    documents = Counter(piece for group in pieces for counts in group for piece in counts)
-    total = sum(len(group) for group in pieces)
-    weights = {piece: math.log((1 + total) / (1 + count)) + 1 for piece, count in documents.items()}
-    vectors = [[{piece: n * weights[piece] for piece, n in counts.items()} for counts in group] for group in pieces]
-    distances = [1 - _cosine(one, other) for group in vectors for one, other in combinations(group, 2)]
-    return fmean(distances) if distances else 0.0
+    places = itertools.count()
+    pairs = [pair for group in texts for pair in combinations([next(places) for _ in group], 2)]
+    if not pairs:
+        return 0.0
+    counts = word_counts(_pieces(text) for group in texts for text in group)
+    rows = unit_rows(counts, inverse_frequencies(counts))
+    first, second = zip(*pairs, strict=True)
+    return 1 - float(cosines(rows, first, second).mean())
 
 
-def _cosine(one: Mapping[str, float], other: Mapping[str, float]) -> float:
-    product = math.fsum(value * other.get(piece, 0.0) for piece, value in one.items())
-    norms = math.sqrt(math.fsum(v * v for v in one.values()) * math.fsum(v * v for v in other.values()))
-    return product / norms if norms else float(dict(one) == dict(other))
+def _pieces(text: str) -> list[str]:
+    """Return each run of `NGRAM` characters; a text that is shorter is one piece."""
+    return [text[start : start + NGRAM] for start in range(max(1, len(text) - NGRAM + 1))]
 
 
 def likelihoods(voices: Voices, cast: Cast, debates: Sequence[Transcript]) -> dict[str, float]:
