@@ -174,6 +174,7 @@ def test_two_reviewers_at_once_lose_nothing(browser, address: str, library: Libr
     api.expect(ada.get_by_role("alert")).to_contain_text("it may annoy")
     api.expect(ada.get_by_label("Reason")).to_have_value("kind words")
     assert library.strategy(id).status == "rejected"
+    ada.wait_for_load_state()  # a key pressed before its script is there is lost
     ada.keyboard.press("a")
     ada.wait_for_url(re.compile("done="))
     assert [(event.who, event.reason) for event in library.history(id)[-2:]] == [
