@@ -187,6 +187,9 @@ def test_a_failed_call_takes_nothing_from_what_a_pool_may_spend(colours: Path, t
         unread = [told(query, Supplement("cot", "b"), 0.0, "unparsable") for query in alone]
         allowed = collector._room(pool, [])
         assert collector._room(pool, failing) == allowed == collector._room(pool, [*failing, *unread]) + len(alone)
+        later = collector_for(run, bench_for(run, settings), settings, alone, failing)
+        answered = [helped(query, "cot", "a") for query in alone]
+        assert later._room(pool, answered) == allowed - len(alone), "nor was it an answer, which would be free now"
 
 
 def test_the_latest_trials_of_all_questions_are_learned_from(colours: Path, tmp_path: Path) -> None:

@@ -98,8 +98,7 @@ class Collector:
 
     def _room(self, pool: Pool, trials: Sequence[Trial]) -> int:
         """Return how many more drafts the actor may be asked about; those whose every call failed are not counted."""
-        answered = [trial for trial in asked_about(trials) if set(trial.verdicts) != {"failed"}]
-        paid = sum((trial.query, trial.written) not in self._said for trial in answered)
+        paid = sum((trial.query, trial.written) not in self._said for trial in asked_about(_answered(trials)))
         return allowance(pool, self.settings, len(self.alone)) // self.settings.label_samples - paid
 
     def _most_promising(self, pool: Pool, wishes: Sequence[Wish], trials: Sequence[Trial]) -> list[Trial]:
@@ -175,7 +174,11 @@ class Collector:
 
     @cached_property
     def _said(self) -> set[tuple[str, tuple[Written, ...]]]:
-        return {(trial.query, trial.written) for trial in self.before}
+        return {(trial.query, trial.written) for trial in _answered(self.before)}
+
+
+def _answered(trials: Iterable[Trial]) -> list[Trial]:
+    return [trial for trial in trials if set(trial.verdicts) != {"failed"}]
 
 
 def _text(wish: Wish) -> str:
