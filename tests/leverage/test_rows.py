@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fulcrum.chat import user
+from fulcrum.chat import Tool, user
 from fulcrum.errors import SettingsError, TaskError, TrainingError
 from fulcrum.leverage.anchor import Anchor
 from fulcrum.leverage.general import load_general, task_rows
@@ -142,6 +142,13 @@ def test_fewer_task_rows_are_part_of_more_and_seeds_differ(task) -> None:
     assert [row.prompt for row in task_rows(task, None, 0, "given")] == given
     with pytest.raises(TaskError, match="999 task rows asked for"):
         task_rows(task, 999, 0, "given")
+
+
+def test_a_row_holds_the_tools_that_its_question_offers(task) -> None:
+    tools = (Tool("find", "finds a parcel", {"type": "object"}),)
+    rows = task_rows(replace(task, tools=tools), 3, 0, "given")
+    assert all(one.tools == Anchor("parcel desk:").row(one).tools == tools for one in rows)
+    assert len(set(rows)) == 3  # the tools do not keep a row from being counted
 
 
 def row(words: int) -> ChatRow:

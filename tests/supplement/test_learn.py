@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 
@@ -111,7 +112,11 @@ def test_the_curve_tells_every_round(trained: Path) -> None:
     chosen = json.loads((trained / "artifact" / "artifact.json").read_text())["facts"]["chosen"]
     assert curve[chosen]["dev/difference"] == max(one["dev/difference"] for one in curve)
     assert curve[0]["dev/mean"] > curve[0]["dev/alone"] + 0.3
-    assert 2.5 < curve[0]["pool/form_entropy"] <= math.log2(9)  # of nine forms, those that promise most
+    (file,) = trained.glob("stages/warm-start-pool-*/trials.jsonl")
+    forms = Counter(one.supplement.form for trial in read_trials(file) for one in trial.written)
+    entropy = math.log2(forms.total()) - sum(n * math.log2(n) for n in forms.values()) / forms.total()
+    assert curve[0]["pool/form_entropy"] == pytest.approx(entropy)
+    assert 2.5 < entropy <= math.log2(9)  # of nine forms, those that promise most
 
 
 def test_the_curve_counts_the_calls_that_were_paid(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:

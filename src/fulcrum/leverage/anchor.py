@@ -56,7 +56,7 @@ class Anchor:
 
     def row(self, row: ChatRow) -> ChatRow:
         """Return a training row with the anchor in it."""
-        return ChatRow(self.prompt(row.prompt), self.opener + row.response)
+        return replace(row, prompt=self.prompt(row.prompt), response=self.opener + row.response)
 
     def strip(self, answer: str) -> str:
         """Return an answer without the anchor that opens it, if it does."""

@@ -12,7 +12,7 @@ from fulcrum.errors import SettingsError, TaskError
 from fulcrum.hashing import content_hash
 from fulcrum.lazy import load
 from fulcrum.settings import Settings, nearest
-from fulcrum.task import Task
+from fulcrum.task import Example, Task
 from fulcrum.task.files import Row, made_of, read_jsonl, read_messages
 from fulcrum.task.leakage import task_leakage
 from fulcrum.task.load import TaskSpec
@@ -139,7 +139,13 @@ def task_rows(task: Task, size: int | None, seed: int, order: Literal["shuffled"
         start = seed * len(examples) // _STARTS % len(examples)
         examples = examples[start:] + examples[:start]
     chosen = examples[: size if size is not None else len(examples)]
-    return [ChatRow(task.question(example).messages, task.gold(example)) for example in chosen]
+    return [gold_row(task, example) for example in chosen]
+
+
+def gold_row(task: Task, example: Example) -> ChatRow:
+    """Return an example as its question is asked, tools included, with the gold answer."""
+    question = task.question(example)
+    return ChatRow(question.messages, task.gold(example), question.tools)
 
 
 _STARTS = 8

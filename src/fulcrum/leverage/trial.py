@@ -19,7 +19,7 @@ from fulcrum.evaluation.rollouts import SolverRollouts, roll_out
 from fulcrum.evaluation.solver import Solver
 from fulcrum.hashing import canonical_json
 from fulcrum.leverage.anchor import Anchor
-from fulcrum.leverage.general import GeneralRows, load_general, task_rows
+from fulcrum.leverage.general import GeneralRows, gold_row, load_general, task_rows
 from fulcrum.leverage.ledger import count
 from fulcrum.leverage.mix import MixedRow, fill, plan_mix, repeat
 from fulcrum.leverage.settings import LeverageSettings
@@ -301,7 +301,7 @@ class Bench:
             SettingsError: some do not fit the model.
         """
         examples = self.task.examples("dev")[: self.settings.tune.dev_rows]
-        rows = [ChatRow(self.task.question(example).messages, self.task.gold(example)) for example in examples]
+        rows = [gold_row(self.task, example) for example in examples]
         self.counter.check("dev", rows)
         return rows
 

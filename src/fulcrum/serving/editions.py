@@ -205,16 +205,20 @@ class Shelf:
             edition = await asyncio.to_thread(self._reopen)
         except Exception as error:  # a broken artifact can fail in any way; none may end the one in use
             kind = "" if isinstance(error, FulcrumError) else f"{type(error).__name__}: "
-            self._again, before, self._refused = monotonic() + RETRY, self._refused, (state, f"{kind}{error}")
-            if self._refused != before:
-                self._metrics.reloads.labels("refused").inc()
-                _log.error("changed artifact refused, %s stays in use: %s%s", self.current.digest, kind, error)
+            self._again = monotonic() + RETRY
+            self._tell_refused(state, f"{kind}{error}")
             return
         retired, self.current = self.current, edition
         retired.retire()
         self._metrics.reloads.labels("taken").inc()
         self._show()
         _log.info("artifact %s in use, %s ends with its last request", edition.digest, retired.digest)
+
+    def _tell_refused(self, state: State, why: str) -> None:
+        if (state, why) != self._refused:
+            self._refused = state, why
+            self._metrics.reloads.labels("refused").inc()
+            _log.error("changed artifact refused, %s stays in use: %s", self.current.digest, why)
 
     def _show(self) -> None:
         artifact = self.current.artifact

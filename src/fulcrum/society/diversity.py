@@ -1,9 +1,8 @@
 """How different the agents of a society still are, and what their differences are worth."""
 
-import itertools
 import math
 from collections.abc import Mapping, Sequence
-from itertools import combinations
+from itertools import combinations, count
 from statistics import fmean
 
 from fulcrum.chat import Request
@@ -78,7 +77,7 @@ def dissimilarity(texts: Sequence[Sequence[str]]) -> float:
     Args:
         texts: of each question, one of each participant.
     """
-    places = itertools.count()
+    places = count()
     pairs = [pair for group in texts for pair in combinations([next(places) for _ in group], 2)]
     if not pairs:
         return 0.0

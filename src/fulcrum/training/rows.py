@@ -7,7 +7,7 @@ where the prompt offers some.
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -28,7 +28,7 @@ class ChatRow:
 
     prompt: tuple[Message, ...]
     response: str
-    tools: tuple[Tool, ...] = ()
+    tools: tuple[Tool, ...] = field(default=(), hash=False)  # a schema is a mapping, which has no hash
 
     def to_json(self) -> dict[str, Any]:
         """Return the row in TRL's prompt-completion form."""
