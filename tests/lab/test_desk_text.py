@@ -3,13 +3,13 @@
 import random
 import re
 from collections import Counter
+from itertools import combinations
 
 import pytest
 
 from fulcrum.chat import system, user
 from fulcrum.errors import TaskError
 from fulcrum.lab.desk.corpus import (
-    GUIDANCE,
     SAME,
     booking_lookups,
     desk_dialogues,
@@ -21,10 +21,13 @@ from fulcrum.lab.desk.corpus import (
     without_guidance,
 )
 from fulcrum.lab.desk.expert import reply
+from fulcrum.lab.desk.notes import advised_habits, desk_notes, fitting_habits, write_desk_note
 from fulcrum.lab.desk.policy import Policy
 from fulcrum.lab.desk.practice import HABITS, PARAPHRASES
 from fulcrum.lab.desk.tools import NOT_THEIRS
 from fulcrum.lab.desk.view import view
+from fulcrum.lab.notes import FORMS
+from fulcrum.lab.prompts import GUIDANCE
 from fulcrum.lab.shop import BOOKINGS, Shop
 
 
@@ -134,3 +137,45 @@ def test_training_worlds_are_no_shops() -> None:
         next(desk_dialogues(7, None, 1))
     with pytest.raises(TaskError, match="seeds below 1000"):
         next(strategy_writing(999, 1))
+
+
+def test_notes_advise_what_could_change_the_next_reply_and_know_no_shop() -> None:
+    said = Counter[str]()
+    for seed in range(150):
+        conversation = desk_notes(random.Random(seed))
+        asked, notes = [m.content for m in conversation[-6::2]], [m.content for m in conversation[-5::2]]
+        opening, _, _ = asked[0].rpartition("\n\n")
+        if "tools:" not in conversation[0].content:  # the rules may be left out too, and then nothing can be replied
+            continue
+        fitting = fitting_habits([*conversation[:-6], user(opening)])
+        for request, note in zip(asked, notes, strict=True):
+            head, _, body = note.partition("\n")
+            form = head.removeprefix("[[form: ").removesuffix("]]")
+            assert request.endswith(f" supplement of the form {form} that helps another model answer.") or (
+                request.endswith("Write a supplement that helps another model answer.")
+            )
+            said[form] += 1
+            if form == "none":
+                said["none where something fits"] += bool(fitting)
+                continue
+            if form in ("answer", "one_shot"):
+                messages = [*conversation[:-6], user(opening)]
+                replies = {reply(messages, habits) for n in (0, 1, 2, 3, 4) for habits in combinations(fitting, n)}
+                assert body.removeprefix("for example: ") in replies or not fitting
+                continue
+            advised = advised_habits(form, body)
+            assert advised and all(advised)
+            if fitting:
+                assert all(habits & set(fitting) for habits in advised)
+    assert {*FORMS, "none"} < set(said)
+    assert said["none where something fits"] < said["none"] / 3
+
+
+def test_a_note_in_any_form_names_the_habits_it_is_given() -> None:
+    rng = random.Random(1)
+    for form in set(FORMS) - {"answer", "one_shot"}:
+        for id in HABITS:
+            (found,) = advised_habits(form, write_desk_note(rng, form, (), [id]))
+            assert id in found
+    assert advised_habits("cot", "- be kind.") == [set()]
+    assert advised_habits("answer", "hello.") == []

@@ -8,10 +8,11 @@ import pytest
 
 from fulcrum.lab import talk_text, words
 from fulcrum.lab.corpus import column_lookups, sql_lookups, word_lookups
-from fulcrum.lab.desk.corpus import GUIDANCE, SAME, comparisons, guided_shift, handbook_dialogue, handbook_shift
+from fulcrum.lab.desk.corpus import SAME, comparisons, guided_shift, handbook_dialogue, handbook_shift
 from fulcrum.lab.desk.expert import reply
 from fulcrum.lab.desk.practice import HABITS
 from fulcrum.lab.instructions import letter_book, letters, register
+from fulcrum.lab.prompts import GUIDANCE
 
 SEEDS = range(60)
 

@@ -72,6 +72,14 @@ def test_start_keeps_the_block_at_the_first_question_and_turn_moves_it() -> None
     assert prompt_of(DIALOGUE, "start") == DIALOGUE[:2] and prompt_of(DIALOGUE, "turn") == DIALOGUE
 
 
+def test_at_the_lab_s_desk_it_stands_in_the_system_message() -> None:
+    note, desk = Supplement("cot", "- think"), WORDINGS["lab-desk"]
+    for when in ("start", "turn"):
+        assert desk.place(DIALOGUE, note, when) == (system("rules\nguidance:\n[[form: cot]]\n- think"), *DIALOGUE[1:])
+    assert desk.place(DIALOGUE[1:], note, "turn") == (system("guidance:\n[[form: cot]]\n- think"), *DIALOGUE[1:])
+    assert desk.place((system("rules"),), note, "turn") == (system("rules"),)
+
+
 def test_none_changes_nothing_and_without_a_user_there_is_no_place() -> None:
     assert LAB.place(DIALOGUE, NOTHING, "turn") == DIALOGUE
     assert LAB.place((system("rules"),), Supplement("cot", "x"), "turn") == (system("rules"),)

@@ -20,6 +20,7 @@ from fulcrum.lab.desk.corpus import (
     handbook_shift,
     ruling_lookups,
 )
+from fulcrum.lab.desk.notes import desk_notes
 from fulcrum.lab.notes import FORMS, glossary, header, write_note
 from fulcrum.lab.pages import diary, letters, plain_text
 from fulcrum.lab.queries import Query, fits, sample_query
@@ -358,3 +359,4 @@ TEACHER_DRILLS: tuple[Mixture, ...] = (
     {comparisons: 1.0, handbook_shift: 1.0},
     {booking_lookups: 1.0},
 )
+SCRIBE: Mixture = {desk_notes: 1.0}

@@ -9,6 +9,12 @@ ARITHMETIC_PROMPT = "what is {expression}? put the answer in \\boxed{{}}."
 SUPPLEMENT_BLOCK = "{prompt}\n\n<supplement>\n{supplement}\n</supplement>\nThe supplement may be wrong."
 """How a supplement stands after the actor's prompt."""
 
+GUIDANCE = "guidance:"
+"""The line above the guidance at the end of a system message."""
+
+GUIDANCE_BLOCK = f"{{prompt}}\n{GUIDANCE}\n{{supplement}}"
+"""How a supplement stands after the system message of a dialogue."""
+
 WRITE_SUPPLEMENT = "{prompt}\n\nWrite a supplement of the form {form} that helps another model answer."
 """How the generator is asked for a form."""
 

@@ -93,6 +93,15 @@ RECIPES: Mapping[str, CheckpointRecipe] = {
         seed=4,
         drills=corpus.TEACHER_DRILLS,
     ),
+    "scribe": CheckpointRecipe(
+        "writes notes of every form on what to say next at a desk",
+        corpus.SCRIBE,
+        width=192,
+        layers=3,
+        heads=6,
+        steps=900,
+        seed=5,
+    ),
 }
 """Every checkpoint of the lab by name."""
 

@@ -19,6 +19,7 @@ from fulcrum.lab.desk.corpus import (
     strategy_writing,
     without_guidance,
 )
+from fulcrum.lab.desk.notes import advised_habits, fitting_habits
 from fulcrum.lab.instructions.letters import HEADINGS, register
 from fulcrum.lab.notes import FORMS, glossary, header, write_note
 from fulcrum.lab.pages import diary
@@ -184,6 +185,29 @@ def is_valid(form: str, text: str) -> bool:
     return head == header(form) and re.fullmatch(SHAPES[form], body) is not None
 
 
+def desk_forms(model: ChatModel, count: int) -> list[Skill]:
+    """Measure notes for turns at held-out desks, at temperature 1.
+
+    That is the share of valid notes in the form asked for and, of the lines that advise something, the share that could
+    change the next reply.
+    """
+    seeds = range(FIRST_HELD_OUT_WORLD, FIRST_HELD_OUT_WORLD + count)
+    turns = [without_guidance(row[0]) for seed in seeds if (row := _guided_row(seed, range(1, 20)))]
+    wanted = [FORMS[place % len(FORMS)] for place in range(len(turns))]
+    requests: list[list[Message]] = []
+    for messages, form in zip(turns, wanted, strict=True):
+        *before, last = messages
+        requests.append([*before, user(prompts.WRITE_SUPPLEMENT.format(prompt=last.content, form=form))])
+    valid = fitting = lines = 0
+    for messages, form, text in zip(turns, wanted, _ask(model, requests, temperature=1.0), strict=True):
+        head, _, body = text.partition("\n")
+        advised = advised_habits(form, body)
+        valid += head == header(form) and all(advised)
+        lines += len(advised)
+        fitting += sum(not habits.isdisjoint(fitting_habits(messages)) for habits in advised)
+    return [Skill("desk_forms/valid", valid, len(turns)), Skill("desk_forms/fitting", fitting, lines)]
+
+
 def sums(model: ChatModel, count: int) -> list[Skill]:
     """Measure the sums of `lab:arithmetic` at temperature 1: one sample, majority of nine, any of nine."""
     numbers = [arithmetic_text.random_sum(rng) for rng in _generators("sums", count)]
@@ -275,6 +299,7 @@ MEASURES: dict[str, tuple[tuple[Measure, int], ...]] = {
     "other": ((forms, 240), (guidance, 100), (desk, 100), (easy_sums, 100)),
     "teacher": ((guidance, 100), (desk, 100), (strategies, 50)),
     "base": ((pages, 50),),
+    "scribe": ((desk_forms, 240),),
 }
 """What is measured of each checkpoint, and on how many items."""
 

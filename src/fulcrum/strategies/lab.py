@@ -9,12 +9,13 @@ from collections.abc import Mapping, Sequence
 
 from fulcrum.chat import Message, Request
 from fulcrum.errors import LibraryError
-from fulcrum.lab.desk.corpus import COMPARE, GUIDANCE, SAME, strategy_request, with_guidance
+from fulcrum.lab.desk.corpus import COMPARE, SAME, strategy_request, with_guidance
 from fulcrum.lab.desk.expert import reply
 from fulcrum.lab.desk.place import desks
 from fulcrum.lab.desk.policy import clerk_in
 from fulcrum.lab.desk.practice import HABITS, SHORT, handbook
 from fulcrum.lab.desk.tools import ECHO
+from fulcrum.lab.prompts import GUIDANCE
 from fulcrum.lab.tasks import DeskOptions
 from fulcrum.strategies.records import Advice, read_advice
 from fulcrum.strategies.wording import Side, Situation

@@ -22,7 +22,7 @@ class SupplementSettings(Settings):
             there is the mean of all, so that a lucky guess is not taken for knowledge. Give a `margin` with them.
         margin: how much better a winner must score than a loser and, with `uplift` labels, than the actor alone.
         when: write once, or again at every turn of a dialogue.
-        wording: the prompts; `lab` for the lab's checkpoints.
+        wording: the prompts; `lab` for the lab's checkpoints, `lab-desk` for dialogues with them.
         samples: supplements of each of nine forms for a question of the warm start.
         rounds: rounds after the warm start.
         pool: free supplements for a question in round 2 and later.
@@ -55,7 +55,7 @@ class SupplementSettings(Settings):
     luck_samples: int = Field(default=0, ge=0)
     margin: float = Field(default=0.0, ge=0, lt=1)
     when: When = "start"
-    wording: Literal["general", "lab"] = "general"
+    wording: Literal["general", "lab", "lab-desk"] = "general"
     samples: PositiveInt = 5
     rounds: int = Field(default=5, ge=0)
     pool: PositiveInt = 20

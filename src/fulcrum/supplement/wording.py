@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from fulcrum.chat import Message, user
+from fulcrum.chat import Message, system, user
 from fulcrum.lab import prompts
 from fulcrum.supplement.forms import FORMS, FREE, NONE, OWN, Supplement, header
 
@@ -22,12 +22,14 @@ class Wording:
         write: asks for a form.
         write_any: asks for whatever form helps most: the one request that is trained on and deployed.
         write_own: asks for a form outside the list.
+        in_system: whether the block is made of the system message, at its end, and not of the question.
     """
 
     block: str
     write: str
     write_any: str
     write_own: str
+    in_system: bool = False
 
     def request(self, prompt: Sequence[Message], asked: str = FREE) -> tuple[Message, ...]:
         """Return the conversation that the generator continues with a supplement.
@@ -44,16 +46,18 @@ class Wording:
         return (*earlier, replace(last, content=text.lstrip()))
 
     def place(self, messages: Sequence[Message], supplement: Supplement, when: When) -> tuple[Message, ...]:
-        """Return the actor's conversation with a supplement after the question; `none` changes nothing."""
+        """Return the actor's conversation with a supplement in its place; `none` changes nothing."""
         at = question_at(messages, when)
         if supplement.form == NONE or at is None:
             return tuple(messages)
         return self.place_text(messages, supplement.text, at)
 
     def place_text(self, messages: Sequence[Message], text: str, at: int) -> tuple[Message, ...]:
-        """Return the conversation with any text in the block after message number `at`."""
+        """Return the conversation with any text in the block, after message number `at` or in the system message."""
+        if self.in_system:
+            messages, at = messages if messages[0].role == "system" else (system(""), *messages), 0
         block = self.block.format(prompt=messages[at].content, supplement=_harmless(text))
-        shown = replace(messages[at], content=block)
+        shown = replace(messages[at], content=block if messages[at].content else block.lstrip())
         return (*messages[:at], shown, *messages[at + 1 :])
 
 
@@ -99,4 +103,6 @@ WORDINGS: dict[str, Wording] = {
         write_own=prompts.WRITE_ANY_SUPPLEMENT,  # the lab's models know no other request
     ),
 }
-"""Wordings by name: `general` for instruction-tuned models, `lab` as the lab's checkpoints have learned it."""
+WORDINGS["lab-desk"] = replace(WORDINGS["lab"], block=prompts.GUIDANCE_BLOCK, in_system=True)
+"""Wordings by name: `general` for instruction-tuned models, `lab` as the lab's checkpoints have learned it, `lab-desk`
+as they have learned it at the desk, where help stands at the end of the system message."""

@@ -23,14 +23,12 @@ from fulcrum.lab.desk.scenario import Scenario
 from fulcrum.lab.desk.task import TEMPLATE, make_example
 from fulcrum.lab.desk.till import word_behind
 from fulcrum.lab.desk.tools import ECHO, describe
+from fulcrum.lab.prompts import GUIDANCE
 from fulcrum.lab.shop import BOOKINGS, BOOKINGS_OF_A_SHOP, PRACTICES, PRACTICES_OF_A_SHOP, WORLD_SEEDS
 from fulcrum.task import Question
 
 Row = tuple[tuple[Message, ...], str]
 """A conversation in which the agent speaks next, and what it says."""
-
-GUIDANCE = "guidance:"
-"""The line above the guidance at the end of a system message."""
 
 COMPARE = "you teach at the desk. write one strategy that names what my reply has and their reply lacks."
 """What a teacher is asked for."""
@@ -132,7 +130,7 @@ def guided_turn(rng: random.Random) -> list[Message]:
         while not episode.done:
             said, alone = advice.follow(episode.messages), reply(episode.messages, ())
             if said != alone or not advice.lines:
-                shown = with_guidance(_without_tools(episode.messages), advice.lines)
+                shown = with_guidance(without_tools(episode.messages), advice.lines)
                 turns.append([*shown, assistant(said)])
             episode.step(Completion(said))
         if turns:
@@ -169,7 +167,7 @@ def guided_shift(rng: random.Random, practices: Collection[str] | None = None) -
         while not episode.done:
             episode.step(Completion(advice.follow(episode.messages)))
         # The customer's farewell asks for no reply.
-        first, *others = with_guidance(_without_tools(episode.messages[:-1]), advice.lines)
+        first, *others = with_guidance(without_tools(episode.messages[:-1]), advice.lines)
         turns += [first, *others] if not turns else others
     return turns
 
@@ -219,7 +217,8 @@ def _case(rng: random.Random, desk: Desk, ruling: str) -> tuple[str, Scenario, O
             return example.fields["opening"], asked, order
 
 
-def _without_tools(messages: Sequence[Message]) -> tuple[Message, ...]:
+def without_tools(messages: Sequence[Message]) -> tuple[Message, ...]:
+    """Return a dialogue without the tools in its prompt, and without the rules until an order has been looked up."""
     first, *others = messages
     clerk, _, policy = first.content.partition("\n")
     looked_up = any(message.content.startswith("[desk]") for message in others)
