@@ -1,12 +1,15 @@
 """What supplements achieve on the lab, over worlds that nothing was tuned on.
 
     python benchmarks/supplement.py worlds --seeds 11 12 13
+    python benchmarks/supplement.py desks --seeds 30 40 50
     python benchmarks/supplement.py trainers --seeds 11 12 13
     python benchmarks/supplement.py schedules --seeds 11 12 13
     python benchmarks/supplement.py transfer --seeds 11 12 13 --actors lab:teacher --tasks lab:arithmetic
 
 `worlds` trains and evaluates the recipe on each world, and pools the test questions: all, those with house words,
-those without. `trainers` measures every generator of the recipe, of the paper's five rounds of preferences and of
+those without. `desks` does so with the recipe for dialogues, each
+world three desks from a seed on, and adds what dialogues are judged by beyond their score.
+`trainers` measures every generator of the recipe, of the paper's five rounds of preferences and of
 GRPO on test, and compares each with the recipe's that took no more calls of the actor, and what is deployed of each.
 `schedules` does so with the adaptive schedule, which is the recipe's, and the fixed one, each with a fourth round.
 `transfer` puts each generator before other actors and tasks. `--quick` runs the short version. Writes
@@ -34,11 +37,16 @@ from fulcrum.recipe import read_recipe
 from fulcrum.runs import Run
 from fulcrum.runs.evaluate import evaluate_run
 from fulcrum.runs.learn import learn
+from fulcrum.strategies.metrics import metric_rows
 from fulcrum.supplement.audit import audit
 from fulcrum.supplement.curve import Measured, measure_generators, points_of
 from fulcrum.supplement.transfer import transfer
 
-RECIPE = Path("recipes/supplement-lab-sql.toml")
+RECIPES = {
+    "lab:sql?seed={}": Path("recipes/supplement-lab-sql.toml"),
+    "lab:desk?seed={}&shops=3": Path("recipes/supplement-lab-desk.toml"),
+}
+SQL, DESK = RECIPES
 RUNS = Path("runs/benchmark-supplement")
 NOTHING_ELSE: Mapping[str, str] = {}
 TRAINERS = {"sft": {}, "dpo": {"trainer": "dpo", "rounds": "5"}, "grpo": {"trainer": "grpo"}}
@@ -49,13 +57,14 @@ SCHEDULES = {"adaptive": {"rounds": "4", "spend": "0.378"}, "fixed": {"schedule"
 Outcomes = dict[str, dict[tuple[int, str], Outcome]]
 
 
-def trained(seed: int, quick: bool, settings: Mapping[str, str] = NOTHING_ELSE) -> tuple[Run, float]:
+def trained(seed: int, quick: bool, settings: Mapping[str, str] = NOTHING_ELSE, task: str = SQL) -> tuple[Run, float]:
     """Return the open run of one world, learned, and the seconds that its stages took."""
-    flags = {"task": f"lab:sql?seed={seed}", "seed": str(seed)}
+    flags = {"task": task.format(seed), "seed": str(seed)}
     flags |= {f"settings.{name}": value for name, value in settings.items()}
-    recipe = read_recipe(RECIPE, flags, quick=quick)
+    recipe = read_recipe(RECIPES[task], flags, quick=quick)
+    place = [str(seed)] if task == SQL else ["desk", str(seed)]
     folder, first = (
-        RUNS / "-".join([str(seed), *values, *(["quick"] if quick else [])]) for values in (settings.values(), ())
+        RUNS / "-".join([*place, *values, *(["quick"] if quick else [])]) for values in (settings.values(), ())
     )
     if not folder.exists() and first.exists():
         Run(folder, recipe).close()
@@ -116,6 +125,38 @@ def worlds(seeds: Sequence[int], quick: bool, limit: int | None) -> dict[str, An
         "solved_alone_in_all_of_four_answers": against_direct(restricted(achieved, known)),
         "method_minus_control": ahead_of_controls(achieved),
         "method_minus_control_with_house_words": ahead_of_controls(with_words),
+        "curve_on_test": [asdict(point) for point in points_of(pooled_measures(generators))],
+        "worlds": singles,
+    }
+
+
+def desks(seeds: Sequence[int], quick: bool, limit: int | None) -> dict[str, Any]:
+    achieved: Outcomes = {}
+    dialogues: dict[str, SolverRollouts] = {}
+    singles: dict[str, Any] = {}
+    generators: list[list[Measured]] = []
+    for seed in seeds:
+        run, seconds = trained(seed, quick, task=DESK)
+        with run:
+            _, results = evaluate_run(run, limit=limit)
+            own: Outcomes = {}
+            _add(own, seed, results)
+            singles[str(seed)] = {
+                "begun_at_commit": read_json(run.folder / "environment.json")["commit"],
+                "learning_seconds": round(seconds),
+                "curve": curve_of(run),
+                "score": against_direct(own),
+            }
+            _add(achieved, seed, results)
+            for result in results:
+                known = dialogues.get(result.solver)
+                rollouts = (*(known.rollouts if known else ()), *result.rollouts)
+                dialogues[result.solver] = replace(result, rollouts=rollouts)
+            generators.append(of_world(seed, measure_generators(run, "test", limit)))
+    return {
+        "score": against_direct(achieved),
+        "method_minus_control": ahead_of_controls(achieved),
+        "metrics": [row.to_json() for row in metric_rows(list(dialogues.values()))],
         "curve_on_test": [asdict(point) for point in points_of(pooled_measures(generators))],
         "worlds": singles,
     }
@@ -266,7 +307,7 @@ def _add(achieved: Outcomes, seed: int, results: Sequence[SolverRollouts]) -> No
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("worlds", "trainers", "schedules", "transfer"))
+    parser.add_argument("what", choices=("worlds", "desks", "trainers", "schedules", "transfer"))
     parser.add_argument("--seeds", type=int, nargs="+", required=True)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--limit", type=int)
@@ -276,6 +317,8 @@ def main() -> None:
     match given.what:
         case "worlds":
             result = worlds(given.seeds, given.quick, given.limit)
+        case "desks":
+            result = desks(given.seeds, given.quick, given.limit)
         case "trainers":
             result = variants(given.seeds, given.quick, given.limit, TRAINERS)
         case "schedules":

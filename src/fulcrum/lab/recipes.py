@@ -99,7 +99,7 @@ RECIPES: Mapping[str, CheckpointRecipe] = {
         width=192,
         layers=3,
         heads=6,
-        steps=900,
+        steps=2000,
         seed=5,
     ),
 }

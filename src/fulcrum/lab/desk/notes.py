@@ -84,7 +84,7 @@ def _wordings(form: str, id: str) -> Sequence[str]:
         case "mistakes":
             return (f"do not forget: {habit.do}.",)
         case "pairs":
-            return [f"right {habit.do}, wrong {other.do}." for other in HABITS.values() if other.do != habit.do]
+            return (f"right: {habit.do}, wrong: not to.",)
         case "summary":
             return (f"{habit.do}.",)
         case _:
