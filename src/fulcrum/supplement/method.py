@@ -74,7 +74,7 @@ class SupplementMethod:
             if settings.trainer == "grpo" and name != "warm start":  # the trainer itself writes the drafts
                 tried = policy_steps(settings, tried) * settings.policy.batch_size * settings.label_samples
                 drafts = 0
-            rows.append(PlannedCalls(name, "generator", drafts * notes, prompt, note))
+            rows.append(PlannedCalls(name, "generator", drafts, prompt, note))
             rows.append(PlannedCalls(name, "actor", tried * length, prompt + note, answer))
             rows.append(PlannedCalls(f"{name}, dev", "generator", dev * notes, prompt, note))
             rows.append(PlannedCalls(f"{name}, dev", "actor", dev * length, prompt + note, answer))

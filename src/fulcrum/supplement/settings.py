@@ -87,10 +87,8 @@ class SupplementSettings(Settings):
             )
         if self.label_samples > 1 and self.when == "turn":
             raise ValueError(
-                'when = "turn" writes anew in each attempt, so label_samples must be 1; raise pool instead'
+                'when = "turn" helps at a turn of one dialogue, so label_samples must be 1; raise pool instead'
             )
-        if self.trainer == "grpo" and self.when == "turn":
-            raise ValueError('trainer "grpo" scores one supplement an episode; use "dpo", or when = "start"')
         first = self.warm_start
         imitation = self.imitation or first
         later: TrainingSettings = {"dpo": self.preference, "sft": imitation, "grpo": self.policy}[self.trainer]
