@@ -33,7 +33,7 @@ class Wish:
 
 @dataclass(slots=True)
 class _Attempt:
-    """An episode under way, on behalf of a wish."""
+    """An episode under way, on behalf of a wish; `seen` is what had been said before each answer."""
 
     wish: Wish
     draw: int
@@ -86,7 +86,8 @@ class Bench:
     def alone(self, queries: Sequence[str]) -> list[Trial]:
         """Try every question without a supplement; each trial holds the states in which one could have been written."""
         played = self._play([Wish((query, ()), NONE, given=NOTHING) for query in queries])
-        return [_trial(attempts, [Written(since, NOTHING) for since in attempts[0].seen]) for attempts in played]
+        states = None if self.when == "turn" else 1
+        return [_trial(draws, [Written(since, NOTHING) for since in draws[0].seen[:states]]) for draws in played]
 
     def write(self, wishes: Sequence[Wish], writer: SupplementWriter) -> list[Wish]:
         """Return the wishes with what the generator writes for them, so that they can be chosen from."""
@@ -113,8 +114,8 @@ class Bench:
             TooManyFailures: more calls failed than the budget allows.
         """
         return [
-            _trial(attempts, [Written(wish.state[1], wish.given)] if isinstance(wish.given, Supplement) else [])
-            for wish, attempts in zip(wishes, self._play(wishes), strict=True)
+            _trial(draws, [Written(wish.state[1], wish.given)] if isinstance(wish.given, Supplement) else [])
+            for wish, draws in zip(wishes, self._play(wishes), strict=True)
         ]
 
     def _play(self, wishes: Sequence[Wish]) -> list[list[_Attempt]]:
@@ -125,6 +126,8 @@ class Bench:
             for episode in [self.task.open(wish.state[0])]
         ]
         while speaking := [attempt for attempt in attempts if attempt.score is None]:
+            for attempt in speaking:
+                attempt.seen.append(attempt.since)
             completions = complete(self.actor, [self._request(attempt) for attempt in speaking])
             said = zip(speaking, completions, strict=True)
             advance(self.task, [partial(attempt.take_answer, completion) for attempt, completion in said])
@@ -133,10 +136,9 @@ class Bench:
         return [attempts[start : start + size] for start in range(0, len(attempts), size)]
 
     def _request(self, attempt: _Attempt) -> Request:
-        messages, note, since = attempt.episode.messages, attempt.wish.given, attempt.since
-        if self.when == "turn" or not attempt.seen:
-            attempt.seen.append(since)
-        if isinstance(note, Supplement) and (self.when == "start" or len(since) == len(attempt.wish.state[1])):
+        messages, note = attempt.episode.messages, attempt.wish.given
+        here = self.when == "start" or len(attempt.since) == len(attempt.wish.state[1])
+        if here and isinstance(note, Supplement):
             messages = self.wording.place(messages, note, self.when)
         return Request(messages, self.sampling, attempt.episode.question.tools, attempt.draw)
 
