@@ -1,7 +1,7 @@
 """What supplements achieve on the lab, over worlds that nothing was tuned on.
 
     python benchmarks/supplement.py worlds --seeds 11 12 13
-    python benchmarks/supplement.py desks --seeds 30 40 50
+    python benchmarks/supplement.py desks --seeds 70 80 90
     python benchmarks/supplement.py trainers --seeds 11 12 13
     python benchmarks/supplement.py schedules --seeds 11 12 13
     python benchmarks/supplement.py transfer --seeds 11 12 13 --actors lab:teacher --tasks lab:arithmetic

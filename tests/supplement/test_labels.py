@@ -21,6 +21,7 @@ from fulcrum.supplement.labels import (
 from fulcrum.supplement.trials import Trial, Written, actor_calls, read_trials, write_trials
 
 ALONE = {"hard": 0.0, "half": 0.5, "easy": 1.0}
+STATES = {query: [(query, ())] for query in ALONE}
 
 
 def trial(query: str, form: str, body: str, *values: float | None, verdict: str = "", since: tuple = ()) -> Trial:
@@ -77,7 +78,7 @@ def test_a_failure_labels_nothing(found: list[Trial], rule: Rule) -> None:
 @given(st.lists(trials, min_size=1, max_size=120), rules, st.integers(0, 3))
 def test_no_form_dominates_what_is_imitated(found: list[Trial], rule: Rule, seed: int) -> None:
     options = rule.options(found, ALONE)
-    rows = examples_to_imitate(rule, options, ALONE, 0.15, seed)
+    rows = examples_to_imitate(rule, options, ALONE, STATES, 0.15, seed)
     helping = [one for said in options.values() for one in said if rule.helps(one)]
     forms = Counter(supplement.family for _, supplement in rows if supplement != NOTHING)
     present = {one.supplement.family for one in helping}
@@ -94,7 +95,7 @@ def test_all_concatenations_together_are_imitated_no_more_often_than_a_form() ->
     names = ["cot"] * 4 + [f"cot+{n}" for n in range(10)] + [f"mine {n}" for n in range(10)]
     found = [trial(query, form, f"help {query}", 1.0) for query, form in zip(alone, names, strict=True)]
     rule = Rule("binary")
-    rows = examples_to_imitate(rule, rule.options(found, alone), alone, 0.0, 0)
+    rows = examples_to_imitate(rule, rule.options(found, alone), alone, {}, 0.0, 0)
     assert Counter(supplement.family for _, supplement in rows) == {"cot": 4, CONCAT: 8, OWN: 8}
 
 
@@ -102,7 +103,9 @@ def test_silence_is_imitated_no_more_often_than_any_other_form() -> None:
     alone = {**{f"hard {n}": 0.0 for n in range(12)}, **{f"easy {n}": 1.0 for n in range(40)}}
     found = [trial(f"hard {n}", ("cot", "pairs", "summary")[n % 3], f"help {n}", 1.0) for n in range(12)]
     rule = Rule("uplift")
-    rows = examples_to_imitate(rule, rule.options(found, alone), alone, 0.5, 0)
+    rows = examples_to_imitate(
+        rule, rule.options(found, alone), alone, {query: [(query, ())] for query in alone}, 0.5, 0
+    )
     assert Counter(supplement.form for _, supplement in rows) == {"cot": 4, "pairs": 4, "summary": 4, NONE: 4}
 
 
@@ -167,8 +170,25 @@ def test_later_turns_of_a_dialogue_are_states_of_their_own() -> None:
     rule = Rule()
     options = rule.options(found, ALONE)
     assert set(options) == {("hard", later), ("hard", ())}
-    assert preference_pairs(rule, options, 20, 0, 0) == []  # said in different places
-    assert [one.supplement.body for one in options["hard", later]] == ["a"]  # silence was not tried there
+    (pair,) = preference_pairs(rule, options, 20, 0, 0)
+    assert (pair.winner.supplement.body, pair.loser.supplement) == ("a", NOTHING), "b was said in another place"
+
+
+def test_a_turn_at_which_notes_do_harm_is_left_alone() -> None:
+    first, second = (assistant("hm"), user("well?")), (assistant("hm"), user("so?"))
+    found = [
+        *(trial("hard", "cot", f"help {n}", 1.0) for n in range(8)),
+        *(trial("half", "cot", body, value, since=first) for body, value in (("a", 0.0), ("b", 0.75))),
+        *(trial("half", "cot", body, value, since=second) for body, value in (("a", 0.0), ("b", 1.0))),
+        trial("half", "cot", "a", 0.0),  # at its start a dialogue is a question like any other
+    ]
+    rule = Rule()
+    states = {"hard": [("hard", ())], "half": [("half", since) for since in ((), first, second)], "easy": []}
+    rows = examples_to_imitate(rule, rule.options(found, ALONE), ALONE, states, 0.5, 0)
+    assert [state for state, supplement in rows if supplement == NOTHING] == [("half", first)]
+    solved = [("easy", ()), ("easy", first)]
+    rows = examples_to_imitate(rule, rule.options(found, ALONE), ALONE, states | {"easy": solved}, 0.5, 0)
+    assert {state for state, supplement in rows if supplement == NOTHING} == {("half", first), *solved}
 
 
 def test_rates() -> None:

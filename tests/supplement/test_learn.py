@@ -94,7 +94,7 @@ def test_notes_for_every_turn_of_a_dialogue_are_learned_from_how_it_ends(
         learn(run)
         evaluate_run(run)
     (pool,) = (read_trials(path) for path in (tmp_path / "run").glob("stages/warm-start-pool-*/trials.jsonl"))
-    assert {tuple(len(written.since) for written in trial.written) for trial in pool} == {(0, 2)}
+    assert {tuple(len(one.since) for one in trial.written) for trial in pool} == {(0,), (2,)}, "one note a dialogue"
     rows = rows_of(tmp_path / "run")
     assert rows["supplemented"].difference >= 0.2 and rows["supplemented"].difference_low > 0
     assert rows["supplemented"].mean > max(rows["shuffled supplement"].mean, rows["untrained generator"].mean)
@@ -259,6 +259,18 @@ def test_the_other_trainers_learn_from_the_same_store(
         assert "labels/usable_share" not in last
         assert last["actor/calls"] - first["actor/calls"] <= 3 * 16, "three steps of sixteen, the same words once"
     assert [len(points) for points in usable] == [1 if trainer == "grpo" else 2]
+
+
+def test_grpo_writes_for_every_turn_of_a_dialogue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    flags = {"task": "python:colour_talks:task", "settings.when": "turn"}
+    flags |= {"settings.trainer": "grpo", "settings.rounds": "1"}
+    flags |= {f"settings.policy.{key}": value for key, value in POLICY.items()}
+    with Run(tmp_path / "run", read_recipe(write_colours(tmp_path, colour_generator()), flags)) as run:
+        learn(run)
+    first, last = json.loads((tmp_path / "run" / "artifact" / "rounds.json").read_text())
+    assert last["rows"] == 2 * 25, "both turns of each dialogue"
+    assert last["dev/mean"] >= first["dev/alone"] + 0.1 and last["actor/calls"] > first["actor/calls"]
 
 
 POLICY = {"tuning": "full", "steps": "3", "batch_size": "16", "generations": "4", "learning_rate": "1e-4"}

@@ -95,7 +95,8 @@ def test_of_many_drafts_those_are_tried_that_promise_most(colours: Path, tmp_pat
         bench = bench_for(run, settings)
         alone = alone_of(run, bench)
         writer = writer_of(run.model("generator"), settings, 1.0)
-        collector = Collector(bench, writer, settings, Rule(), alone, [], any_length, 0)
+        states = {query: [(query, ())] for query in alone}
+        collector = Collector(bench, writer, settings, Rule(), alone, states, [], any_length, 0)
         trials = collector.collect(warm_start_pool(settings))
     paid = [trial for trial in trials if trial.written and trial.written[0].supplement != NOTHING]
     first, last = paid[: len(paid) // 4], paid[-len(paid) // 4 :]

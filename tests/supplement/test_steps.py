@@ -30,7 +30,7 @@ from fulcrum.supplement.settings import SupplementSettings
 from fulcrum.supplement.steps import Steps
 from fulcrum.supplement.trainers import Weights, uplift_reward
 from fulcrum.supplement.trials import Trial, Written, actor_calls
-from fulcrum.supplement.wording import WORDINGS
+from fulcrum.supplement.wording import WORDINGS, When
 from fulcrum.supplement.writer import writer_of
 from fulcrum.task.load import load_task
 from supplement.colours import say_by_the_block
@@ -69,7 +69,8 @@ def collector_for(
     fits: Callable[[Supplement], bool] = any_length,
 ) -> Collector:
     writer = writer_of(run.model("generator"), settings, 1.0)
-    return Collector(bench, writer, settings, Rule(), alone, before, fits, 0)
+    states = {query: [(query, ())] for query in alone}
+    return Collector(bench, writer, settings, Rule(), alone, states, before, fits, 0)
 
 
 def collected(
@@ -173,8 +174,8 @@ def test_a_winner_written_again_is_no_second_one(colours: Path, tmp_path: Path) 
         collector = collector_for(run, bench_for(run, settings), settings, {"q": 0.0}, [helped("q", "cot", "a")] * 2)
         pool = round_pool(settings, 1)
         again = [helped("q", "cot", body) for body in "aabc"]
-        assert collector._lacks(pool, ["q"], again), "four are wanted by round 1, and three are known"
-        assert not collector._lacks(pool, ["q"], [*again, helped("q", "pairs", "a")])
+        assert collector._lacks(pool, [("q", ())], again), "four are wanted by round 1, and three are known"
+        assert not collector._lacks(pool, [("q", ())], [*again, helped("q", "pairs", "a")])
 
 
 def test_a_failed_call_takes_nothing_from_what_a_pool_may_spend(colours: Path, tmp_path: Path) -> None:
@@ -198,8 +199,8 @@ def test_the_latest_trials_of_all_questions_are_learned_from(colours: Path, tmp_
         queries = [str(number) for number in range(20)]
         before, now = ([helped(query, "cot", f"{when} {query}") for query in queries] for when in ("old", "new"))
         collector = collector_for(run, bench_for(run, settings), settings, dict.fromkeys(queries, 0.0), before)
-        known = [(one.query, one.note) for one in collector._known(now)]
-    assert known == [(trial.query, trial.written[0].supplement.text) for trial in (*before, *now)]
+        known = [(*one.state, one.note) for one in collector._known(now)]
+    assert known == [(trial.query, (), trial.written[0].supplement.text) for trial in (*before, *now)]
 
 
 def test_round_one_concatenates_what_helped(colours: Path, tmp_path: Path) -> None:
@@ -269,7 +270,7 @@ def test_a_generator_that_fails_is_no_label_either() -> None:
     generator = FunctionModel("python:generator", lambda request: Completion.failed("truncated", "cut"))
     bench = Bench(task, actor, Sampling(), 1, WORDINGS["lab"], "start", _no_limit())
     (query, *_) = [example.id for example in task.examples("test")]
-    (trial,) = bench.play([Wish(query, "cot")], writer_of(generator, SupplementSettings()))
+    (trial,) = bench.play(bench.write([Wish((query, ()), "cot")], writer_of(generator, SupplementSettings())))
     assert (trial.failure, trial.labels, trial.calls, trial.written) == ("truncated", [], 0, ())
     assert Rule().options([trial], {query: 0.0}) == {}
 
@@ -281,7 +282,7 @@ def _no_limit():
 
 
 @pytest.mark.parametrize("when", ["start", "turn"])
-def test_in_a_dialogue_it_writes_once_or_every_turn(when: str) -> None:
+def test_a_note_in_a_dialogue_stands_at_its_start_or_at_one_turn(when: When) -> None:
     task = countdown_task([3])
     (query,) = [example.id for example in task.examples("test")]
     asked: list[Request] = []
@@ -295,30 +296,31 @@ def test_in_a_dialogue_it_writes_once_or_every_turn(when: str) -> None:
         seen.append(request)
         return request.messages[-1].content.split("\n")[0].upper()
 
-    bench = Bench(
-        task,
-        FunctionModel("python:act", act),
-        Sampling(),
-        1,
-        WORDINGS["lab"],
-        when,  # pyright: ignore[reportArgumentType]
-        _no_limit(),
-    )
+    bench = Bench(task, FunctionModel("python:act", act), Sampling(), 1, WORDINGS["lab"], when, _no_limit())
+    (alone,) = bench.alone([query])
+    states = [(query, one.since) for one in alone.written]
+    assert [len(since) for _, since in states] == {"start": [0], "turn": [0, 2, 4]}[when]
+    seen.clear()
     writer = writer_of(FunctionModel("python:write", write), SupplementSettings(when=when), 1.0)
-    (trial,) = bench.play([Wish(query, FREE)], writer)
-    assert trial.labels == [1.0] and trial.calls == 3
-    assert len(asked) == len(trial.written) == {"start": 1, "turn": 3}[when]
-    blocks = [[place for place, one in enumerate(r.messages) if "<supplement>" in one.content] for r in seen]
-    assert blocks == {"start": [[0], [0], [0]], "turn": [[1], [3], [5]]}[when]
-    assert [len(one.since) for one in trial.written] == {"start": [0], "turn": [0, 2, 4]}[when]
-    assert "note 1" in seen[0].messages[blocks[0][0]].content
+    trials = bench.play(bench.write([Wish(state, FREE) for state in states], writer))
+    assert [trial.labels for trial in trials] == [[1.0]] * len(states)
+    assert [len(request.messages) for request in asked] == {"start": [1], "turn": [2, 4, 6]}[when]
+    assert [[one.since for one in trial.written] for trial in trials] == [[since] for _, since in states]
+    assert [trial.calls for trial in trials] == {"start": [3], "turn": [3, 2, 1]}[when], "from the note on"
+    blocks = [
+        (place, one.content.split("note ")[1][0])
+        for request in seen
+        for place, one in enumerate(request.messages)
+        if "<supplement>" in one.content
+    ]
+    assert sorted(blocks) == {"start": [(0, "1")] * 3, "turn": [(1, "1"), (3, "2"), (5, "3")]}[when]
 
 
 def test_the_reward_is_the_uplift_and_a_failure_has_none(colours: Path, tmp_path: Path) -> None:
     with Run(tmp_path / "run", read_recipe(colours)) as run:
         settings = run.recipe.settings_as(SupplementSettings)
         things = {example.fields["thing"]: example.id for example in run.task.examples("train")}
-        prompts = {(user(thing),): query for thing, query in things.items()}
+        prompts = {(user(thing),): (query, ()) for thing, query in things.items()}
         bench = bench_for(run, settings)
         alone = {query: float(thing == "snow") for thing, query in things.items()}
         reward = uplift_reward(bench, prompts, alone)
@@ -565,7 +567,10 @@ def test_the_plan_of_dialogues_counts_their_turns(colours: Path, when: str) -> N
     settings = read_recipe(colours, flags).settings_as(SupplementSettings)
     notes = turns if when == "turn" else 1
     assert rows["alone", "actor"] == rows["dev alone", "actor"] == 25 * turns
-    assert rows["warm start", "actor"] == allowance(warm_start_pool(settings), settings, 25) * turns
+    tried = allowance(warm_start_pool(settings), settings, 25)
+    assert rows["warm start", "actor"] == tried * (3 if when == "turn" else turns), (
+        "a turn is in the middle, on average"
+    )
     assert rows["warm start, dev", "actor"] == 25 * turns
     assert rows["warm start, dev", "generator"] == rows["evaluation, own notes", "actor"] == 25 * notes
     assert rows["evaluation", "actor"] == (9 if when == "turn" else 8) * 25 * turns
@@ -610,8 +615,7 @@ def test_a_spent_budget_stops_the_pool_and_scores_nothing_by_halves(colours: Pat
     ("flags", "message"),
     [
         ({"settings.label_samples": "3"}, "at label_temperature 0 are all the same"),
-        ({"settings.when": "turn", "settings.label_samples": "2", "settings.label_temperature": "1"}, "writes anew"),
-        ({"settings.when": "turn", "settings.trainer": "grpo"}, "scores one supplement an episode"),
+        ({"settings.when": "turn", "settings.label_samples": "2", "settings.label_temperature": "1"}, "one dialogue"),
         ({"settings.preference.tuning": "lora"}, "must agree: warm_start has full"),
     ],
 )
@@ -626,6 +630,6 @@ def test_silence_costs_no_call_and_is_worth_the_baseline(colours: Path, tmp_path
         queries = [example.id for example in run.task.examples("train")]
         before = bench.alone(queries)
         calls = run.ledger.total().calls
-        after = bench.play([Wish(query, NONE, given=NOTHING) for query in queries], None)
+        after = bench.play([Wish((query, ()), NONE, given=NOTHING) for query in queries])
         assert run.ledger.total().calls == calls
     assert [trial.values for trial in before] == [trial.values for trial in after]

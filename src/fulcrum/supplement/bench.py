@@ -5,10 +5,10 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from fulcrum.calls import Budget
-from fulcrum.chat import ChatModel, Completion, Failure, Request, Sampling, complete
+from fulcrum.chat import ChatModel, Completion, Failure, Message, Request, Sampling, complete
 from fulcrum.evaluation.rollouts import advance
 from fulcrum.supplement.forms import NONE, NOTHING, Supplement
-from fulcrum.supplement.trials import Trial, Written
+from fulcrum.supplement.trials import State, Trial, Written
 from fulcrum.supplement.wording import When, Wording, prompt_of
 from fulcrum.supplement.writer import Draft, SupplementWriter
 from fulcrum.task import Episode, Score, Task, failed
@@ -19,13 +19,13 @@ class Wish:
     """A trial that somebody wants.
 
     Attributes:
-        query: id of the question.
+        state: what the supplement is for.
         asked: what to ask the generator for.
         sample: index that keeps repeated drafts apart.
-        given: a supplement to try instead of asking, or the failure that stands in its place.
+        given: the supplement to try, or the failure that stands in its place; None until it is written.
     """
 
-    query: str
+    state: State
     asked: str
     sample: int = 0
     given: Supplement | Failure | None = None
@@ -33,28 +33,25 @@ class Wish:
 
 @dataclass(slots=True)
 class _Attempt:
-    """An episode under way, on behalf of a wish."""
+    """An episode under way, on behalf of a wish; `seen` is what had been said before each answer."""
 
     wish: Wish
     draw: int
     episode: Episode
     prompt_length: int
-    written: list[Written] = field(default_factory=list[Written])
+    seen: list[tuple[Message, ...]] = field(default_factory=list[tuple[Message, ...]])
     calls: int = 0
     text: str = ""
     score: Score | None = None
-    failure: str | None = None
 
-    def take_supplement(self, supplement: Supplement | Failure) -> None:
-        """Note what the generator wrote; if it failed there is nothing to try, and nothing to score."""
-        if isinstance(supplement, Failure):
-            self.score, self.failure = failed(supplement), supplement.kind
-        else:
-            self.written.append(Written(self.episode.messages[self.prompt_length :], supplement))
+    @property
+    def since(self) -> tuple[Message, ...]:
+        """What has been said since the question's prompt."""
+        return self.episode.messages[self.prompt_length :]
 
     def take_answer(self, completion: Completion) -> None:
-        """Let the episode go on; a failed call of the actor ends it."""
-        self.calls += 1
+        """Let the episode go on; a failed call of the actor ends it. What was said before the note is known."""
+        self.calls += len(self.since) >= len(self.wish.state[1])
         self.text = completion.text
         if completion.failure is not None:
             self.score = failed(completion.failure)
@@ -87,20 +84,18 @@ class Bench:
     budget: Budget
 
     def alone(self, queries: Sequence[str]) -> list[Trial]:
-        """Try every question without a supplement."""
-        return self.play([Wish(query, NONE, given=NOTHING) for query in queries], None)
+        """Try every question without a supplement; each trial holds the states in which one could have been written."""
+        played = self._play([Wish((query, ()), NONE, given=NOTHING) for query in queries])
+        states = None if self.when == "turn" else 1
+        return [_trial(draws, [Written(since, NOTHING) for since in draws[0].seen[:states]]) for draws in played]
 
     def write(self, wishes: Sequence[Wish], writer: SupplementWriter) -> list[Wish]:
-        """Return the wishes with what the generator writes for them, so that they can be chosen from.
-
-        What is written at every turn depends on what was said before, so it cannot be written ahead.
-        """
-        if self.when == "turn":
-            return list(wishes)
+        """Return the wishes with what the generator writes for them, so that they can be chosen from."""
         asking = [place for place, wish in enumerate(wishes) if wish.given is None]
         drafts = [
-            Draft(prompt_of(self.task.open(wish.query).messages, self.when), wish.asked, wish.sample)
+            Draft(prompt_of((*self.task.open(query).messages, *since), self.when), wish.asked, wish.sample)
             for wish in (wishes[place] for place in asking)
+            for query, since in [wish.state]
         ]
         found = list(wishes)
         for place, written in zip(asking, writer.write(drafts), strict=True):
@@ -108,63 +103,62 @@ class Bench:
         self.budget.check()
         return found
 
-    def play(self, wishes: Sequence[Wish], writer: SupplementWriter | None) -> list[Trial]:
-        """Return a trial for every wish, in order.
+    def play(self, wishes: Sequence[Wish]) -> list[Trial]:
+        """Return a trial for every wish, in order, with what it gives: nothing if the generator failed.
 
-        Args:
-            wishes: what to try.
-            writer: the generator; None if every wish gives its supplement.
+        With `when = "turn"` the actor is helped in the wish's state and in no other, so that what the dialogue is worth
+        tells about that one supplement. Up to there it is the dialogue without help, whose calls are stored.
 
         Raises:
             BudgetSpent: a call was not made because the budget is used up.
             TooManyFailures: more calls failed than the budget allows.
         """
+        return [
+            _trial(draws, [Written(wish.state[1], wish.given)] if isinstance(wish.given, Supplement) else [])
+            for wish, draws in zip(wishes, self._play(wishes), strict=True)
+        ]
+
+    def _play(self, wishes: Sequence[Wish]) -> list[list[_Attempt]]:
         attempts = [
-            _Attempt(wish, draw, episode, len(episode.messages))
+            _Attempt(wish, draw, episode, len(episode.messages), score=_without_note(wish))
             for wish in wishes
             for draw in range(self.samples)
-            for episode in [self.task.open(wish.query)]
+            for episode in [self.task.open(wish.state[0])]
         ]
-        while waiting := [attempt for attempt in attempts if attempt.score is None]:
-            silent = [attempt for attempt in waiting if self.when == "turn" or not attempt.written]
-            for attempt, supplement in zip(silent, self._supplements(silent, writer), strict=True):
-                attempt.take_supplement(supplement)
-            self.budget.check()
-            speaking = [attempt for attempt in waiting if attempt.score is None]
+        while speaking := [attempt for attempt in attempts if attempt.score is None]:
+            for attempt in speaking:
+                attempt.seen.append(attempt.since)
             completions = complete(self.actor, [self._request(attempt) for attempt in speaking])
             said = zip(speaking, completions, strict=True)
             advance(self.task, [partial(attempt.take_answer, completion) for attempt, completion in said])
             self.budget.check()
         size = self.samples
-        return [_trial(attempts[start : start + size]) for start in range(0, len(attempts), size)]
-
-    def _supplements(
-        self, attempts: Sequence[_Attempt], writer: SupplementWriter | None
-    ) -> Sequence[Supplement | Failure]:
-        asking = [attempt for attempt in attempts if attempt.wish.given is None]
-        drafts = [
-            Draft(prompt_of(attempt.episode.messages, self.when), attempt.wish.asked, attempt.wish.sample)
-            for attempt in asking
-        ]
-        written = iter(writer.write(drafts) if writer and drafts else [])
-        return [attempt.wish.given or next(written) for attempt in attempts]
+        return [attempts[start : start + size] for start in range(0, len(attempts), size)]
 
     def _request(self, attempt: _Attempt) -> Request:
-        messages = self.wording.place(attempt.episode.messages, attempt.written[-1].supplement, self.when)
+        messages, note = attempt.episode.messages, attempt.wish.given
+        here = self.when == "start" or len(attempt.since) == len(attempt.wish.state[1])
+        if here and isinstance(note, Supplement):
+            messages = self.wording.place(messages, note, self.when)
         return Request(messages, self.sampling, attempt.episode.question.tools, attempt.draw)
 
 
-def _trial(attempts: Sequence[_Attempt]) -> Trial:
+def _without_note(wish: Wish) -> Score | None:
+    """Return the score of a wish whose generator failed: there is nothing to try, and nothing to score."""
+    return failed(wish.given) if isinstance(wish.given, Failure) else None
+
+
+def _trial(attempts: Sequence[_Attempt], written: Sequence[Written]) -> Trial:
     """Return all draws of one wish as a trial."""
-    first = attempts[0]
+    wish = attempts[0].wish
     scores = [attempt.score for attempt in attempts if attempt.score is not None]
     return Trial(
-        query=first.wish.query,
-        asked=first.wish.asked,
-        written=tuple(first.written),
+        query=wish.state[0],
+        asked=wish.asked,
+        written=tuple(written),
         values=tuple(score.value for score in scores),
         verdicts=tuple(score.verdict for score in scores),
         answers=tuple(attempt.text for attempt in attempts),
         calls=sum(attempt.calls for attempt in attempts),
-        failure=first.failure,
+        failure=wish.given.kind if isinstance(wish.given, Failure) else None,
     )

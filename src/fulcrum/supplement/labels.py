@@ -79,7 +79,7 @@ class Rule:
     def options(self, trials: Iterable[Trial], alone: Alone) -> dict[State, list[Option]]:
         """Return what was said in each state; the same words twice are one option, failures are none.
 
-        With uplift labels, to say nothing is one more option of each question, and costs no call.
+        With uplift labels, to say nothing is one more option of each state, and costs no call.
         """
         values: dict[State, dict[Supplement, list[float]]] = {}
         for trial in trials:
@@ -89,13 +89,16 @@ class Rule:
                 said = values.setdefault((trial.query, one.since), {})
                 said.setdefault(one.supplement, []).extend(trial.labels)
         if self.labels == "uplift":
-            for (query, since), said in values.items():
-                if not since:
-                    said[NOTHING] = [alone[query]]
+            for (query, _), said in values.items():
+                said[NOTHING] = [alone[query]]
         return {
             state: [Option(state, supplement, fmean(scores), alone[state[0]]) for supplement, scores in said.items()]
             for state, said in values.items()
         }
+
+    def wants_silence(self, options: Sequence[Option]) -> bool:
+        """Return whether what was said in a state did more harm than good."""
+        return fmean(option.value - option.alone for option in options) < 0
 
     def signs(self, options: Sequence[Option]) -> tuple[int, int]:
         """Return how many options help, and how many lose against any other."""
@@ -105,9 +108,8 @@ class Rule:
 
 
 def usable_share(rule: Rule, options: Mapping[State, Sequence[Option]]) -> float:
-    """Return the share of questions with something to prefer to something else."""
-    usable = {state[0] for state, said in options.items() if rule.signs(said)[1]}
-    return len(usable) / max(1, len({state[0] for state in options}))
+    """Return the share of states with something to prefer to something else."""
+    return sum(rule.signs(said)[1] > 0 for said in options.values()) / max(1, len(options))
 
 
 def preference_pairs(
@@ -137,12 +139,26 @@ def preference_pairs(
 
 
 def examples_to_imitate(
-    rule: Rule, options: Mapping[State, Sequence[Option]], alone: Alone, solved_share: float, seed: int
+    rule: Rule,
+    options: Mapping[State, Sequence[Option]],
+    alone: Alone,
+    states: Mapping[str, Sequence[State]],
+    solved_share: float,
+    seed: int,
 ) -> list[tuple[State, Supplement]]:
     """Return what the generator shall say: the options that help, no form more often than its even share.
 
     With uplift labels, questions that the actor solves alone join them with `none`, as `solved_share` of all, and no
-    more often than another form: deployed, the generator says what is likeliest, and would else mostly say nothing.
+    more often than another form: deployed, the generator says what is likeliest, and would else mostly say nothing. So
+    do later turns of a dialogue at which what was said did more harm than good.
+
+    Args:
+        rule: what helps.
+        options: what was said in each state.
+        alone: the actor's score without help, by question.
+        states: what a supplement can be written for, by question.
+        solved_share: of the rows, for `none` at most.
+        seed: of the choice.
     """
     by_form: dict[str, dict[str, list[Option]]] = {}
     for state, said in options.items():
@@ -162,9 +178,9 @@ def examples_to_imitate(
         in_turn = (option for layer in zip_longest(*shuffled) for option in layer if option is not None)
         chosen += [(option.state, option.supplement) for option, _ in zip(in_turn, range(even), strict=False)]
     if rule.labels == "uplift":
-        solved = [query for query, value in alone.items() if value >= 1.0]
-        silent = _drawn(solved, min(even, _beside(len(chosen), solved_share)), seed)
-        chosen += [((query, ()), NOTHING) for query in silent]
+        quiet = [state for query, value in alone.items() if value >= 1.0 for state in states[query]]
+        quiet += [state for state, said in options.items() if state[1] and rule.wants_silence(said)]
+        chosen += [(state, NOTHING) for state in _drawn(quiet, min(even, _beside(len(chosen), solved_share)), seed)]
     return chosen
 
 

@@ -12,8 +12,9 @@
     8  deploy the G(r) that is best on dev
 
 Ours: what helps is measured against `alone`; to say nothing is an option of every question; the adaptive schedule tries
-what promises most, and leaves a question once it has shown winners and losers. Every step is a stage of the run, every
-call is stored: a run that was killed continues where it stood.
+what promises most, and leaves a question once it has shown winners and losers. Where notes are written at every turn,
+each turn of the dialogue alone is a question. Every step is a stage of the run, every call is stored: a run that was
+killed continues where it stood.
 """
 
 from collections.abc import Mapping, Sequence

@@ -64,6 +64,7 @@ class SupplementMethod:
         prompt = prompt_tokens(task, answer)
         length = planned_turns(task)
         notes = length if settings.when == "turn" else 1
+        rest = (length + 1) // 2 if settings.when == "turn" else length  # from a turn on, on average
         pools = {"warm start": warm_start_pool(settings)}
         pools |= {f"round {number}": round_pool(settings, number) for number in range(1, settings.rounds + 1)}
         rows = [PlannedCalls("alone", "actor", train * settings.label_samples * length, prompt, answer)]
@@ -74,8 +75,8 @@ class SupplementMethod:
             if settings.trainer == "grpo" and name != "warm start":  # the trainer itself writes the drafts
                 tried = policy_steps(settings, tried) * settings.policy.batch_size * settings.label_samples
                 drafts = 0
-            rows.append(PlannedCalls(name, "generator", drafts * notes, prompt, note))
-            rows.append(PlannedCalls(name, "actor", tried * length, prompt + note, answer))
+            rows.append(PlannedCalls(name, "generator", drafts, prompt, note))
+            rows.append(PlannedCalls(name, "actor", tried * rest, prompt + note, answer))
             rows.append(PlannedCalls(f"{name}, dev", "generator", dev * notes, prompt, note))
             rows.append(PlannedCalls(f"{name}, dev", "actor", dev * length, prompt + note, answer))
         rows.append(PlannedCalls("dev alone", "actor", dev * length, prompt, answer))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from fulcrum.scripts import UNSPACED
+from fulcrum.supplement.trials import State
 from fulcrum.tfidf import frequencies, unit_rows, word_counts
 
 LEARNT = 3000
@@ -28,12 +29,12 @@ class Tried:
     """A note that was tried.
 
     Attributes:
-        query: id of the question.
+        state: what it was written for.
         note: its text.
         helped: whether the actor did better with it.
     """
 
-    query: str
+    state: State
     note: str
     helped: bool
 
@@ -47,29 +48,29 @@ class Promise:
     meaning that has failed is tried last.
 
     Args:
-        questions: what the prompt shows of each, by id.
+        states: what is shown there of each question, or of each turn.
         notes: all that may be tried, or was.
     """
 
-    def __init__(self, questions: Mapping[str, str], notes: Iterable[str]) -> None:
+    def __init__(self, states: Mapping[State, str], notes: Iterable[str]) -> None:
         texts = list(dict.fromkeys(notes))
-        self._place_of_question = {query: place for place, query in enumerate(questions)}
+        self._place_of_state = {state: place for place, state in enumerate(states)}
         self._place_of_note = {text: place for place, text in enumerate(texts)}
-        self._questions = _rows(_words(text) for text in questions.values())
+        self._states = _rows(_words(text) for text in states.values())
         self._notes = _rows(_with_pairs(_words(text)) for text in texts)
 
-    def of(self, tried: Sequence[Tried], drafts: Sequence[tuple[str, str]]) -> list[float]:
+    def of(self, tried: Sequence[Tried], drafts: Sequence[tuple[State, str]]) -> list[float]:
         """Return for each draft how much likelier than others it is to help; 0 for one that is like nothing tried.
 
         Args:
             tried: what is known.
-            drafts: question's id and note of each.
+            drafts: state and note of each.
         """
         known = tried[-LEARNT:]
         helped = np.array([float(one.helped) for one in known])
         if not known or helped.min() == helped.max():
             return [0.0] * len(drafts)
-        places = [(one.query, one.note) for one in known]
+        places = [(one.state, one.note) for one in known]
         alike = self._likeness(places, places) + _RIDGE * np.eye(len(known))
         weights = np.linalg.solve(alike, helped - helped.mean())
         found: list[float] = []
@@ -77,11 +78,11 @@ class Promise:
             found += (self._likeness(drafts[start : start + _BLOCK], places) @ weights).tolist()
         return [round(worth, _DIGITS) for worth in found]
 
-    def _likeness(self, some: Sequence[tuple[str, str]], others: Sequence[tuple[str, str]]) -> NDArray[np.float64]:
-        first, second = ([self._place_of_question[query] for query, _ in these] for these in (some, others))
-        of_questions = self._questions[first] @ self._questions[second].T
+    def _likeness(self, some: Sequence[tuple[State, str]], others: Sequence[tuple[State, str]]) -> NDArray[np.float64]:
+        first, second = ([self._place_of_state[state] for state, _ in these] for these in (some, others))
+        of_states = self._states[first] @ self._states[second].T
         first, second = ([self._place_of_note[note] for _, note in these] for these in (some, others))
-        return of_questions.multiply(self._notes[first] @ self._notes[second].T).toarray()
+        return of_states.multiply(self._notes[first] @ self._notes[second].T).toarray()
 
 
 def _words(text: str) -> list[str]:

@@ -41,9 +41,9 @@ def nothing_to_learn(rule: Rule, alone: Alone, trials: Sequence[Trial], unhelped
         trials: supplements tried.
         unhelped: the actor's answers without help, by question.
     """
-    tried = [trial for trial in trials if trial.labels and trial.written[0].supplement.form != NONE]
+    tried = [trial for trial in trials if trial.labels and any(one.supplement.form != NONE for one in trial.written)]
     if not tried:
-        silent = sum(bool(trial.written) and trial.written[0].supplement.form == NONE for trial in trials)
+        silent = sum(any(one.supplement.form == NONE for one in trial.written) for trial in trials)
         if silent:
             return (
                 f"the generator wrote nothing in {silent} of {len(trials)} drafts and nothing usable in the others "

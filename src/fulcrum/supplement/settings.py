@@ -21,7 +21,7 @@ class SupplementSettings(Settings):
         luck_samples: further answers, drawn at temperature 1, to each question that the actor solves alone: its score
             there is the mean of all, so that a lucky guess is not taken for knowledge. Give a `margin` with them.
         margin: how much better a winner must score than a loser and, with `uplift` labels, than the actor alone.
-        when: write once, or again at every turn of a dialogue.
+        when: write once, or again at every turn of a dialogue; each turn without help is then what a question is else.
         wording: the prompts; `lab` for the lab's checkpoints, `lab-desk` for dialogues with them.
         samples: supplements of each of nine forms for a question of the warm start.
         rounds: rounds after the warm start.
@@ -87,10 +87,8 @@ class SupplementSettings(Settings):
             )
         if self.label_samples > 1 and self.when == "turn":
             raise ValueError(
-                'when = "turn" writes anew in each attempt, so label_samples must be 1; raise pool instead'
+                'when = "turn" helps at a turn of one dialogue, so label_samples must be 1; raise pool instead'
             )
-        if self.trainer == "grpo" and self.when == "turn":
-            raise ValueError('trainer "grpo" scores one supplement an episode; use "dpo", or when = "start"')
         first = self.warm_start
         imitation = self.imitation or first
         later: TrainingSettings = {"dpo": self.preference, "sft": imitation, "grpo": self.policy}[self.trainer]

@@ -77,6 +77,11 @@ class Steps:
         return self._tried_alone("alone", self._bench, queries)
 
     @cached_property
+    def _states(self) -> dict[str, list[State]]:
+        """What a supplement can be written for, by question: itself, or every turn of its dialogue without help."""
+        return {trial.query: [(trial.query, one.since) for one in trial.written] for trial in self._unhelped}
+
+    @cached_property
     def _redrawn(self) -> list[Trial]:
         """Answers without help to what was solved at first: was that luck?"""
         samples = self._settings.luck_samples
@@ -126,6 +131,7 @@ class Steps:
                     self._settings,
                     self._rule,
                     self._alone,
+                    self._states,
                     [trial for one in before for trial in one],
                     lambda joined: weights.could_write(joined, self._settings.max_tokens),
                     self._run.recipe.seed,
@@ -139,7 +145,7 @@ class Steps:
         """Line 3: the supplements that helped, no form dominating."""
         share, seed = self._settings.solved_share, self._run.recipe.seed
         options = self._options([trial for pool in pools for trial in pool])
-        return examples_to_imitate(self._rule, options, self._alone, share, seed)
+        return examples_to_imitate(self._rule, options, self._alone, self._states, share, seed)
 
     def pairs(self, pool: Sequence[Trial]) -> list[Pair]:
         """Line 6."""
@@ -166,20 +172,21 @@ class Steps:
         """In place of lines 5 to 7: GRPO, with as many answers of the actor as they would take.
 
         Returns:
-            The generator, the questions that it wrote for, and the calls of the actor that were made for it.
+            The generator, the states that it wrote for, and the calls of the actor that were made for it.
         """
         queries = questions_to_try(self._settings, self._alone, self._run.recipe.seed)
+        states = [state for query in queries for state in self._states[query]]
 
         def work(generator: Path) -> None:
             begun = generator.with_name("calls_before.json")
             if not begun.exists():  # after a kill, what was paid for before it counts too
                 write_json(begun, self._paid())
-            self._trainers.reinforce(weights, self._bench, queries, self._alone, calls, generator)
+            self._trainers.reinforce(weights, self._bench, states, self._alone, calls, generator)
             write_json(generator.with_name(CALLS), self._paid() - read_json(begun))
 
         trained = self._trained(name, weights, work)
         assert trained.trained is not None
-        return trained, len(queries), read_json(trained.trained.with_name(CALLS))
+        return trained, len(states), read_json(trained.trained.with_name(CALLS))
 
     def _paid(self) -> int:
         return sum(paid.calls for paid in self._run.store.paid() if paid.role == "actor")

@@ -118,14 +118,14 @@ class Trainers:
         prefer(weights.model, rows, output, settings, adapter=start, reference="start", on_step=self._on_step)
 
     def reinforce(
-        self, weights: Weights, bench: Bench, queries: Sequence[str], alone: Alone, calls: int, output: Path
+        self, weights: Weights, bench: Bench, states: Sequence[State], alone: Alone, calls: int, output: Path
     ) -> None:
         """Optimise against the actor with GRPO.
 
         Args:
             weights: where to start.
             bench: the actor.
-            queries: training questions.
+            states: what to write for.
             alone: the actor's scores without help.
             calls: answers of the actor to spend, unless the settings say how many steps to make.
             output: folder to be made.
@@ -138,7 +138,7 @@ class Trainers:
                 "temperature": self.settings.temperature,
             }
         )
-        prompts = {self.prompt((query, ())): query for query in queries}
+        prompts = {self.prompt(state): state for state in states}
         reward = uplift_reward(bench, prompts, alone)
         start = weights.adapter
         optimise(
@@ -171,17 +171,17 @@ def policy_steps(settings: SupplementSettings, calls: int) -> int:
     return settings.policy.steps or max(1, calls // (settings.policy.batch_size * settings.label_samples))
 
 
-def uplift_reward(bench: Bench, prompts: Mapping[tuple[Message, ...], str], alone: Alone) -> Reward:
+def uplift_reward(bench: Bench, prompts: Mapping[tuple[Message, ...], State], alone: Alone) -> Reward:
     """Return the reward of a completion: the actor's score with it, less its score alone; None if that is no label."""
 
     def uplift(asked: list[tuple[Message, ...]], completions: list[str]) -> list[float | None]:
-        queries = [prompts[prompt] for prompt in asked]
         wishes = [
-            Wish(query, FREE, given=read_supplement(text)) for query, text in zip(queries, completions, strict=True)
+            Wish(prompts[prompt], FREE, given=read_supplement(text))
+            for prompt, text in zip(asked, completions, strict=True)
         ]
         return [
             sum(trial.labels) / len(trial.labels) - alone[trial.query] if trial.labels else None
-            for trial in bench.play(wishes, None)
+            for trial in bench.play(wishes)
         ]
 
     return uplift

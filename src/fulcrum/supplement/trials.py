@@ -34,11 +34,12 @@ class Trial:
     Attributes:
         query: id of the question.
         asked: what the generator was asked for.
-        written: its supplement; with `when = "turn"` one a turn. Empty if the generator failed.
+        written: its supplement; empty if the generator failed. Of the actor alone nothing, in every state that a
+            supplement could be written for.
         values: score of each of the actor's attempts; None where the call failed, which is no label.
         verdicts: the scorer's word for each.
         answers: the actor's last text in each.
-        calls: calls of the actor.
+        calls: calls of the actor, from the supplement on.
         failure: kind of the generator's failure, if it failed.
     """
 
