@@ -7,8 +7,8 @@
     python benchmarks/supplement.py transfer --seeds 11 12 13 --actors lab:teacher --tasks lab:arithmetic
 
 `worlds` trains and evaluates the recipe on each world, and pools the test questions: all, those with house words,
-those without. `desks` does so with the recipe for dialogues, each
-world three desks from a seed on, and adds what dialogues are judged by beyond their score.
+those without. `desks` does so with the recipe for dialogues, each world three desks from a seed on, and adds what
+dialogues are judged by beyond their score.
 `trainers` measures every generator of the recipe, of the paper's five rounds of preferences and of
 GRPO on test, and compares each with the recipe's that took no more calls of the actor, and what is deployed of each.
 `schedules` does so with the adaptive schedule, which is the recipe's, and the fixed one, each with a fourth round.
