@@ -76,11 +76,12 @@ class Collector:
     def _wishes(self, pool: Pool, lacking: Collection[State], lot: int) -> list[Wish]:
         """Return a lot of wishes; the drafts that a question may have are shared among its states."""
         wishes: list[Wish] = []
+        wanted, queries = set(lacking), list(dict.fromkeys(query for query, _ in lacking))
         for draft in range(lot * pool.size, (lot + 1) * pool.size):
-            for query in dict.fromkeys(query for query, _ in lacking):
+            for query in queries:
                 states = self.states[query]
                 state, place = states[draft % len(states)], draft // len(states)
-                if state in lacking and (wish := self._wish(pool, state, place)):
+                if state in wanted and (wish := self._wish(pool, state, place)):
                     wishes.append(wish)
         return wishes
 
