@@ -99,6 +99,8 @@ def test_notes_for_every_turn_of_a_dialogue_are_learned_from_how_it_ends(
     assert rows["supplemented"].difference >= 0.2 and rows["supplemented"].difference_low > 0
     assert rows["supplemented"].mean > max(rows["shuffled supplement"].mean, rows["untrained generator"].mean)
     assert "self-consistency@2" not in rows, "a dialogue has no answer to vote on"
+    card = (run.artifact / "README.md").read_text()
+    assert "writes a note before every turn" in card and "usable turns" in card
 
 
 def test_the_curve_tells_every_round(trained: Path) -> None:
@@ -153,6 +155,12 @@ def test_what_is_deployed_is_what_was_evaluated(trained: Path, monkeypatch: pyte
     assert [one.added for one in rewritten] == [rollout.traces[0]["supplement"] for rollout in evaluated.rollouts]
     assert all(f"<supplement>\n{one.added}\n</supplement>" in one.request.messages[-1].content for one in rewritten)
     rewriter.close()
+
+
+def test_the_card_says_when_and_where_notes_stand(trained: Path) -> None:
+    card = (trained / "artifact" / "README.md").read_text()
+    assert "writes a note for each question." in card and "in a block that says it may be wrong." in card
+    assert "usable questions" in card
 
 
 def test_the_artifact_names_no_place_of_this_machine(trained: Path) -> None:

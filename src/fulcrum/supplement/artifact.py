@@ -9,6 +9,7 @@ from fulcrum.runs import Run
 from fulcrum.supplement.controls import static_prompt
 from fulcrum.supplement.learn import Learned
 from fulcrum.supplement.settings import SupplementSettings
+from fulcrum.supplement.wording import WORDINGS
 from fulcrum.training.source import trained_name
 from fulcrum.training.weights import copy_weights
 
@@ -61,13 +62,17 @@ def _points(curve: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 def _about(run: Run, settings: SupplementSettings, learned: Learned) -> str:
     models = run.recipe.models
     stopped = f"\n{learned.sentence}\n" if learned.sentence else ""
+    written, usable = ("for each question", "questions") if settings.when == "start" else ("before every turn", "turns")
+    read = "after the question, in a block that says it may be wrong"
+    if WORDINGS[settings.wording].in_system:
+        read = "at the end of its system message"
     return f"""# Supplements for {models["actor"]} on {run.recipe.keys.task}
 
-`{models["generator"]}`, trained with `{settings.trainer}`, writes a note for each question. `{models["actor"]}`
-reads it after the question, in a block that says it may be wrong. Only the generator was trained: by what the actor
+`{models["generator"]}`, trained with `{settings.trainer}`, writes a note {written}. `{models["actor"]}`
+reads it {read}. Only the generator was trained: by what the actor
 achieved.
 
-| after | actor calls so far | usable questions | dev alone | dev with supplement | of those solved alone, broken |
+| after | actor calls so far | usable {usable} | dev alone | dev with supplement | of those solved alone, broken |
 |---|---|---|---|---|---|
 {_lines(learned.curve)}
 
