@@ -298,7 +298,7 @@ def test_a_note_in_a_dialogue_stands_at_its_start_or_at_one_turn(when: When) -> 
 
     bench = Bench(task, FunctionModel("python:act", act), Sampling(), 1, WORDINGS["lab"], when, _no_limit())
     (alone,) = bench.alone([query])
-    states = [(query, one.since) for one in alone.written]
+    states = [state for state, _ in alone.said]
     assert [len(since) for _, since in states] == {"start": [0], "turn": [0, 2, 4]}[when]
     seen.clear()
     writer = writer_of(FunctionModel("python:write", write), SupplementSettings(when=when), 1.0)
@@ -314,6 +314,19 @@ def test_a_note_in_a_dialogue_stands_at_its_start_or_at_one_turn(when: When) -> 
         if "<supplement>" in one.content
     ]
     assert sorted(blocks) == {"start": [(0, "1")] * 3, "turn": [(1, "1"), (3, "2"), (5, "3")]}[when]
+
+
+def test_up_to_its_turn_a_trial_takes_no_new_call(colours: Path, tmp_path: Path) -> None:
+    flags = {"task": "python:colour_talks:task", "settings.when": "turn"}
+    with Run(tmp_path / "run", read_recipe(colours, flags)) as run:
+        bench = bench_for(run, run.recipe.settings_as(SupplementSettings))
+        alone = bench.alone([example.id for example in run.task.examples("train")])
+        before = run.ledger.total().calls
+        last = [trial.said[-1][0] for trial in alone]
+        trials = bench.play([Wish(state, "cot", given=Supplement("cot", f"{n} red")) for n, state in enumerate(last)])
+        made = run.ledger.total().calls - before
+    assert all(len(trial.said) > 1 for trial in alone)
+    assert made == sum(trial.calls for trial in trials) == len(trials)
 
 
 def test_the_reward_is_the_uplift_and_a_failure_has_none(colours: Path, tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ class Collector:
     def _most_promising(self, pool: Pool, wishes: Sequence[Wish], trials: Sequence[Trial]) -> list[Trial]:
         """Return some trials and those of some wishes, tried in waves: what promises most of what a question lacks."""
         tried = list(trials)
-        said = {((trial.query, one.since), one.supplement) for trial in tried for one in trial.written}
+        said = {one for trial in tried for one in trial.said}
         different = {(wish.state, wish.given): wish for wish in wishes}
         waiting = [wish for place, wish in different.items() if place not in said]
         promise = self._promise(waiting, tried)
@@ -156,7 +156,7 @@ class Collector:
             for option in said
             if option.supplement.form != NONE
         }
-        tried = dict.fromkeys(((trial.query, one.since), one.supplement) for trial in every for one in trial.written)
+        tried = dict.fromkeys(one for trial in every for one in trial.said)
         return [Tried(state, note.text, helps[state, note]) for state, note in tried if (state, note) in helps]
 
     def _lacks(self, pool: Pool, states: Iterable[State], trials: Sequence[Trial]) -> dict[State, int]:

@@ -85,9 +85,8 @@ class Rule:
         for trial in trials:
             if trial.query not in alone or not trial.labels:
                 continue
-            for one in trial.written:
-                said = values.setdefault((trial.query, one.since), {})
-                said.setdefault(one.supplement, []).extend(trial.labels)
+            for state, supplement in trial.said:
+                values.setdefault(state, {}).setdefault(supplement, []).extend(trial.labels)
         if self.labels == "uplift":
             for (query, _), said in values.items():
                 said[NOTHING] = [alone[query]]
@@ -95,10 +94,6 @@ class Rule:
             state: [Option(state, supplement, fmean(scores), alone[state[0]]) for supplement, scores in said.items()]
             for state, said in values.items()
         }
-
-    def wants_silence(self, options: Sequence[Option]) -> bool:
-        """Return whether what was said in a state did more harm than good."""
-        return fmean(option.value - option.alone for option in options) < 0
 
     def signs(self, options: Sequence[Option]) -> tuple[int, int]:
         """Return how many options help, and how many lose against any other."""
@@ -179,9 +174,14 @@ def examples_to_imitate(
         chosen += [(option.state, option.supplement) for option, _ in zip(in_turn, range(even), strict=False)]
     if rule.labels == "uplift":
         quiet = [state for query, value in alone.items() if value >= 1.0 for state in states[query]]
-        quiet += [state for state, said in options.items() if state[1] and rule.wants_silence(said)]
+        quiet += [state for state, said in options.items() if state[1] and _did_harm(said)]
         chosen += [(state, NOTHING) for state in _drawn(quiet, min(even, _beside(len(chosen), solved_share)), seed)]
     return chosen
+
+
+def _did_harm(options: Sequence[Option]) -> bool:
+    """Return whether what was said in a state did more harm than good."""
+    return fmean(option.value - option.alone for option in options) < 0
 
 
 def _beside(others: int, share: float) -> int:

@@ -21,7 +21,7 @@ class SupplementSettings(Settings):
         luck_samples: further answers, drawn at temperature 1, to each question that the actor solves alone: its score
             there is the mean of all, so that a lucky guess is not taken for knowledge. Give a `margin` with them.
         margin: how much better a winner must score than a loser and, with `uplift` labels, than the actor alone.
-        when: write once, or again at every turn of a dialogue; each turn without help is then what a question is else.
+        when: write once, or again at every turn of a dialogue: each turn without help then counts as a question.
         wording: the prompts; `lab` for the lab's checkpoints, `lab-desk` for dialogues with them.
         samples: supplements of each of nine forms for a question of the warm start.
         rounds: rounds after the warm start.

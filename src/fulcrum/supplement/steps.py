@@ -79,7 +79,7 @@ class Steps:
     @cached_property
     def _states(self) -> dict[str, list[State]]:
         """What a supplement can be written for, by question: itself, or every turn of its dialogue without help."""
-        return {trial.query: [(trial.query, one.since) for one in trial.written] for trial in self._unhelped}
+        return {trial.query: [state for state, _ in trial.said] for trial in self._unhelped}
 
     @cached_property
     def _redrawn(self) -> list[Trial]:

@@ -53,6 +53,11 @@ class Trial:
     failure: str | None = None
 
     @property
+    def said(self) -> list[tuple[State, Supplement]]:
+        """What was written, and for which state."""
+        return [((self.query, one.since), one.supplement) for one in self.written]
+
+    @property
     def labels(self) -> list[float]:
         """The scores that label what was said: of all attempts that did not fail, if any of them could be judged.
 
