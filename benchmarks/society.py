@@ -3,6 +3,7 @@
 python benchmarks/society.py iterations --seeds 0 1 2    every arm of the recipe after each iteration, on test questions
 python benchmarks/society.py once --seeds 0 1 2          the society after one iteration, beside what needs no training
 python benchmarks/society.py labels --seeds 0 1 2        60 labels on the most split votes, or on random questions
+python benchmarks/society.py letters --seeds 50 51 52    the same for agents that begin with what 64 letters taught them
 
 Writes benchmarks/results/society-WHAT.json. Runs are kept below runs/benchmark-society, so that the same command
 continues. A question counts once: what the seeds make of it is averaged.
@@ -21,8 +22,7 @@ from _result import record, seconds_of_stages
 
 from fulcrum.atomic import read_json
 from fulcrum.evaluation.pairing import mean_of, outcomes
-from fulcrum.evaluation.rollouts import Rollout
-from fulcrum.recipe import read_recipe
+from fulcrum.recipe import Recipe, read_recipe
 from fulcrum.runs import Run, open_run
 from fulcrum.runs.evaluate import evaluate_run
 from fulcrum.runs.learn import learn
@@ -46,7 +46,33 @@ ONCE = {
 }
 
 LABELS = 60
-PEOPLE = {"none": (0, "split"), "split": (LABELS, "split"), "random": (LABELS, "random")}
+PEOPLE: Mapping[str, Mapping[str, str]] = {
+    "none": {"settings.annotator.labels": "0"},
+    "split": {"settings.annotator.labels": str(LABELS), "settings.annotator.choose": "split"},
+    "random": {"settings.annotator.labels": str(LABELS), "settings.annotator.choose": "random"},
+}
+
+SUMS = {"settings.arms": '["society"]', "settings.measure": "0"}
+"""Over the recipe's --quick."""
+
+START = Path("recipes/leverage-lab-triage.toml")
+BEGUN = {"settings.anchor": "", "settings.controls": "[]"}
+"""Over the recipe that makes the letters' agents: a society asks with the letter alone, so nothing else is learnt."""
+
+LETTERS = {
+    "method": "society",
+    "settings.questions": "300",
+    "settings.measure": "0",
+    "settings.arms": '["society"]',
+    "settings.debate.rounds": "1",  # a model that reads letters and nothing else cannot discuss them
+    "settings.debate.temperature": "0.8",
+    "settings.debate.top_p": "1",
+    "settings.min_margin": "1",  # votes teach what all agree on, a person the rest
+    "settings.again": "10",
+    "settings.training.epochs": "4",
+    "settings.training.learning_rate": "1e-3",
+    "settings.training.dtype": "bfloat16",
+}
 
 
 def iterations(seeds: Sequence[int], limit: int, settings: Mapping[str, str] = AS_IT_IS) -> dict[str, Any]:
@@ -136,43 +162,72 @@ def as_used(achieved: Mapping[str, Achieved]) -> list[dict[str, Any]]:
 
 def labels(seeds: Sequence[int], limit: int) -> dict[str, Any]:
     """Train the recipe's --quick with a simulated person's labels, who fixes a question's label by its target."""
-    by_seed = {seed: {person: answers(person, seed, limit) for person in PEOPLE} for seed in seeds}
-    pooled = {person: outcomes(rollout for found in by_seed.values() for rollout in found[person]) for person in PEOPLE}
+
+    def recipe(seed: int, person: Mapping[str, str]) -> Recipe:
+        return read_recipe(RECIPE, {"seed": str(seed), **SUMS, **person}, quick=True)
+
+    return by_person(recipe, seeds, limit, "labels")
+
+
+def letters(seeds: Sequence[int], limit: int) -> dict[str, Any]:
+    """Go on from a model that leverage taught 64 letters of a shop, with 300 letters and a person's labels for some."""
+
+    def recipe(seed: int, person: Mapping[str, str]) -> Recipe:
+        return read_recipe(None, {**LETTERS, **shop(seed), "models.agent": f"hf:{begin(seed)}", **person})
+
+    return {"begin": BEGUN, "settings": LETTERS, **by_person(recipe, seeds, limit, "letters")}
+
+
+def begin(seed: int) -> Path:
+    """Train what the agents of a shop's letters begin as, and return its folder."""
+    with open_run(read_recipe(START, {**BEGUN, **shop(seed)}), RUNS / f"letters-{seed}-begin") as run:
+        learn(run)
+    return run.artifact / "model"
+
+
+def shop(seed: int) -> dict[str, str]:
+    return {"seed": str(seed), "task": f"lab:triage?seed={seed}"}
+
+
+def by_person(
+    recipe: Callable[[int, Mapping[str, str]], Recipe], seeds: Sequence[int], limit: int, name: str
+) -> dict[str, Any]:
+    """Return what a society achieves without a person and with one, and the differences, paired by question.
+
+    Args:
+        recipe: of a seed, with what the person does.
+        seeds: of which each trains a society for each person.
+        limit: test questions.
+        name: the runs are called by it.
+    """
+    by_seed: dict[int, dict[str, Achieved]] = {}
+    for seed in seeds:
+        folders = {person: RUNS / f"{name}-{seed}-{person}" for person in PEOPLE}
+        for person, flags in PEOPLE.items():
+            results = answers(recipe(seed, flags), folders[person], folders["none"], limit)
+            by_seed.setdefault(seed, {"before": results["baseline"]})[person] = results["method"]
+            print(f"seed {seed}, {person}: {mean_of(results['method'])}", flush=True)
+    pooled = {who: average(found[who] for found in by_seed.values()) for who in ("before", *PEOPLE)}
     return {
         "labels": LABELS,
-        "right": {person: told(found) for person, found in pooled.items()},
-        "by_seed": {
-            seed: {person: told(outcomes(rollouts)) for person, rollouts in found.items()}
-            for seed, found in by_seed.items()
-        },
+        "right": {who: told(found) for who, found in pooled.items()},
+        "by_seed": {seed: {who: told(one) for who, one in found.items()} for seed, found in by_seed.items()},
         "differences": {
             f"{one} minus {other}": ahead(pooled[other], pooled[one])
-            for other, one in (("none", "split"), ("none", "random"), ("random", "split"))
+            for other, one in (("before", "none"), ("none", "split"), ("none", "random"), ("random", "split"))
         },
     }
 
 
-def answers(person: str, seed: int, limit: int) -> tuple[Rollout, ...]:
-    """Train a society with a person's labels, and return its answers on test; the first debate is drawn once a seed."""
-    number, choose = PEOPLE[person]
-    flags = {
-        "seed": str(seed),
-        "settings.arms": '["society"]',
-        "settings.measure": "0",
-        "settings.annotator.labels": str(number),
-        "settings.annotator.choose": choose,
-    }
-    recipe = read_recipe(RECIPE, flags, quick=True)
-    folder, first = RUNS / f"{seed}-{person}", RUNS / f"{seed}-none"
+def answers(recipe: Recipe, folder: Path, first: Path, limit: int) -> dict[str, Achieved]:
+    """Train a society, whose first debate another run may have held; return what it and its base achieve on test."""
     if not folder.exists() and first.exists():
         Run(folder, recipe).close()
         shutil.copy(first / "calls.sqlite", folder)  # the debate before anyone is trained
     with open_run(recipe, folder) as run:
         learn(run)
         _, results = evaluate_run(run, limit=limit)
-    (method,) = (result for result in results if result.role == "method")
-    print(f"seed {seed}, {person}: {mean_of(outcomes(method.rollouts))}", flush=True)
-    return method.rollouts
+    return {result.role: outcomes(result.rollouts) for result in results}
 
 
 def once(seeds: Sequence[int], limit: int) -> dict[str, Any]:
@@ -184,6 +239,7 @@ WHAT: Mapping[str, Callable[[Sequence[int], int], dict[str, Any]]] = {
     "iterations": iterations,
     "once": once,
     "labels": labels,
+    "letters": letters,
 }
 
 
