@@ -13,6 +13,7 @@ import argparse
 import shlex
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,10 +27,11 @@ from fulcrum.recipe import Recipe, read_recipe
 from fulcrum.runs import Run, open_run
 from fulcrum.runs.evaluate import evaluate_run
 from fulcrum.runs.learn import learn
+from fulcrum.society.feedback import read_feedback
 from fulcrum.society.history import read_history
 from fulcrum.society.measure import Point
 from fulcrum.society.method import measure_history
-from fulcrum.society.records import counts_by_kind, learned_rows
+from fulcrum.society.records import counts_by_kind, last_debates, learned_rows
 
 RECIPE = Path("recipes/society-lab-arithmetic.toml")
 RUNS = Path("runs/benchmark-society")
@@ -201,15 +203,18 @@ def by_person(
         name: the runs are called by it.
     """
     by_seed: dict[int, dict[str, Achieved]] = {}
+    said: dict[str, Counter[str]] = {person: Counter() for person in PEOPLE}
     for seed in seeds:
         folders = {person: RUNS / f"{name}-{seed}-{person}" for person in PEOPLE}
         for person, flags in PEOPLE.items():
             results = answers(recipe(seed, flags), folders[person], folders["none"], limit)
             by_seed.setdefault(seed, {"before": results["baseline"]})[person] = results["method"]
+            said[person] += what_labels_did(folders[person])
             print(f"seed {seed}, {person}: {mean_of(results['method'])}", flush=True)
     pooled = {who: average(found[who] for found in by_seed.values()) for who in ("before", *PEOPLE)}
     return {
         "labels": LABELS,
+        "labels_did": said,
         "right": {who: told(found) for who, found in pooled.items()},
         "by_seed": {seed: {who: told(one) for who, one in found.items()} for seed, found in by_seed.items()},
         "differences": {
@@ -228,6 +233,23 @@ def answers(recipe: Recipe, folder: Path, first: Path, limit: int) -> dict[str, 
         learn(run)
         _, results = evaluate_run(run, limit=limit)
     return {result.role: outcomes(result.rollouts) for result in results}
+
+
+def what_labels_did(run: Path) -> Counter[str]:
+    """Return how many of a person's labels confirmed what the agents said, mended it, or brought no rows."""
+    learnt = {learned.row.label.question_id for learned in learned_rows(run)}
+    debates = {debate.question_id: debate for debate in last_debates(run)}
+    did = Counter[str]()
+    for event in read_feedback(run).events:
+        debate = debates[event.question_id]
+        share = debate.votes[str(event.answer)] / len(debate.last)
+        if event.question_id not in learnt:
+            did["no agent ever said it"] += 1
+        else:
+            did[
+                "all had said it" if share == 1 else "most had said it" if share > 0.5 else "few or none had said it"
+            ] += 1
+    return did
 
 
 def once(seeds: Sequence[int], limit: int) -> dict[str, Any]:
